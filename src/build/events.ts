@@ -1,0 +1,54 @@
+// What a build says while it goes on. src/cli renders it; the library hands it to its caller; `--progress=rawjson` prints it as it is.
+// Times are milliseconds since the epoch.
+
+import type { ErrorCode, Location } from '../base/errors.ts';
+import type { Warning } from '../plan/graph.ts';
+
+export type BuildEvent =
+  /** All steps, in order, before any of them starts. Numbers in later events are positions in this list, from 1. */
+  | {
+      readonly type: 'plan';
+      readonly time: number;
+      readonly steps: readonly { readonly step: number; readonly name: string; readonly stage: string }[];
+    }
+  | { readonly type: 'start'; readonly time: number; readonly step: number }
+  /** A piece of a RUN's output, as it came: no line ends are added or waited for. */
+  | {
+      readonly type: 'output';
+      readonly time: number;
+      readonly step: number;
+      readonly stream: 'stdout' | 'stderr';
+      readonly text: string;
+    }
+  /** Something worth a line while a step goes on: "transferring 12.3MB", "network: host". */
+  | { readonly type: 'status'; readonly time: number; readonly step: number; readonly text: string }
+  | {
+      readonly type: 'done';
+      readonly time: number;
+      readonly step: number;
+      readonly cached: boolean;
+      readonly layer: string | undefined;
+    }
+  | { readonly type: 'failed'; readonly time: number; readonly step: number; readonly error: ErrorObject }
+  | { readonly type: 'canceled'; readonly time: number; readonly step: number }
+  | { readonly type: 'warning'; readonly time: number; readonly warning: Warning }
+  /** The last event of a build that succeeded. `image` is the config digest (`sha256:…`). */
+  | {
+      readonly type: 'result';
+      readonly time: number;
+      readonly image: string;
+      readonly names: readonly string[];
+      readonly exported: readonly string[];
+      readonly log: string;
+    }
+  /** The last event of a build that failed. */
+  | { readonly type: 'error'; readonly time: number; readonly error: ErrorObject; readonly log: string };
+
+/** An error as data: what `--progress=rawjson` prints. */
+export interface ErrorObject {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+  readonly where?: Omit<Location, 'text'>;
+  readonly causes?: readonly string[];
+}
