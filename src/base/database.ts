@@ -1,0 +1,140 @@
+// The store's records: SQLite in WAL mode, one file, shared by any number of processes. Opening is the only set-up.
+// A transaction is also the store's commit lock: whoever renames files into the store does it inside `immediate`.
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { TbuildError } from './errors.ts';
+
+const SCHEMA_VERSION = 1;
+
+const SCHEMA = `
+CREATE TABLE layers (
+  id TEXT PRIMARY KEY,            -- blake3 of its index
+  tree TEXT NOT NULL,             -- tree digest
+  driver TEXT NOT NULL,           -- erofs or directory
+  bytes INTEGER NOT NULL,         -- of file contents
+  entries INTEGER NOT NULL,
+  diff_id TEXT,                   -- sha256 of its tar, once known
+  tar_size INTEGER,
+  split INTEGER NOT NULL,         -- 1: others made it, its framing is kept
+  blob TEXT,                      -- sha256 of the compressed blob it came from
+  created INTEGER NOT NULL        -- ms since the epoch
+) STRICT;
+CREATE INDEX layers_tree ON layers (tree);
+
+CREATE TABLE steps (key TEXT PRIMARY KEY, record TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
+
+CREATE TABLE traces (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL REFERENCES steps (key),
+  exact TEXT NOT NULL,            -- digest of the exact list
+  trace TEXT NOT NULL,            -- JSON
+  layer TEXT REFERENCES layers (id),
+  created INTEGER NOT NULL,       -- ms since the epoch: the layer's "created" in images
+  duration INTEGER NOT NULL       -- ms
+) STRICT;
+CREATE INDEX traces_lookup ON traces (key, exact, id);
+
+CREATE TABLE images (
+  id TEXT PRIMARY KEY,            -- digest of the config
+  config TEXT NOT NULL,           -- the config's exact bytes
+  layers TEXT NOT NULL,           -- JSON: layer ids, bottom first
+  manifest TEXT,                  -- digest of the manifest it was loaded with, if any
+  size INTEGER NOT NULL,          -- bytes of file contents of all layers
+  created INTEGER NOT NULL        -- ms: when it entered the store
+) STRICT;
+
+CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (id), updated INTEGER NOT NULL) STRICT;
+
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+`;
+
+export interface Database {
+  get<T>(sql: string, ...values: SQLInputValue[]): T | undefined;
+  all<T>(sql: string, ...values: SQLInputValue[]): T[];
+  run(sql: string, ...values: SQLInputValue[]): number;
+  /** Runs `work` in a transaction that holds the write lock from its first moment; an exception rolls it back. */
+  immediate<T>(work: () => T): T;
+  close(): void;
+}
+
+export function openDatabase(path: string): Database {
+  const db = connect(path);
+  const statements = new Map<string, StatementSync>();
+  const prepare = (sql: string): StatementSync => {
+    let statement = statements.get(sql);
+    if (!statement) {
+      statement = db.prepare(sql);
+      statements.set(sql, statement);
+    }
+    return statement;
+  };
+  const immediate = <T>(work: () => T): T => {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      try {
+        db.exec('ROLLBACK');
+      } catch {
+        // SQLite has rolled back already (a full disk does that): the first error is the one that counts.
+      }
+      throw error;
+    }
+  };
+  const guarded = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (cause) {
+      throw databaseError(path, cause);
+    }
+  };
+  const database: Database = {
+    get: <T>(sql: string, ...values: SQLInputValue[]) => guarded(() => prepare(sql).get(...values)) as T | undefined,
+    all: <T>(sql: string, ...values: SQLInputValue[]) => guarded(() => prepare(sql).all(...values)) as T[],
+    run: (sql, ...values) => guarded(() => Number(prepare(sql).run(...values).changes)),
+    immediate: (work) => guarded(() => immediate(work)),
+    close: () => db.close(),
+  };
+  const version = () => database.get<{ user_version: number }>('PRAGMA user_version')?.user_version;
+  if (version() === 0) {
+    database.immediate(() => {
+      // Another process may have been first.
+      if (db.prepare('PRAGMA user_version').get()?.['user_version'] === 0)
+        db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+    });
+  }
+  if (version() !== SCHEMA_VERSION) {
+    throw new TbuildError(
+      'store/version',
+      `the records at ${path} have the version ${version()}, this tbuild knows ${SCHEMA_VERSION}`,
+    );
+  }
+  return database;
+}
+
+function connect(path: string): DatabaseSync {
+  try {
+    const db = new DatabaseSync(path, { timeout: 60_000 });
+    // NORMAL: a power cut may lose the newest records (a rebuild), a kill loses none.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    return db;
+  } catch (cause) {
+    throw databaseError(path, cause);
+  }
+}
+
+function databaseError(path: string, cause: unknown): unknown {
+  if (cause instanceof TbuildError || !(cause instanceof Error) || (cause as NodeJS.ErrnoException).code !== 'ERR_SQLITE_ERROR')
+    return cause;
+  const code = (cause as { errcode?: number }).errcode ?? 0;
+  // The primary result code is the low byte (sqlite.org/rescode.html): 10 IOERR (a full disk shows as it too), 13 FULL.
+  if ((code & 0xff) === 13 || (code & 0xff) === 10) {
+    return new TbuildError('store/full', `cannot write the store's records at ${path}: ${cause.message}`, {
+      cause,
+      hint: 'free some space, then run the same command again',
+    });
+  }
+  return new TbuildError('store/records', `the store's records at ${path} cannot be used: ${cause.message}`, { cause });
+}

@@ -1,0 +1,133 @@
+// The file work of one tbuild process: one `tbuild-runner serve`, started when the first call needs it, JSON lines over its pipes.
+// Calls run concurrently. It never decides anything.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { TbuildError } from '../base/errors.ts';
+import { runnerPath } from './binary.ts';
+import { fromNative, type NativeErrorObject } from './errors.ts';
+
+export type Driver = 'erofs' | 'directory';
+
+/** A finished layer that is not in the store yet. Digests are plain hex (BLAKE3). */
+export interface LayerSummary {
+  readonly id: string;
+  readonly tree: string;
+  readonly index: string;
+  readonly data: string;
+  /** Of file contents. */
+  readonly bytes: number;
+  readonly entries: number;
+  readonly dataBytes: number;
+}
+
+export interface UnpackedLayer extends LayerSummary {
+  readonly diffId: string;
+  readonly blobDigest: string;
+  readonly blobSize: number;
+  readonly split: string | null;
+}
+
+export interface TarSummary {
+  readonly diffId: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly tarSize: number;
+}
+
+export type EntryType = 'file' | 'dir' | 'symlink' | 'char' | 'block' | 'fifo' | 'socket' | 'whiteout';
+
+export type LayerSource = { readonly root: string } | { readonly data: string };
+
+/** One entry of a layer to write: docs/native.md, `writeLayer`. */
+export interface LayerEntry {
+  readonly path: string;
+  readonly type: EntryType;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: readonly [number, number];
+  readonly implied?: true;
+  readonly opaque?: true;
+  readonly link?: string;
+  readonly hardlink?: string;
+  readonly rdev?: readonly [number, number];
+  readonly xattrs?: Readonly<Record<string, string>>;
+  readonly size?: number;
+  readonly digest?: string;
+  readonly source?: number;
+  readonly at?: string | number;
+  readonly text?: string;
+}
+
+interface Operations {
+  open: [{ root: string }, { dir: string; dead: number }];
+  lock: [{ path: string; shared?: boolean; wait: boolean }, { lock: number | null }];
+  unlock: [{ lock: number }, Record<string, never>];
+  scan: [
+    { root: string; paths?: readonly string[]; out: string },
+    { index: string; entries: number; bytes: number; tree: string },
+  ];
+  writeLayer: [{ driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[] }, LayerSummary];
+  packDir: [{ driver: Driver; out: string; dir: string; overlay: boolean }, LayerSummary];
+  unpack: [{ driver: Driver; out: string; archive: string; whiteouts: boolean; split: boolean }, UnpackedLayer];
+  tar: [
+    { index: string; data: string; split?: string; out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
+    TarSummary,
+  ];
+  sha256: [{ path: string }, { digest: string; size: number }];
+  verify: [{ index: string; data: string }, { problems: string[] }];
+  remove: [{ path: string }, Record<string, never>];
+}
+
+export interface Serve {
+  call<K extends keyof Operations>(op: K, fields: Operations[K][0]): Promise<Operations[K][1]>;
+  /** Ends the process; it removes its lease. */
+  close(): Promise<void>;
+}
+
+export function startServe(): Serve {
+  let child: ChildProcess | undefined;
+  let lastId = 0;
+  let failure: TbuildError | undefined;
+  const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+
+  const fail = (why: string): void => {
+    failure = new TbuildError('native/crashed', `tbuild-runner serve ended unexpectedly: ${why}`);
+    for (const { reject } of waiting.values()) reject(failure);
+    waiting.clear();
+  };
+
+  const start = (): ChildProcess => {
+    const started = spawn(runnerPath(), ['serve'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    started.on('error', (error) => fail(error.message));
+    started.on('exit', (code, signal) => fail(signal ?? `exit code ${code}`));
+    started.stdin.on('error', () => {}); // 'exit' tells why.
+    createInterface({ input: started.stdout }).on('line', (line) => {
+      const answer = JSON.parse(line) as { id: number; ok?: never; error?: NativeErrorObject };
+      const call = waiting.get(answer.id);
+      waiting.delete(answer.id);
+      if (answer.error) call?.reject(fromNative(answer.error));
+      else call?.resolve(answer.ok as never);
+    });
+    return started;
+  };
+
+  return {
+    call: (op, fields) =>
+      new Promise((resolve, reject) => {
+        if (failure) return reject(failure);
+        child ??= start();
+        const id = ++lastId;
+        waiting.set(id, { resolve: resolve as (value: never) => void, reject });
+        child.stdin?.write(`${JSON.stringify({ id, op, ...fields })}\n`);
+      }),
+    close: async () => {
+      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      child.removeAllListeners('exit');
+      const exited = new Promise((resolve) => child?.once('exit', resolve));
+      child.stdin?.end();
+      await exited;
+    },
+  };
+}

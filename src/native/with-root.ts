@@ -1,0 +1,72 @@
+// One container: `tbuild-runner with-root`, which makes the root, runs an OCI runtime in it and commits what was written.
+// The child sees its end by a lifeline pipe: when this process dies, so does everything in the container.
+
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { TbuildError } from '../base/errors.ts';
+import { runnerPath } from './binary.ts';
+import { fromNative, type NativeErrorObject } from './errors.ts';
+import type { Driver, LayerSummary } from './serve.ts';
+
+export type LowerLayer = { readonly erofs: string; readonly loop?: true } | { readonly directory: string };
+
+/** docs/native.md, `with-root`. */
+export interface RootSpec {
+  readonly scratch: string;
+  readonly layers: readonly LowerLayer[];
+  readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
+  readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
+  readonly mounts: readonly { readonly layers: readonly LowerLayer[]; readonly writable: boolean }[];
+  /** An OCI runtime-spec configuration. */
+  readonly config: unknown;
+  readonly commit: { readonly driver: Driver; readonly out: string } | null;
+}
+
+export interface RootResult {
+  /** Exit status as a shell's `$?`. */
+  readonly status: number;
+  readonly layer: LayerSummary | null;
+  /** The upper had no space left at the end. */
+  readonly upperFull: boolean;
+}
+
+export interface RunningRoot {
+  readonly child: ChildProcess;
+  readonly result: Promise<RootResult>;
+}
+
+/** A runtime: an argv prefix; `self` is the bundled one. */
+export const BUNDLED_RUNTIME = ['self', 'run'] as const;
+
+/** `stdio`: 'inherit' hands this process's terminal and streams to the container; 'pipe' gives stdout and stderr, with nothing on stdin. */
+export function startInRoot(
+  spec: RootSpec,
+  id: string,
+  stdio: 'inherit' | 'pipe',
+  runtime: readonly string[] = BUNDLED_RUNTIME,
+): RunningRoot {
+  const streams: StdioOptions = stdio === 'inherit' ? ['inherit', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'];
+  const child = spawn(runnerPath(), ['with-root', '--lifeline', '4', '--result', '5', '/dev/fd/3', '--', ...runtime, id], {
+    stdio: [...streams, 'pipe', 'pipe', 'pipe'],
+  });
+  const specEnd = child.stdio.at(3) as Writable;
+  specEnd.on('error', () => {}); // A child that died early: its result says so.
+  specEnd.end(JSON.stringify(spec));
+  (child.stdio.at(4) as Writable).on('error', () => {});
+  return { child, result: readResult(child) };
+}
+
+async function readResult(child: ChildProcess): Promise<RootResult> {
+  const ended = new Promise<string>((resolve, reject) => {
+    child.once('error', (cause) =>
+      reject(new TbuildError('native/crashed', `cannot start tbuild-runner: ${cause.message}`, { cause })),
+    );
+    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
+  });
+  const [line, how] = await Promise.all([text(child.stdio.at(5) as Readable), ended]);
+  if (line === '') throw new TbuildError('native/crashed', `the container's process ended without a result (${how})`);
+  const result = JSON.parse(line) as RootResult & { error?: NativeErrorObject };
+  if (result.error) throw fromNative(result.error);
+  return result;
+}

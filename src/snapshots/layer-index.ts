@@ -1,0 +1,213 @@
+// Reads an index file (docs/native.md): the sorted list of what a layer or a scanned context holds.
+// Nothing is decoded before it is asked for, so opening one costs the read of the file.
+
+import { readFileSync } from 'node:fs';
+import { TbuildError } from '../base/errors.ts';
+import type { EntryType } from '../native/serve.ts';
+
+const MAGIC = Buffer.from('TBINDEX\0', 'latin1');
+const ENTRY_SIZE = 120;
+const TYPES: readonly (EntryType | undefined)[] = [
+  undefined,
+  'file',
+  'dir',
+  'symlink',
+  'char',
+  'block',
+  'fifo',
+  'socket',
+  'whiteout',
+];
+
+export interface Entry {
+  /** Relative, no leading slash; the root is ''. */
+  readonly path: string;
+  readonly type: EntryType;
+  readonly implied: boolean;
+  readonly opaque: boolean;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly rdev: readonly [number, number];
+  /** Seconds and nanoseconds. */
+  readonly mtime: readonly [number, number];
+  readonly size: number;
+  /** Of the content in the layer's data file. */
+  readonly offset: number;
+  /** Symlink target; '' for others. */
+  readonly link: string;
+  /** Path of the first entry of its hard-link group: its own when it stands alone. */
+  readonly group: string;
+  /** BLAKE3 of a regular file's content as hex; '' for others. */
+  readonly digest: string;
+  /** Values in base64, sorted by name. */
+  readonly xattrs: Readonly<Record<string, string>> | undefined;
+}
+
+export class LayerIndex {
+  readonly count: number;
+  /** Tree digest, hex. */
+  readonly tree: string;
+  readonly #file: Buffer;
+  readonly #entries: number;
+  readonly #strings: number;
+  readonly #xattrs: number;
+
+  constructor(file: Buffer, name: string) {
+    if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
+      throw new TbuildError('store/bad-index', `${name} is not an index that this tbuild knows`, { hint: 'run tbuild fsck' });
+    }
+    this.#file = file;
+    this.count = file.readUInt32LE(12);
+    this.#entries = Number(file.readBigUInt64LE(16));
+    this.#strings = Number(file.readBigUInt64LE(24));
+    this.#xattrs = Number(file.readBigUInt64LE(40));
+    this.tree = file.toString('hex', 64, 96);
+    if (this.#entries + this.count * ENTRY_SIZE > file.length)
+      throw new TbuildError('store/bad-index', `${name} is cut short`, { hint: 'run tbuild fsck' });
+  }
+
+  static read(path: string): LayerIndex {
+    try {
+      return new LayerIndex(readFileSync(path), path);
+    } catch (cause) {
+      if (cause instanceof TbuildError) throw cause;
+      throw new TbuildError('store/bad-index', `cannot read the index ${path}: ${(cause as Error).message}`, {
+        cause,
+        hint: 'run tbuild fsck',
+      });
+    }
+  }
+
+  find(path: string): Entry | undefined {
+    const position = this.#position(path);
+    return position >= 0 ? this.at(position) : undefined;
+  }
+
+  /** Entries below `path`, itself left out, in order. */
+  *below(path: string): Generator<Entry> {
+    const prefix = path === '' ? '' : `${path}/`;
+    let position = path === '' ? 1 : ~this.#position(prefix);
+    for (; position < this.count; position++) {
+      if (!this.#startsWith(position, prefix)) return;
+      yield this.at(position);
+    }
+  }
+
+  /** Names and entries directly in `path`, in order of the bytes of their paths. */
+  *children(path: string): Generator<readonly [name: string, entry: Entry]> {
+    const prefix = path === '' ? '' : `${path}/`;
+    let position = path === '' ? 1 : ~this.#position(prefix);
+    while (position < this.count && this.#startsWith(position, prefix)) {
+      const name = this.#pathAt(position).slice(prefix.length);
+      const slash = name.indexOf('/');
+      if (slash < 0) {
+        yield [name, this.at(position)];
+        position += 1;
+      } else {
+        position = this.#afterSubtree(position, `${prefix}${name.slice(0, slash)}`);
+      }
+    }
+  }
+
+  at(position: number): Entry {
+    const file = this.#file;
+    const base = this.#entries + position * ENTRY_SIZE;
+    const type = TYPES[file[base + 10] as number];
+    if (!type) throw new TbuildError('store/bad-index', `entry ${position} has an unknown type`, { hint: 'run tbuild fsck' });
+    const flags = file[base + 11] as number;
+    const link = type === 'symlink' ? this.#string(Number(file.readBigUInt64LE(base + 64)), file.readUInt32LE(base + 72)) : '';
+    const path = this.#pathAt(position);
+    const group = file.readUInt32LE(base + 44);
+    return {
+      path,
+      type,
+      implied: (flags & 1) !== 0,
+      opaque: (flags & 2) !== 0,
+      mode: file.readUInt32LE(base + 12),
+      uid: file.readUInt32LE(base + 16),
+      gid: file.readUInt32LE(base + 20),
+      rdev: [file.readUInt32LE(base + 24), file.readUInt32LE(base + 28)],
+      mtime: [Number(file.readBigInt64LE(base + 32)), file.readUInt32LE(base + 40)],
+      size: Number(file.readBigUInt64LE(base + 48)),
+      offset: Number(file.readBigUInt64LE(base + 56)),
+      link,
+      group: group === position ? path : this.#pathAt(group),
+      digest: type === 'file' ? file.toString('hex', base + 88, base + 120) : '',
+      xattrs: this.#xattrsAt(base),
+    };
+  }
+
+  /** The inlined /etc/passwd or /etc/group; undefined when this layer has no such regular file. */
+  account(which: 'passwd' | 'group'): string | undefined {
+    const file = this.#file;
+    const [offset, length] =
+      which === 'passwd'
+        ? [Number(file.readBigUInt64LE(96)), file.readUInt32LE(104)]
+        : [Number(file.readBigUInt64LE(112)), file.readUInt32LE(108)];
+    return offset === 0 ? undefined : file.toString('utf8', offset, offset + length);
+  }
+
+  #pathAt(position: number): string {
+    const base = this.#entries + position * ENTRY_SIZE;
+    return this.#string(Number(this.#file.readBigUInt64LE(base)), this.#file.readUInt16LE(base + 8));
+  }
+
+  #string(offset: number, length: number): string {
+    return this.#file.toString('utf8', this.#strings + offset, this.#strings + offset + length);
+  }
+
+  #startsWith(position: number, prefix: string): boolean {
+    if (prefix === '') return true;
+    const bytes = Buffer.from(prefix);
+    const base = this.#entries + position * ENTRY_SIZE;
+    const start = this.#strings + Number(this.#file.readBigUInt64LE(base));
+    return (
+      this.#file.readUInt16LE(base + 8) >= bytes.length &&
+      this.#file.compare(bytes, 0, bytes.length, start, start + bytes.length) === 0
+    );
+  }
+
+  /** The position of `path`, or the complement (~) of where it would be inserted. */
+  #position(path: string): number {
+    return this.#search(Buffer.from(path), 0);
+  }
+
+  #search(path: Buffer, from: number): number {
+    const file = this.#file;
+    let low = from;
+    let high = this.count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const base = this.#entries + middle * ENTRY_SIZE;
+      const start = this.#strings + Number(file.readBigUInt64LE(base));
+      const order = file.compare(path, 0, path.length, start, start + file.readUInt16LE(base + 8));
+      if (order === 0) return middle;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return ~low;
+  }
+
+  /** Everything below `directory` starts with `directory/`, and so sorts before `directory0` ('0' follows '/'). */
+  #afterSubtree(position: number, directory: string): number {
+    const found = this.#search(Buffer.from(`${directory}0`), position);
+    return found >= 0 ? found : ~found;
+  }
+
+  #xattrsAt(base: number): Record<string, string> | undefined {
+    const length = this.#file.readUInt32LE(base + 76);
+    if (length === 0) return undefined;
+    const xattrs: Record<string, string> = {};
+    let at = this.#xattrs + Number(this.#file.readBigUInt64LE(base + 80));
+    const end = at + length;
+    while (at < end) {
+      const nameLength = this.#file.readUInt16LE(at);
+      const valueLength = this.#file.readUInt32LE(at + 2);
+      const name = this.#file.toString('utf8', at + 6, at + 6 + nameLength);
+      xattrs[name] = this.#file.toString('base64', at + 6 + nameLength, at + 6 + nameLength + valueLength);
+      at += 6 + nameLength + valueLength;
+    }
+    return xattrs;
+  }
+}

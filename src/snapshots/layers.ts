@@ -1,0 +1,252 @@
+// The layers of a store: committed once, read-only for ever. One file each (or one folder, with the directory driver), an index beside it, a row in the records.
+// The row is written in the transaction that renames the files, so a kill leaves either all of a layer or files without a row, which `sweep` removes.
+
+import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Digest, hexOf } from '../base/digest.ts';
+import { assert, TbuildError } from '../base/errors.ts';
+import type { Store } from '../base/store.ts';
+import type { Driver, LayerSource, LayerSummary, Serve, TarSummary } from '../native/serve.ts';
+import type { LowerLayer } from '../native/with-root.ts';
+import { LayerIndex } from './layer-index.ts';
+
+export interface Layer {
+  readonly id: Digest;
+  readonly tree: Digest;
+  readonly driver: Driver;
+  /** Of file contents. */
+  readonly bytes: number;
+  readonly entries: number;
+  /** The tar that this layer is to others; unknown until `describe` computed it. */
+  readonly diffId: Digest | undefined;
+  readonly tarSize: number | undefined;
+  /** Others made it: its tar framing is kept. */
+  readonly split: boolean;
+  /** The blob it was unpacked from. */
+  readonly blob: Digest | undefined;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+}
+
+interface Row {
+  readonly id: Digest;
+  readonly tree: Digest;
+  readonly driver: Driver;
+  readonly bytes: number;
+  readonly entries: number;
+  readonly diff_id: Digest | null;
+  readonly tar_size: number | null;
+  readonly split: number;
+  readonly blob: Digest | null;
+  readonly created: number;
+}
+
+/** What is known of a layer's tar form when others made it. */
+export interface Origin {
+  readonly diffId: Digest;
+  readonly tarSize: number;
+  readonly blob: Digest;
+  /** The framing's file, not yet in the store. */
+  readonly splitFile: string;
+}
+
+export class Layers {
+  readonly #store: Store;
+  readonly #serve: Serve;
+  /** How lower layers are mounted here: the probe's answer. */
+  readonly #loop: boolean;
+  readonly #indexes = new Map<Digest, LayerIndex>();
+  readonly #describing = new Map<Digest, Promise<Layer>>();
+
+  constructor(store: Store, serve: Serve, loop: boolean) {
+    this.#store = store;
+    this.#serve = serve;
+    this.#loop = loop;
+  }
+
+  /** The layer, if it is in the store with its files. */
+  get(id: Digest): Layer | undefined {
+    const row = this.#store.db.get<Row>('SELECT * FROM layers WHERE id = ?', id);
+    return row && existsSync(this.indexPath(id)) && existsSync(this.#dataPath(row.id, row.driver)) ? fromRow(row) : undefined;
+  }
+
+  /** Every layer in the records, oldest first. */
+  all(): Layer[] {
+    return this.#store.db.all<Row>('SELECT * FROM layers ORDER BY created').map(fromRow);
+  }
+
+  index(id: Digest): LayerIndex {
+    let index = this.#indexes.get(id);
+    if (!index) {
+      index = LayerIndex.read(this.indexPath(id));
+      this.#indexes.set(id, index);
+    }
+    return index;
+  }
+
+  indexPath(id: Digest): string {
+    return this.#store.path('layers', `${hexOf(id)}.index`);
+  }
+
+  dataPath(layer: Layer): string {
+    return this.#dataPath(layer.id, layer.driver);
+  }
+
+  #dataPath(id: Digest, driver: Driver): string {
+    return this.#store.path('layers', driver === 'erofs' ? `${hexOf(id)}.erofs` : hexOf(id));
+  }
+
+  /** How with-root mounts it. */
+  lower(layer: Layer): LowerLayer {
+    if (layer.driver === 'directory') return { directory: this.dataPath(layer) };
+    return this.#loop ? { erofs: this.dataPath(layer), loop: true } : { erofs: this.dataPath(layer) };
+  }
+
+  /** Where a layer written from this one reads contents. */
+  source(layer: Layer): LayerSource {
+    return layer.driver === 'directory' ? { root: this.dataPath(layer) } : { data: this.dataPath(layer) };
+  }
+
+  /** The content of a regular file of a layer. */
+  readFile(layer: Layer, path: string): Buffer {
+    const entry = this.index(layer.id).find(path);
+    assert(entry?.type === 'file', `${path} is not a regular file of ${layer.id}`);
+    const content = Buffer.alloc(entry.size);
+    const isImage = layer.driver === 'erofs';
+    const fd = openSync(isImage ? this.dataPath(layer) : join(this.dataPath(layer), path), 'r');
+    try {
+      for (let done = 0; done < entry.size; ) {
+        const read = readSync(fd, content, done, entry.size - done, (isImage ? entry.offset : 0) + done);
+        if (read === 0) throw new TbuildError('store/damaged', `the layer ${layer.id} is cut short`, { hint: 'run tbuild fsck' });
+        done += read;
+      }
+    } finally {
+      closeSync(fd);
+    }
+    return content;
+  }
+
+  /** Brings a finished layer into the store; one that is there already is dropped and the old one returned. `alongside` runs in the same transaction. */
+  commit(summary: LayerSummary, driver: Driver, origin?: Origin, alongside?: (layer: Layer) => void): Layer {
+    const id: Digest = `blake3:${summary.id}`;
+    return this.#store.db.immediate(() => {
+      const known = this.get(id);
+      if (!known) this.#install(summary, driver, origin);
+      else this.#discard(summary, origin);
+      if (known && origin && !known.diffId) this.#setTar(id, origin.diffId, origin.tarSize);
+      const layer = this.get(id);
+      assert(layer, `the layer ${id} vanished while it was committed`);
+      alongside?.(layer);
+      return layer;
+    });
+  }
+
+  #install(summary: LayerSummary, driver: Driver, origin: Origin | undefined): void {
+    const id: Digest = `blake3:${summary.id}`;
+    const data = this.#dataPath(id, driver);
+    // A folder cannot be renamed over one that a kill left behind; a file can.
+    if (driver === 'directory') rmSync(data, { recursive: true, force: true });
+    renameSync(summary.data, data);
+    if (origin) renameSync(origin.splitFile, this.splitPath(id));
+    renameSync(summary.index, this.indexPath(id));
+    this.#store.db.run(
+      `INSERT INTO layers (id, tree, driver, bytes, entries, diff_id, tar_size, split, blob, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO NOTHING`,
+      id,
+      `blake3:${summary.tree}`,
+      driver,
+      summary.bytes,
+      summary.entries,
+      origin?.diffId ?? null,
+      origin?.tarSize ?? null,
+      origin ? 1 : 0,
+      origin?.blob ?? null,
+      Date.now(),
+    );
+  }
+
+  #discard(summary: LayerSummary, origin: Origin | undefined): void {
+    rmSync(summary.data, { recursive: true, force: true });
+    rmSync(summary.index, { force: true });
+    if (origin) rmSync(origin.splitFile, { force: true });
+  }
+
+  splitPath(id: Digest): string {
+    return this.#store.path('layers', `${hexOf(id)}.split`);
+  }
+
+  /** The layer with its diff ID known: computed once, kept in the records. */
+  describe(layer: Layer): Promise<Layer & { readonly diffId: Digest; readonly tarSize: number }> {
+    if (layer.diffId !== undefined && layer.tarSize !== undefined)
+      return Promise.resolve(layer as Layer & { diffId: Digest; tarSize: number });
+    let pending = this.#describing.get(layer.id);
+    if (!pending) {
+      pending = this.#describe(layer);
+      this.#describing.set(layer.id, pending);
+    }
+    return pending as Promise<Layer & { diffId: Digest; tarSize: number }>;
+  }
+
+  async #describe(layer: Layer): Promise<Layer> {
+    const stored = this.#store.db.get<Row>('SELECT * FROM layers WHERE id = ?', layer.id);
+    if (stored?.diff_id) return fromRow(stored);
+    const summary = await this.writeTar(layer, { compression: 'none' });
+    const diffId: Digest = `sha256:${summary.diffId}`;
+    this.#setTar(layer.id, diffId, summary.tarSize);
+    return { ...layer, diffId, tarSize: summary.tarSize };
+  }
+
+  #setTar(id: Digest, diffId: Digest, tarSize: number): void {
+    this.#store.db.run('UPDATE layers SET diff_id = ?, tar_size = ? WHERE id = ?', diffId, tarSize, id);
+  }
+
+  /** The layer as a tar at `out` (without `out`: only its digests). */
+  writeTar(layer: Layer, target: { out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number }): Promise<TarSummary> {
+    const framing = layer.split ? { split: this.splitPath(layer.id) } : {};
+    return this.#serve.call('tar', { index: this.indexPath(layer.id), data: this.dataPath(layer), ...framing, ...target });
+  }
+
+  /** Removes a layer's row and files. The caller knows that nothing refers to it. A mounted file may be unlinked: its mounts keep it. */
+  remove(layer: Layer): void {
+    this.#store.db.run('DELETE FROM layers WHERE id = ?', layer.id);
+    for (const path of [this.dataPath(layer), this.indexPath(layer.id), this.splitPath(layer.id)])
+      rmSync(path, { recursive: true, force: true });
+  }
+
+  /** Names in layers/ that no row accounts for: what a kill between rename and commit leaves. */
+  strays(): string[] {
+    const known = new Set(
+      this.all().flatMap((layer) => [
+        this.dataPath(layer),
+        this.indexPath(layer.id),
+        ...(layer.split ? [this.splitPath(layer.id)] : []),
+      ]),
+    );
+    const folder = this.#store.path('layers');
+    return readdirSync(folder)
+      .map((name) => join(folder, name))
+      .filter((path) => !known.has(path));
+  }
+
+  /** Removes strays. Under the write lock, so that no commit is between its rename and its row. */
+  sweep(): void {
+    this.#store.db.immediate(() => {
+      for (const path of this.strays()) rmSync(path, { recursive: true, force: true });
+    });
+  }
+}
+
+function fromRow(row: Row): Layer {
+  return {
+    id: row.id,
+    tree: row.tree,
+    driver: row.driver,
+    bytes: row.bytes,
+    entries: row.entries,
+    diffId: row.diff_id ?? undefined,
+    tarSize: row.tar_size ?? undefined,
+    split: row.split === 1,
+    blob: row.blob ?? undefined,
+    created: row.created,
+  };
+}

@@ -1,0 +1,127 @@
+// A file tree that can be asked, whatever it is made of: the scan of a context, or a stack of layers seen as overlayfs shows it.
+// It answers from indexes alone; nothing is mounted and no file is opened.
+
+import type { Entry, LayerIndex } from './layer-index.ts';
+
+export interface TreeEntry extends Entry {
+  /** Which of the tree's indexes holds the content, from the bottom. */
+  readonly layer: number;
+}
+
+export interface Tree {
+  /** The entry at `path` itself, symlinks in its parents not followed; undefined: absent. The root is always there. */
+  lookup(path: string): TreeEntry | undefined;
+  /** Names and entries directly in a directory, sorted by name. Empty for what is no directory. */
+  list(path: string): readonly (readonly [name: string, entry: TreeEntry])[];
+}
+
+/** What overlayfs shows of `indexes`, bottom first. A single index is shown as it is. */
+export function mergedTree(indexes: readonly LayerIndex[]): Tree {
+  return { lookup: (path) => lookup(indexes, path), list: (path) => list(indexes, path) };
+}
+
+export const EMPTY_ROOT: TreeEntry = {
+  path: '',
+  type: 'dir',
+  implied: true,
+  opaque: false,
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  rdev: [0, 0],
+  mtime: [0, 0],
+  size: 0,
+  offset: 0,
+  link: '',
+  group: '',
+  digest: '',
+  xattrs: undefined,
+  layer: -1,
+};
+
+function lookup(indexes: readonly LayerIndex[], path: string): TreeEntry | undefined {
+  for (let layer = indexes.length - 1; layer >= 0; layer--) {
+    const index = indexes[layer] as LayerIndex;
+    const entry = index.find(path);
+    if (entry) return entry.type === 'whiteout' ? undefined : { ...entry, layer };
+    if (hidesBelow(index, path)) return undefined;
+  }
+  return path === '' ? EMPTY_ROOT : undefined;
+}
+
+/** Whether a layer that lacks `path` also hides what lower layers have there: a parent is opaque, whited out or no directory. */
+function hidesBelow(index: LayerIndex, path: string): boolean {
+  let parentPath = path;
+  while (parentPath !== '') {
+    parentPath = parentPath.slice(0, Math.max(0, parentPath.lastIndexOf('/')));
+    const parent = index.find(parentPath);
+    if (parent && (parent.type !== 'dir' || parent.opaque)) return true;
+  }
+  return false;
+}
+
+function list(indexes: readonly LayerIndex[], path: string): (readonly [string, TreeEntry])[] {
+  const found = new Map<string, TreeEntry | undefined>();
+  for (let layer = indexes.length - 1; layer >= 0; layer--) {
+    const index = indexes[layer] as LayerIndex;
+    const directory = index.find(path);
+    if (directory && directory.type !== 'dir') break;
+    if (directory) {
+      for (const [name, entry] of index.children(path)) {
+        if (!found.has(name)) found.set(name, entry.type === 'whiteout' ? undefined : { ...entry, layer });
+      }
+      if (directory.opaque) break;
+    } else if (hidesBelow(index, path)) {
+      break;
+    }
+  }
+  const present = [...found].filter((pair): pair is [string, TreeEntry] => pair[1] !== undefined);
+  return present.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+export interface Resolved {
+  /** The path with no symlink left in it; its parents exist as directories unless `entry` is undefined. */
+  readonly path: string;
+  /** What stands there; undefined: nothing, from `missingFrom` components on. */
+  readonly entry: TreeEntry | undefined;
+  /** Every path that was looked at on the way, in order. */
+  readonly visited: readonly string[];
+}
+
+const MAX_LINKS = 255;
+
+/**
+ * Follows `path` (absolute or relative to the root, `..` never leaves the root) through symlinks, as in a chroot.
+ * Components below the first absent one are appended as they are. `followLast`: whether a link at the very end is followed too.
+ * Returns undefined where links go round in circles.
+ */
+export function resolvePath(tree: Tree, path: string, followLast: boolean): Resolved | undefined {
+  const todo = path.split('/').reverse();
+  const done: string[] = [];
+  const visited: string[] = [];
+  let links = 0;
+  let entry: TreeEntry | undefined = tree.lookup('');
+  while (todo.length > 0) {
+    const name = todo.pop() as string;
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      done.pop();
+      entry = tree.lookup(done.join('/'));
+      continue;
+    }
+    const here = [...done, name].join('/');
+    const next: TreeEntry | undefined = entry?.type === 'dir' ? tree.lookup(here) : undefined;
+    visited.push(here);
+    const isLast = todo.every((rest) => rest === '' || rest === '.');
+    if (next?.type === 'symlink' && (followLast || !isLast)) {
+      if (++links > MAX_LINKS) return undefined;
+      if (next.link.startsWith('/')) done.length = 0;
+      todo.push(...next.link.split('/').reverse());
+      entry = tree.lookup(done.join('/'));
+      continue;
+    }
+    done.push(name);
+    entry = next;
+  }
+  return { path: done.join('/'), entry, visited };
+}
