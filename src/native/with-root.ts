@@ -1,7 +1,7 @@
 // One container: `tbuild-runner with-root`, which makes the root, runs an OCI runtime in it and commits what was written.
 // The child sees its end by a lifeline pipe: when this process dies, so does everything in the container.
 
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { TbuildError } from '../base/errors.ts';

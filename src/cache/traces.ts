@@ -1,0 +1,105 @@
+// Step records and traces: what a step was told, what it saw of its inputs, and what it made of them.
+// A result is valid for any inputs that answer its observations in the same way ("constructive traces", Mokhov et al. 2018).
+
+import type { Database } from '../base/database.ts';
+import { canonicalJson, type Digest, sha256 } from '../base/digest.ts';
+
+/** More traces of a step with the same exact inputs than this are not looked at, and the oldest are dropped. */
+const MAX_TRACES = 32;
+
+/** What a step was told. Canonical JSON of it is stored; its digest is the step key. No parent is ever in it. */
+export type StepRecord = { readonly version: 1; readonly kind: string } & Readonly<Record<string, unknown>>;
+
+/**
+ * One thing seen: its kind, the path (or what else was asked), the answer.
+ * N absent · L type, mode, owner, device · R link target · A xattrs · U an owner's name as uid:gid.
+ * (RUN adds S, Z, D, C, X and O when it is observed.)
+ */
+export type Observation = readonly [kind: string, path: string, value: string];
+
+export interface Trace {
+  readonly version: 1;
+  /** Digests of the inputs taken as a whole, in order: layers' tree digests, a selection of files. */
+  readonly exact: readonly Digest[];
+  /** What was seen of the layers before, between and after the exact ones: always one more than exact layers, each possibly empty. */
+  readonly gaps: readonly (readonly Observation[])[];
+}
+
+export interface Recorded {
+  readonly trace: Trace;
+  readonly layer: Digest;
+  /** Milliseconds since the epoch: the `created` of the layer in images. */
+  readonly created: number;
+  readonly durationMs: number;
+}
+
+interface Row {
+  readonly trace: string;
+  readonly layer: Digest;
+  readonly created: number;
+  readonly duration: number;
+}
+
+export function stepKey(record: StepRecord): Digest {
+  return sha256(canonicalJson(record));
+}
+
+/** Traces of a step for these exact inputs, newest first. */
+export function findTraces(db: Database, key: Digest, exact: readonly Digest[]): Recorded[] {
+  return db
+    .all<Row>(
+      'SELECT trace, layer, created, duration FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?',
+      key,
+      exactDigest(exact),
+      MAX_TRACES,
+    )
+    .map(fromRow);
+}
+
+/** The oldest result of a step with this tree digest: for early cut-off. */
+export function findEqualResult(db: Database, key: Digest, tree: Digest): Recorded | undefined {
+  const row = db.get<Row>(
+    `SELECT traces.trace, traces.layer, traces.created, traces.duration FROM traces JOIN layers ON layers.id = traces.layer
+     WHERE traces.key = ? AND layers.tree = ? ORDER BY traces.id LIMIT 1`,
+    key,
+    tree,
+  );
+  return row && fromRow(row);
+}
+
+/** Stores a result. Call it in the transaction that commits the layer. */
+export function storeTrace(db: Database, record: StepRecord, recorded: Recorded): void {
+  const key = stepKey(record);
+  const exact = exactDigest(recorded.trace.exact);
+  db.run(
+    'INSERT INTO steps (key, record, created) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING',
+    key,
+    canonicalJson(record),
+    Date.now(),
+  );
+  db.run(
+    'INSERT INTO traces (key, exact, trace, layer, created, duration) VALUES (?, ?, ?, ?, ?, ?)',
+    key,
+    exact,
+    JSON.stringify(recorded.trace),
+    recorded.layer,
+    recorded.created,
+    Math.round(recorded.durationMs),
+  );
+  db.run(
+    'DELETE FROM traces WHERE key = ? AND exact = ? AND id NOT IN (SELECT id FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?)',
+    key,
+    exact,
+    key,
+    exact,
+    MAX_TRACES,
+  );
+}
+
+function exactDigest(exact: readonly Digest[]): Digest {
+  return sha256(exact.join('\n'));
+}
+
+function fromRow(row: Row): Recorded {
+  return { trace: JSON.parse(row.trace) as Trace, layer: row.layer, created: row.created, durationMs: row.duration };
+}

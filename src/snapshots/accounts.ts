@@ -1,0 +1,96 @@
+// Users and groups of a tree, from the passwd and group files that indexes carry inlined. Nothing is mounted or opened.
+
+import { TbuildError } from '../base/errors.ts';
+import type { LayerIndex } from './layer-index.ts';
+import { mergedTree, resolvePath } from './tree.ts';
+
+export interface Ids {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface Credentials extends Ids {
+  readonly additionalGids: readonly number[];
+  /** Of the passwd entry; undefined where there is none. */
+  readonly home: string | undefined;
+}
+
+interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
+interface Group {
+  readonly name: string;
+  readonly gid: number;
+  readonly members: readonly string[];
+}
+
+/** The user of a RUN or a container: `""`, `name`, `uid`, each with `:group` or `:gid` (Docker's rules: libcontainer/user). */
+export function resolveUser(indexes: readonly LayerIndex[], spec: string): Credentials {
+  const [user = '', group] = spec.split(':', 2);
+  const accounts = readAccounts(indexes);
+  const account =
+    user === ''
+      ? accounts.find(({ uid }) => uid === 0)
+      : (accounts.find(({ name }) => name === user) ?? accounts.find(({ uid }) => uid === numeric(user)));
+  const uid = account?.uid ?? (user === '' ? 0 : numeric(user));
+  if (uid === undefined) {
+    throw new TbuildError('run/unknown-user', `unable to find user ${user}: no matching entries in the image's passwd file`, {
+      hint: 'create it in a RUN before, or give a numeric user ID',
+    });
+  }
+  const groups = readGroups(indexes);
+  if (group !== undefined && group !== '') return { uid, gid: groupId(groups, group), additionalGids: [], home: account?.home };
+  const additionalGids = account ? groups.filter(({ members }) => members.includes(account.name)).map(({ gid }) => gid) : [];
+  return { uid, gid: account?.gid ?? 0, additionalGids, home: account?.home };
+}
+
+function groupId(groups: readonly Group[], group: string): number {
+  const gid = groups.find(({ name }) => name === group)?.gid ?? numeric(group);
+  if (gid === undefined)
+    throw new TbuildError('run/unknown-user', `unable to find group ${group}: no matching entries in the image's group file`);
+  return gid;
+}
+
+/**
+ * The owner that `--chown` names: a number without a group is its own gid; a name without one has its primary group;
+ * an unknown name is 0, as BuildKit's file op has it (solver/llbsolver/file: readUser).
+ */
+export function resolveOwner(indexes: readonly LayerIndex[], user: string, group: string | undefined): Ids {
+  const byNumber = numeric(user);
+  const account = byNumber === undefined ? readAccounts(indexes).find(({ name }) => name === user) : undefined;
+  const uid = byNumber ?? account?.uid ?? 0;
+  if (group === undefined) return { uid, gid: byNumber ?? account?.gid ?? 0 };
+  return { uid, gid: numeric(group) ?? readGroups(indexes).find(({ name }) => name === group)?.gid ?? 0 };
+}
+
+function numeric(text: string): number | undefined {
+  return /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? Number(text) : undefined;
+}
+
+function readAccounts(indexes: readonly LayerIndex[]): Account[] {
+  return lines(indexes, 'passwd').flatMap(([name = '', , uid = '', gid = '', , home = '']) => {
+    const ids = [numeric(uid), numeric(gid)] as const;
+    return ids[0] === undefined || ids[1] === undefined ? [] : [{ name, uid: ids[0], gid: ids[1], home }];
+  });
+}
+
+function readGroups(indexes: readonly LayerIndex[]): Group[] {
+  return lines(indexes, 'group').flatMap(([name = '', , id = '', members = '']) => {
+    const gid = numeric(id);
+    return gid === undefined ? [] : [{ name, gid, members: members.split(',').filter((member) => member !== '') }];
+  });
+}
+
+function lines(indexes: readonly LayerIndex[], which: 'passwd' | 'group'): string[][] {
+  const found = resolvePath(mergedTree(indexes), `etc/${which}`, true);
+  if (found?.entry?.type !== 'file' || found.path !== `etc/${which}`) return [];
+  const text = (indexes[found.entry.layer] as LayerIndex).account(which) ?? '';
+  return text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.split(':'));
+}
