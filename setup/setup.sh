@@ -1,0 +1,107 @@
+#!/bin/sh
+# Makes a bare clone ready: Debian packages, the npm packages (Node 24 among them), the native binary, the bundle.
+# `setup.sh` builds tbuild; `setup.sh demo` and `setup.sh test` also bring what the demo and the tests need.
+# Assumes some node with npm, cargo, and a Debian or what stands in for its packages. Each step looks first: nothing to do costs nothing.
+set -eu
+cd "${0%/*}/.."
+purpose=${1:-build}
+PATH=$PWD/node_modules/.bin:$PATH:${HOME:-/root}/.cargo/bin
+log=.tbuild/setup.log
+
+say() { printf 'setup: %s\n' "$*"; }
+
+die() {
+    printf 'setup: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# run WHAT COMMAND…: one line for the reader, the command's own output only if it fails.
+run() {
+    say "$1"
+    shift
+    "$@" >"$log" 2>&1 && return
+    tail -n 40 "$log" >&2
+    die "this failed: $* (its whole output is in $log)"
+}
+
+# newer TARGET SOURCE…: TARGET is missing, or something in the SOURCEs changed after it (a removal changes its directory).
+newer() {
+    target=$1
+    shift
+    [ ! -e "$target" ] || [ -n "$(find "$@" -newer "$target" -print -quit)" ]
+}
+
+apt_install() {
+    ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || apt-get update
+    apt-get install -y --no-install-recommends "$@" || { apt-get update && apt-get install -y --no-install-recommends "$@"; }
+}
+
+debian_packages() {
+    if ! command -v dpkg-query >/dev/null; then
+        say "this is no Debian; what these packages hold is taken to be installed: $*"
+        return
+    fi
+    installed=" $(dpkg-query -W -f '${Package}:${db:Status-Status} ' "$@" 2>/dev/null || :)"
+    missing=
+    for package; do
+        case $installed in *" $package:installed "*) ;; *) missing="$missing $package" ;; esac
+    done
+    [ -n "$missing" ] || return 0
+    [ "$(id -u)" = 0 ] || die "Debian packages are missing; install them, then run this again:
+  sudo apt-get install -y --no-install-recommends$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086 # a list of package names
+    run "installing Debian packages:$missing" apt_install $missing
+}
+
+npm_packages() {
+    stamp=node_modules/.tbuild-package-lock.json
+    if ! cmp -s package-lock.json "$stamp"; then
+        command -v npm >/dev/null || die "npm is missing: install Node.js (any version that npm runs on; tbuild brings its own Node 24)"
+        run "installing the npm packages, Node 24 among them" npm ci --ignore-scripts --include=dev --include=optional --no-audit --no-fund
+        # npx runs a project's own command from here, and would otherwise ask the registry for a stranger's.
+        ln -sf ../../bin/tbuild node_modules/.bin/tbuild
+        cp package-lock.json "$stamp"
+    fi
+    [ -x node_modules/.bin/node ] || die "no Node 24 for this machine ($(uname -sm)) among the npm packages: only Linux on x86-64 and arm64 is served"
+}
+
+cargo_build() (
+    cd runner-native
+    cargo build --release --locked
+)
+
+native_binary() {
+    newer dist/tbuild-runner runner-native/Cargo.toml runner-native/Cargo.lock runner-native/.cargo runner-native/crates || return 0
+    command -v cargo >/dev/null || die "cargo is missing: install the Rust toolchain (rustup), then run this again"
+    command -v cc >/dev/null || die "cc is missing: install a C compiler (apt-get install gcc libc6-dev), then run this again"
+    run "building the native binary (cargo; a minute or two the first time)" cargo_build
+    built=$(ls -t "${CARGO_TARGET_DIR:-runner-native/target}"/release/tbuild-runner runner-native/target/*/release/tbuild-runner 2>/dev/null | head -n 1)
+    [ -n "$built" ] || die "cargo built no tbuild-runner under runner-native/target"
+    # A running binary cannot be overwritten, and a half-copied one must not be run: a rename is neither.
+    cp "$built" dist/tbuild-runner.new
+    mv dist/tbuild-runner.new dist/tbuild-runner
+}
+
+bundle() {
+    newer dist/tbuild.js src package.json package-lock.json setup/bundle.ts || return 0
+    run "bundling src into dist" node setup/bundle.ts
+}
+
+mkdir -p .tbuild dist
+exec 9>.tbuild/setup.lock
+flock 9 # two commands at once in one checkout take turns
+
+case $purpose in
+build) ;;
+demo) debian_packages busybox-static mmdebstrap ;;
+test)
+    debian_packages busybox-static mmdebstrap erofs-utils skopeo umoci buildah podman crun runc python3-jsonschema \
+        tmux util-linux acl attr libcap2-bin bzip2 xz-utils zstd
+    ;;
+*) die "setup.sh takes nothing, demo or test, not '$purpose'" ;;
+esac
+npm_packages
+native_binary
+bundle
+if [ "$purpose" = demo ]; then node setup/base-images.ts; fi
