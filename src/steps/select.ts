@@ -1,0 +1,212 @@
+// What a COPY or ADD takes: from source paths as written to the entries of a tree, wildcards and links resolved (BuildKit: fsutil/copy).
+// Only decides; the tree may be a scanned context or a stack of layers.
+
+import { type Digest, sha256 } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import { matchPath } from '../context/glob.ts';
+import { compileIgnore } from '../context/ignore.ts';
+import { resolvePath, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+
+export interface SelectOptions {
+  readonly paths: readonly string[];
+  readonly exclude: readonly string[];
+  /** Keep the path below the last `/./`, or the whole path. */
+  readonly parents: boolean;
+}
+
+/** One entry to copy. `path` is relative to where the source lands; a directory comes before what it holds. */
+export interface SelectedEntry {
+  readonly path: string;
+  readonly entry: TreeEntry;
+}
+
+/** One source after wildcards: a single entry that is no directory, or a directory whose contents are copied. */
+export interface Selected {
+  /** The last component as written: what it is called in a directory. */
+  readonly base: string;
+  /** Its own entry first, as ''; then, for a directory, what it holds. */
+  readonly entries: readonly SelectedEntry[];
+}
+
+/** Throws `context/not-found` for a path without wildcards that is not there. `what` names the tree in messages. */
+export function selectSources(tree: Tree, options: SelectOptions, what: string): Selected[] {
+  const excludes = options.exclude.length > 0 ? compileIgnore(options.exclude.join('\n'), '--exclude') : undefined;
+  return options.paths.flatMap((written) =>
+    options.parents ? selectWithParents(tree, written, excludes, what) : selectPlain(tree, written, excludes, what),
+  );
+}
+
+type Excludes = ReturnType<typeof compileIgnore>;
+
+function selectPlain(tree: Tree, written: string, excludes: Excludes | undefined, what: string): Selected[] {
+  const clean = cleanPath(written);
+  if (!hasWildcard(clean)) return [selectOne(tree, clean, written, excludes, what)];
+  return matches(tree, clean).map((path) => selectOne(tree, path, written, excludes, what));
+}
+
+function selectOne(tree: Tree, path: string, written: string, excludes: Excludes | undefined, what: string): Selected {
+  const resolved = resolvePath(tree, path, true);
+  if (!resolved?.entry) throw notFound(written, what);
+  const entries = [...collect(tree, resolved.entry, resolved.path, '', excludes)];
+  return { base: path.slice(path.lastIndexOf('/') + 1), entries };
+}
+
+/** `--parents`: the directories on the way come along, with their attributes, as contents of the destination directory. */
+function selectWithParents(tree: Tree, written: string, excludes: Excludes | undefined, what: string): Selected[] {
+  const pivot = written.lastIndexOf('/./');
+  const base = cleanPath(pivot < 0 ? '' : written.slice(0, pivot));
+  const rest = cleanPath(pivot < 0 ? written : written.slice(pivot + 3));
+  const root = resolvePath(tree, base, true);
+  if (root?.entry?.type !== 'dir') throw notFound(written, what);
+  const below = (path: string) => (root.path === '' ? path : path === '' ? root.path : `${root.path}/${path}`);
+  const found = hasWildcard(rest) ? [...descendants(tree, root.path, '')].filter((path) => matchParents(rest, path)) : [rest];
+  const entries = new Map<string, SelectedEntry>();
+  for (const path of found) {
+    const resolved = resolvePath(tree, below(path), false);
+    if (!resolved?.entry) throw notFound(written, what);
+    for (const parent of ancestors(path)) {
+      const entry = tree.lookup(below(parent));
+      if (entry && !entries.has(parent)) entries.set(parent, { path: parent, entry });
+    }
+    for (const item of collect(tree, resolved.entry, resolved.path, path, excludes))
+      if (!entries.has(item.path)) entries.set(item.path, item);
+  }
+  entries.delete('');
+  return [{ base: '', entries: [{ path: '', entry: root.entry }, ...entries.values()] }];
+}
+
+/** In `--parents` a `**` stands for any number of directories. */
+function matchParents(pattern: string, path: string): boolean {
+  const parts = pattern.split('/');
+  const names = path.split('/');
+  const match = (p: number, n: number): boolean => {
+    if (p === parts.length) return n === names.length;
+    if (parts[p] === '**') return match(p + 1, n) || (n < names.length && match(p, n + 1));
+    return n < names.length && matchPath(parts[p] as string, names[n] as string) && match(p + 1, n + 1);
+  };
+  return match(0, 0);
+}
+
+function* collect(
+  tree: Tree,
+  entry: TreeEntry,
+  at: string,
+  as: string,
+  excludes: Excludes | undefined,
+): Generator<SelectedEntry> {
+  yield { path: as, entry };
+  if (entry.type === 'dir') yield* contents(tree, at, as, excludes, '', excludes?.start, []);
+}
+
+/** What a directory holds. A directory that is excluded comes along only when something in it is taken after all. */
+function* contents(
+  tree: Tree,
+  at: string,
+  as: string,
+  excludes: Excludes | undefined,
+  relative: string,
+  state: Excludes['start'] | undefined,
+  pending: readonly SelectedEntry[],
+): Generator<SelectedEntry> {
+  let waiting = pending;
+  for (const [name, entry] of tree.list(at)) {
+    const path = join(relative, name);
+    const item = { path: join(as, name), entry };
+    const verdict = excludes?.test(path, state as Excludes['start']);
+    if (!verdict?.excluded) {
+      yield* waiting;
+      waiting = [];
+      yield item;
+    }
+    if (entry.type === 'dir' && (verdict === undefined || verdict.descend)) {
+      const inside = contents(
+        tree,
+        join(at, name),
+        item.path,
+        excludes,
+        path,
+        verdict?.state,
+        verdict?.excluded ? [...waiting, item] : [],
+      );
+      for (const deeper of inside) {
+        yield deeper;
+        waiting = [];
+      }
+    }
+  }
+}
+
+/** Wildcards as Go's filepath.Match on the path below the fixed prefix, in walking order; what matched is not descended into. */
+function matches(tree: Tree, clean: string): string[] {
+  const parts = clean.split('/');
+  const first = parts.findIndex(hasWildcard);
+  const fixed = parts.slice(0, first).join('/');
+  const pattern = parts.slice(first).join('/');
+  const root = resolvePath(tree, fixed, true);
+  if (root?.entry?.type !== 'dir') return [];
+  const found: string[] = [];
+  const walk = (relative: string): void => {
+    for (const [name, entry] of tree.list(join(root.path, relative))) {
+      const path = join(relative, name);
+      if (matchPath(pattern, path)) found.push(join(root.path, path));
+      else if (entry.type === 'dir') walk(path);
+    }
+  };
+  walk('');
+  return found;
+}
+
+function* descendants(tree: Tree, at: string, relative: string): Generator<string> {
+  for (const [name, entry] of tree.list(join(at, relative))) {
+    const path = join(relative, name);
+    yield path;
+    if (entry.type === 'dir') yield* descendants(tree, at, path);
+  }
+}
+
+/** A digest of everything about the sources that can show in the result; of owners only when they are kept. */
+export function selectionDigest(selected: readonly Selected[], keepOwners: boolean): Digest {
+  const lines = selected.flatMap(({ base, entries }) => [
+    JSON.stringify(base),
+    ...entries.map(({ path, entry }) => {
+      const owner = keepOwners ? `${entry.uid}:${entry.gid}` : '';
+      const special = entry.type === 'char' || entry.type === 'block' ? entry.rdev.join(':') : '';
+      const xattrs = entry.xattrs ? JSON.stringify(entry.xattrs) : '';
+      return `${JSON.stringify(path)} ${entry.type} ${entry.mode.toString(8)} ${owner} ${entry.digest}${JSON.stringify(entry.link)} ${special} ${xattrs} ${linkGroup(entry)}`;
+    }),
+  ]);
+  return sha256(lines.join('\n'));
+}
+
+function linkGroup(entry: TreeEntry): string {
+  return entry.group === entry.path ? '' : JSON.stringify(entry.group);
+}
+
+function notFound(written: string, what: string): TbuildError {
+  return new TbuildError('context/not-found', `"${written}" not found in ${what}`, {
+    hint: what === 'the build context' ? 'paths are relative to the build context; .dockerignore may exclude it' : undefined,
+  });
+}
+
+function hasWildcard(path: string): boolean {
+  return /[*?[\\]/.test(path);
+}
+
+/** Lexically cleaned and clamped to the root, without slashes around it. */
+function cleanPath(written: string): string {
+  const parts: string[] = [];
+  for (const part of written.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part === '..') parts.pop();
+    else parts.push(part);
+  }
+  return parts.join('/');
+}
+
+function* ancestors(path: string): Generator<string> {
+  for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) yield path.slice(0, end);
+}
+
+function join(a: string, b: string): string {
+  return a === '' ? b : b === '' ? a : `${a}/${b}`;
+}
