@@ -68,7 +68,7 @@ npm_packages() {
 
 cargo_build() (
     cd runner-native
-    cargo build --release --locked
+    cargo build --release --locked --target-dir target
 )
 
 native_binary() {
@@ -76,10 +76,8 @@ native_binary() {
     command -v cargo >/dev/null || die "cargo is missing: install the Rust toolchain (rustup), then run this again"
     command -v cc >/dev/null || die "cc is missing: install a C compiler (apt-get install gcc libc6-dev), then run this again"
     run "building the native binary (cargo; a minute or two the first time)" cargo_build
-    built=$(ls -t "${CARGO_TARGET_DIR:-runner-native/target}"/release/tbuild-runner runner-native/target/*/release/tbuild-runner 2>/dev/null | head -n 1)
-    [ -n "$built" ] || die "cargo built no tbuild-runner under runner-native/target"
     # A running binary cannot be overwritten, and a half-copied one must not be run: a rename is neither.
-    cp "$built" dist/tbuild-runner.new
+    cp "runner-native/target/$(uname -m)-unknown-linux-gnu/release/tbuild-runner" dist/tbuild-runner.new
     mv dist/tbuild-runner.new dist/tbuild-runner
 }
 

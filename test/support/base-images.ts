@@ -1,0 +1,40 @@
+// Before the tests that build: a store that holds the base images and nothing else, for stores.ts to copy. After them: removes what they made.
+// That store is kept between runs, and made anew when this tbuild cannot read it. On the checkout's file system, since /tmp may be one
+// on which layers cannot be mounted.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { loadBaseImages, makeBaseImages } from '../../setup/base-images.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A store with the base images, in which nothing is built. */
+    readonly basesRoot: string;
+    /** A directory for this run's own stores. */
+    readonly storesRoot: string;
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => void> {
+  const state = path.join(import.meta.dirname, '../../.tbuild');
+  const basesRoot = path.join(state, 'test-bases');
+  mkdirSync(state, { recursive: true });
+  await fillBases(basesRoot);
+  const storesRoot = mkdtempSync(path.join(state, 'test-stores-'));
+  project.provide('basesRoot', basesRoot);
+  project.provide('storesRoot', storesRoot);
+  return () => rmSync(storesRoot, { recursive: true, force: true });
+}
+
+async function fillBases(root: string): Promise<void> {
+  const say = (line: string) => console.log(`tests: ${line}`);
+  const images = await makeBaseImages(say);
+  const env = { ...process.env, TBUILD_ROOT: root };
+  try {
+    loadBaseImages(images, env, say);
+  } catch {
+    say('making the store of base images anew, for this tbuild cannot use the one there is');
+    rmSync(root, { recursive: true, force: true });
+    loadBaseImages(images, env, say);
+  }
+}
