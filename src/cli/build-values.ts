@@ -1,0 +1,102 @@
+// The values of build's flags that have an inside: --build-arg, --label, --secret, --output. Read as buildx reads them.
+
+import { TbuildError } from '../base/errors.ts';
+import { parseKeyValues } from './key-values.ts';
+import type { BuildOutput, BuildSecret } from './library.ts';
+import { nearest } from './nearest.ts';
+import type { Environment } from './surroundings.ts';
+
+/** `NAME` alone takes the value from the environment, and is left out when that has none. */
+export function parseBuildArgs(args: readonly string[], env: Environment): Record<string, string> {
+  const values = new Map<string, string>();
+  for (const arg of args) {
+    const at = arg.indexOf('=');
+    const name = at < 0 ? arg : arg.slice(0, at);
+    if (name === '') throw new TbuildError('usage/bad-value', '--build-arg takes NAME=value or NAME, and the name is empty');
+    const value = at < 0 ? env[name] : arg.slice(at + 1);
+    if (value !== undefined) values.set(name, value);
+  }
+  return Object.fromEntries(values);
+}
+
+export function parseLabels(labels: readonly string[]): Record<string, string> {
+  const values = labels.map((label): [string, string] => {
+    const at = label.indexOf('=');
+    const [name, value] = at < 0 ? [label, ''] : [label.slice(0, at), label.slice(at + 1)];
+    if (name === '') throw new TbuildError('usage/bad-value', `--label takes name=value, and the name is empty in "${label}"`);
+    return [name, value];
+  });
+  return Object.fromEntries(values);
+}
+
+/** buildx build/utils.go and buildkit secretsprovider: without a source it is the variable of that name, else the file. */
+export function parseSecret(text: string, env: Environment): BuildSecret {
+  const values = parseKeyValues('--secret', text);
+  checkKeys('--secret', values, ['id', 'src', 'source', 'env', 'type']);
+  const type = values.get('type');
+  if (type !== undefined && type !== 'file' && type !== 'env') {
+    throw new TbuildError('usage/bad-value', `--secret has the type file or env, not "${type}"`);
+  }
+  let file = values.get('src') ?? values.get('source');
+  let variable = values.get('env');
+  const id = values.get('id') || variable || file;
+  if (!id) throw new TbuildError('usage/bad-value', `--secret needs an id: "${text}"`);
+  // With type=env, what was called src is a variable.
+  if (type === 'env' && variable === undefined) [variable, file] = [file ?? id, undefined];
+  if (file !== undefined && variable !== undefined) {
+    throw new TbuildError('usage/conflict', `--secret id=${id} has both a file and a variable: one of src and env is enough`);
+  }
+  if (file === undefined && variable === undefined) {
+    if (type !== 'file' && env[id] !== undefined) variable = id;
+    else file = id;
+  }
+  return variable !== undefined ? { id, env: variable } : { id, file: file! };
+}
+
+const laterTypes = ['local', 'tar', 'image', 'registry', 'cacheonly'];
+
+export function parseOutput(text: string, isStdoutTerminal: boolean): BuildOutput {
+  const values = text.includes('=') ? parseKeyValues('--output', text) : new Map([['type', 'local']]);
+  const type = values.get('type');
+  if (type === undefined)
+    throw new TbuildError('usage/bad-value', `--output needs a type: "${text}"`, { hint: 'as in type=oci,dest=app.tar' });
+  if (type !== 'oci' && type !== 'docker') throw unknownType(type);
+  checkKeys('--output', values, ['type', 'dest', 'name', 'tar']);
+  const destination = values.get('dest') || '-';
+  const tar = parseTar(type, values.get('tar'));
+  if (destination === '-' && !tar)
+    throw new TbuildError('usage/bad-value', '--output with tar=false needs a directory: dest=DIR');
+  if (destination === '-' && isStdoutTerminal) {
+    throw new TbuildError('usage/terminal', 'an archive is not written to a terminal', {
+      hint: `name a file: --output type=${type},dest=FILE; or redirect standard output`,
+    });
+  }
+  const name = values.get('name');
+  return { type, destination, tar, ...(name !== undefined && { name }) };
+}
+
+function unknownType(type: string): TbuildError {
+  const hint = 'type=oci and type=docker are there';
+  if (laterTypes.includes(type))
+    return new TbuildError('unsupported/output', `--output type=${type} is not supported yet`, { hint });
+  return new TbuildError('usage/bad-value', `--output has no type "${type}"`, { hint });
+}
+
+function parseTar(type: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'true' || text === '1') return true;
+  if (text !== 'false' && text !== '0')
+    throw new TbuildError('usage/bad-value', `tar in --output is true or false, not "${text}"`);
+  if (type === 'docker')
+    throw new TbuildError('usage/bad-value', '--output type=docker is always an archive: tar=false goes with type=oci');
+  return false;
+}
+
+function checkKeys(flag: string, values: ReadonlyMap<string, string>, known: readonly string[]): void {
+  for (const key of values.keys()) {
+    if (known.includes(key)) continue;
+    const meant = nearest(key, known);
+    throw new TbuildError('usage/bad-value', `${flag} does not know "${key}"`, {
+      hint: meant ? `did you mean ${meant}=?` : `it knows ${known.join(', ')}`,
+    });
+  }
+}

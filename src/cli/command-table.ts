@@ -1,0 +1,39 @@
+// The commands there are. Names and summaries only: a command's module is loaded when it is called.
+
+import type { Command } from './command.ts';
+
+export interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** In the order of the help. */
+export const commandTable: Readonly<Record<string, CommandEntry>> = {
+  build: { summary: 'Build an image from a Dockerfile', load: async () => (await import('./commands/build.ts')).build },
+  run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
+  images: { summary: 'List images', load: async () => (await import('./commands/images.ts')).images },
+  inspect: {
+    summary: 'Return low-level information on images',
+    load: async () => (await import('./commands/inspect.ts')).inspect,
+  },
+  history: { summary: 'Show the history of an image', load: async () => (await import('./commands/history.ts')).history },
+  tag: {
+    summary: 'Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE',
+    load: async () => (await import('./commands/tag.ts')).tag,
+  },
+  rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
+  load: {
+    summary: 'Load images from a tar archive, an OCI layout or STDIN',
+    load: async () => (await import('./commands/load.ts')).load,
+  },
+  save: { summary: 'Save one or more images to a tar archive', load: async () => (await import('./commands/save.ts')).save },
+  fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },
+  info: {
+    summary: 'Display information about the store and the machine',
+    load: async () => (await import('./commands/info.ts')).info,
+  },
+  version: { summary: 'Show the version', load: async () => (await import('./commands/version.ts')).version },
+};
+
+/** Other names, for fingers that are used to them. */
+export const aliases: Readonly<Record<string, string>> = { ls: 'images' };

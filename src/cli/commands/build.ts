@@ -1,0 +1,102 @@
+// `tbuild build`: an image from a Dockerfile. Flags to options, one call, and the events to a progress display.
+
+import { rm, writeFile } from 'node:fs/promises';
+import { TbuildError } from '../../base/errors.ts';
+import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
+import { defineCommand, type Invocation } from '../command.ts';
+import type { FlagTable } from '../flags.ts';
+import { interruptible } from '../interruption.ts';
+import type { BuildOptions } from '../library.ts';
+import { chooseProgress, progressKinds } from '../progress/choose.ts';
+
+const flagTable = {
+  'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
+  file: { short: 'f', value: 'string', help: 'Name of the Dockerfile (default: "PATH/Dockerfile")' },
+  iidfile: { value: 'string', help: 'Write the image ID to a file' },
+  label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
+  network: {
+    value: 'string',
+    choices: ['default', 'host', 'none'],
+    default: 'default',
+    help: 'Set the networking mode for the "RUN" instructions during build ("default", "host", "none")',
+  },
+  'no-cache': { help: 'Do not use cache when building the image' },
+  output: { short: 'o', value: 'stringArray', repeated: true, help: 'Output destination (format: "type=oci|docker,dest=path")' },
+  progress: {
+    value: 'string',
+    choices: progressKinds,
+    help: 'Set type of progress output ("auto", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
+  },
+  quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
+  secret: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=NAME]")',
+  },
+  tag: { short: 't', value: 'stringArray', repeated: true, help: 'Image identifier (format: "[registry/]repository[:tag]")' },
+  target: { value: 'string', help: 'Set the target build stage to build' },
+} as const satisfies FlagTable;
+
+export const build = defineCommand({
+  name: 'build',
+  usage: '[OPTIONS] PATH | URL | -',
+  description: 'Build an image from a Dockerfile',
+  positionals: [1, 1],
+  flags: flagTable,
+  run: async (invocation) => {
+    const { flags, library } = invocation;
+    const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
+    try {
+      const options = buildOptions(invocation);
+      if (flags.iidfile !== undefined) await rm(flags.iidfile, { force: true });
+      const { image } = await interruptible(
+        (signal) => library.buildImage({ ...options, onEvent: progress.show, signal }),
+        progress.interrupt,
+      );
+      if (flags.iidfile !== undefined) await writeImageId(flags.iidfile, image);
+      progress.succeed(image);
+      return 0;
+    } catch (error) {
+      return progress.fail(error);
+    }
+  },
+});
+
+function buildOptions({
+  flags,
+  positionals,
+  env,
+  stdout,
+}: Invocation<typeof flagTable>): Omit<BuildOptions, 'onEvent' | 'signal'> {
+  const context = positionals[0]!;
+  if (context === '-' && flags.file === '-') {
+    throw new TbuildError('usage/conflict', 'the context and the Dockerfile cannot both come from standard input');
+  }
+  const outputs = flags.output.map((text) => parseOutput(text, stdout.isTTY === true));
+  const toStdout = outputs.filter(({ destination }) => destination === '-').length;
+  if (toStdout > 1 || (toStdout === 1 && (flags.quiet || flags.progress === 'quiet'))) {
+    throw new TbuildError(
+      'usage/conflict',
+      'only one thing can be written to standard output: an --output, or the image ID of --quiet',
+    );
+  }
+  return {
+    context,
+    buildArgs: parseBuildArgs(flags['build-arg'], env),
+    tags: [...flags.tag],
+    labels: parseLabels(flags.label),
+    noCache: flags['no-cache'],
+    secrets: flags.secret.map((text) => parseSecret(text, env)),
+    network: flags.network as BuildOptions['network'],
+    outputs,
+    ...(flags.file !== undefined && { dockerfile: flags.file }),
+    ...(flags.target !== undefined && { target: flags.target }),
+  };
+}
+
+/** As docker writes it: no line end. */
+async function writeImageId(path: string, image: string): Promise<void> {
+  await writeFile(path, image).catch((cause: unknown) => {
+    throw new TbuildError('usage/unwritable-file', `the image is built, but its ID cannot be written to ${path}`, { cause });
+  });
+}

@@ -1,0 +1,41 @@
+// `tbuild info`: where the store is, how layers are mounted and why, and what is in it.
+
+import { defineCommand } from '../command.ts';
+import { formatSize } from '../units.ts';
+import { version } from '../version.ts';
+
+export const info = defineCommand({
+  name: 'info',
+  usage: '[OPTIONS]',
+  description: 'Display information about the store and the machine',
+  positionals: [0, 0],
+  flags: {
+    format: {
+      short: 'f',
+      value: 'string',
+      choices: ['text', 'json'],
+      default: 'text',
+      help: 'Format of the output: "text" or "json"',
+    },
+  },
+  run: async ({ flags, library, stdout }) => {
+    const store = await library.describeStore();
+    if (flags.format === 'json') {
+      stdout.write(`${JSON.stringify({ version, node: process.version, ...store }, null, 2)}\n`);
+      return 0;
+    }
+    const rows: [string, string][] = [
+      ['Version', version],
+      ['Node.js', process.version],
+      ['Kernel', store.kernel],
+      ['Store', store.root],
+      ['Images', String(store.images)],
+      ['Layers', `${store.layers} (${formatSize(store.sizeBytes)})`],
+      ['Layer driver', store.driver],
+      ['Runtime', store.runtime],
+    ];
+    stdout.write(rows.map(([name, value]) => `${`${name}:`.padEnd(14)}${value}\n`).join(''));
+    for (const reason of store.driverReasons) stdout.write(`  ${reason}\n`);
+    return 0;
+  },
+});

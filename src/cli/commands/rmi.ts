@@ -1,0 +1,27 @@
+// `tbuild rmi`: takes names away, and images with their last name.
+
+import { defineCommand } from '../command.ts';
+import { exitCodeOf, reportError } from '../report-error.ts';
+
+export const rmi = defineCommand({
+  name: 'rmi',
+  usage: '[OPTIONS] IMAGE [IMAGE...]',
+  description: 'Remove one or more images',
+  positionals: [1, Number.POSITIVE_INFINITY],
+  flags: { force: { short: 'f', help: 'Force removal of the image' } },
+  run: async ({ flags, positionals, library, stdout, stderr, env, isDebug }) => {
+    let exitCode = 0;
+    for (const name of positionals) {
+      try {
+        const { untagged, deleted } = await library.removeImage(name, { force: flags.force });
+        const lines = [...untagged.map((text) => `Untagged: ${text}\n`), ...deleted.map((id) => `Deleted: ${id}\n`)];
+        stdout.write(lines.join(''));
+      } catch (error) {
+        // The others are still removed, as by docker.
+        reportError(error, { stderr, env, isDebug });
+        exitCode ||= exitCodeOf(error);
+      }
+    }
+    return exitCode;
+  },
+});

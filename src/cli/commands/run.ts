@@ -1,0 +1,97 @@
+// `tbuild run`: a container from an image. Exits as docker run does: the container's own code, else 125, 126 or 127.
+
+import { readFile } from 'node:fs/promises';
+import { TbuildError } from '../../base/errors.ts';
+import { defineCommand } from '../command.ts';
+import type { Environment } from '../surroundings.ts';
+
+export const run = defineCommand({
+  name: 'run',
+  usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
+  description: 'Create and run a new container from an image',
+  positionals: [1, Number.POSITIVE_INFINITY],
+  stopAtPositional: true,
+  flags: {
+    entrypoint: { value: 'string', help: 'Overwrite the default ENTRYPOINT of the image' },
+    env: { short: 'e', value: 'list', repeated: true, help: 'Set environment variables' },
+    'env-file': { value: 'list', repeated: true, help: 'Read in a file of environment variables' },
+    hostname: { short: 'h', value: 'string', help: 'Container host name' },
+    interactive: { short: 'i', help: 'Keep STDIN open even if not attached' },
+    name: { value: 'string', help: 'Assign a name to the container' },
+    network: {
+      value: 'network',
+      choices: ['default', 'host', 'none'],
+      default: 'default',
+      help: 'Connect a container to a network',
+    },
+    'read-only': { help: "Mount the container's root filesystem as read only" },
+    rm: { help: 'Automatically remove the container and its associated anonymous volumes when it exits' },
+    tty: { short: 't', help: 'Allocate a pseudo-TTY' },
+    user: { short: 'u', value: 'string', help: 'Username or UID (format: <name|uid>[:<group|gid>])' },
+    volume: { short: 'v', value: 'list', repeated: true, help: 'Bind mount a volume' },
+    workdir: { short: 'w', value: 'string', help: 'Working directory inside the container' },
+  },
+  run: async ({ flags, positionals: [image, ...command], library, env }) =>
+    library.runContainer({
+      image: image!,
+      command,
+      remove: flags.rm,
+      interactive: flags.interactive,
+      tty: flags.tty,
+      // Docker's order: what -e says wins over the files.
+      env: [...(await readEnvFiles(flags['env-file'], env)), ...flags.env.flatMap((entry) => completeEnv(entry, env))],
+      volumes: [...flags.volume],
+      network: flags.network as 'default' | 'host' | 'none',
+      readOnly: flags['read-only'],
+      ...(flags.workdir !== undefined && { workdir: flags.workdir }),
+      ...(flags.user !== undefined && { user: flags.user }),
+      ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint }),
+      ...(flags.name !== undefined && { name: flags.name }),
+      ...(flags.hostname !== undefined && { hostname: flags.hostname }),
+    }),
+  exitCodeOf: containerExitCode,
+});
+
+/** `NAME` alone takes the value from tbuild's own environment, and is left out when it has none. */
+function completeEnv(entry: string, env: Environment): string[] {
+  if (entry.startsWith('=') || entry === '') {
+    throw new TbuildError('usage/bad-value', `an environment variable has a name: "${entry.slice(0, 40)}"`);
+  }
+  if (entry.includes('=')) return [entry];
+  const value = env[entry];
+  return value === undefined ? [] : [`${entry}=${value}`];
+}
+
+/** docker/cli opts/file.go: a line is NAME=value as it stands (no quotes, no expansion) or NAME; # starts a comment line. */
+async function readEnvFiles(paths: readonly string[], env: Environment): Promise<string[]> {
+  const entries: string[] = [];
+  for (const path of paths) {
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+      throw new TbuildError('usage/unreadable-file', `cannot read the file of environment variables ${path}`, { cause });
+    });
+    text
+      .replace(/^\ufeff/, '')
+      .split(/\r?\n/)
+      .forEach((raw, index) => {
+        const line = raw.trimStart();
+        if (line === '' || line.startsWith('#')) return;
+        const name = line.split('=', 1)[0]!;
+        // The line itself may be a secret: it is not in the message.
+        if (name === '' || /\s/.test(name)) {
+          throw new TbuildError(
+            'usage/bad-value',
+            `${path}:${index + 1}: the name of an environment variable is empty or has a space in it`,
+          );
+        }
+        entries.push(...completeEnv(line, env));
+      });
+  }
+  return entries;
+}
+
+/** `run/not-executable` and `run/not-found` are about the command in the container; anything else is a failure to run it. */
+function containerExitCode(error: unknown): number {
+  if (!(error instanceof TbuildError)) return 125;
+  if (error.code === 'run/not-executable') return 126;
+  return error.code === 'run/not-found' ? 127 : 125;
+}

@@ -1,0 +1,37 @@
+// `tbuild save`: images from the store as one archive.
+
+import { TbuildError } from '../../base/errors.ts';
+import { defineCommand } from '../command.ts';
+import type { SaveOptions } from '../library.ts';
+import type { Output } from '../surroundings.ts';
+
+export const save = defineCommand({
+  name: 'save',
+  usage: '[OPTIONS] IMAGE [IMAGE...]',
+  description: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
+  positionals: [1, Number.POSITIVE_INFINITY],
+  flags: {
+    format: {
+      value: 'string',
+      choices: ['docker', 'oci', 'docker-archive', 'oci-archive'],
+      default: 'docker',
+      help: 'Format of the archive: "docker" or "oci" ("docker-archive" and "oci-archive", as podman names them, mean the same)',
+    },
+    output: { short: 'o', value: 'string', help: 'Write to a file, instead of STDOUT' },
+  },
+  run: async ({ flags, positionals, library, stdout }) => {
+    const format = flags.format.startsWith('oci') ? 'oci' : 'docker';
+    await library.saveImages({ images: positionals, format, output: chooseOutput(flags.output, stdout) });
+    return 0;
+  },
+});
+
+function chooseOutput(path: string | undefined, stdout: Output): SaveOptions['output'] {
+  if (path !== undefined && path !== '-') return { path };
+  if (stdout.isTTY) {
+    throw new TbuildError('usage/terminal', 'an archive is not written to a terminal', {
+      hint: 'name a file with --output, or redirect standard output',
+    });
+  }
+  return { stream: stdout };
+}

@@ -1,0 +1,84 @@
+// The text of `--help`, laid out as docker's. Pure: tables in, text out.
+
+import type { Flag, FlagTable } from './flags.ts';
+
+export interface HelpParts {
+  readonly name: string;
+  readonly usage: string;
+  readonly description: string;
+  readonly flags: FlagTable;
+}
+
+/** Width where the output is no terminal, as docker's. */
+const defaultColumns = 80;
+
+export function commandHelp({ name, usage, description, flags }: HelpParts, columns: number | undefined): string {
+  const rows = Object.entries(flags)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([flagName, flag]): Row => [flagSyntax(flagName, flag), flagText(flag)]);
+  return `\nUsage:  tbuild ${name} ${usage}\n\n${description}\n\nOptions:\n${twoColumns(rows, columns)}`;
+}
+
+export interface CommandSummary {
+  readonly name: string;
+  readonly summary: string;
+}
+
+export function programHelp(commands: readonly CommandSummary[], columns: number | undefined): string {
+  return [
+    '',
+    'Usage:  tbuild [OPTIONS] PATH',
+    '        tbuild COMMAND',
+    '',
+    'Builds OCI images from Dockerfiles without a daemon, and runs them from the same store',
+    '',
+    'Commands:',
+    twoColumns(
+      commands.map(({ name, summary }): Row => [`  ${name}`, summary]),
+      columns,
+    ),
+    'Options:',
+    twoColumns(
+      [
+        ['  -D, --debug', 'Print debug lines, and stack traces of errors'],
+        ['      --help', 'Print usage'],
+        ['  -v, --version', 'Print the version'],
+      ],
+      columns,
+    ),
+    "tbuild -t app . is short for tbuild build -t app .; run 'tbuild COMMAND --help' for more on a command.",
+    '',
+  ].join('\n');
+}
+
+type Row = readonly [left: string, right: string];
+
+function flagSyntax(name: string, { short, value }: Flag): string {
+  return `  ${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
+}
+
+function flagText({ help, default: value }: Flag): string {
+  return value === undefined ? help : `${help} (default "${value}")`;
+}
+
+function twoColumns(rows: readonly Row[], columns: number | undefined): string {
+  const leftWidth = Math.max(...rows.map(([left]) => left.length)) + 3;
+  const rightWidth = Math.max(24, (columns || defaultColumns) - leftWidth);
+  return rows
+    .map(([left, right]) => `${left.padEnd(leftWidth)}${wrap(right, rightWidth).join(`\n${' '.repeat(leftWidth)}`)}\n`)
+    .join('');
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line += line === '' ? word : ` ${word}`;
+    }
+  }
+  return [...lines, line];
+}

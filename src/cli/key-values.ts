@@ -1,0 +1,27 @@
+// Values such as `type=oci,dest=app.tar`: one line of CSV whose fields are key=value, as buildx reads --output and --secret. Pure.
+
+import { TbuildError } from '../base/errors.ts';
+
+/** Keys in lower case; one given twice has its last value. `flag` is for messages. */
+export function parseKeyValues(flag: string, text: string): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const field of csvFields(flag, text)) {
+    const at = field.indexOf('=');
+    if (at < 0) throw new TbuildError('usage/bad-value', `${flag} takes key=value pairs, and "${field}" in "${text}" is none`);
+    values.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1));
+  }
+  return values;
+}
+
+/** RFC 4180: a field that holds a comma or a quote stands in quotes, a quote in it is doubled. */
+function csvFields(flag: string, text: string): string[] {
+  const fields: string[] = [];
+  const field = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
+  for (let separator = ','; separator === ','; ) {
+    const match = field.exec(text);
+    if (match === null) throw new TbuildError('usage/bad-value', `${flag} has a stray quote: "${text}"`);
+    fields.push(match[1]?.replaceAll('""', '"') ?? match[2]!);
+    separator = match[3]!;
+  }
+  return fields;
+}

@@ -1,0 +1,32 @@
+// The entry: argv in, exit code out. Loads as little as it can: start-up is part of every command's time.
+
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
+
+// Before anything else is loaded, for it speeds up what follows it only. The directory is the user's own: Node's default
+// is in the shared temporary directory, where another user could lay out code for us.
+const cacheHome = process.env.XDG_CACHE_HOME || (process.env.HOME && join(process.env.HOME, '.cache'));
+if (process.env.NODE_COMPILE_CACHE || cacheHome) {
+  enableCompileCache(process.env.NODE_COMPILE_CACHE || join(cacheHome!, 'tbuild', 'node'));
+}
+
+endQuietlyOnBrokenPipe(process.stdout);
+endQuietlyOnBrokenPipe(process.stderr);
+
+Promise.all([import('./dispatch.ts'), import('./connected-library.ts')])
+  .then(([{ dispatch }, { library }]) => {
+    const { stdout, stderr, env } = process;
+    return dispatch(process.argv.slice(2), { stdin: () => process.stdin, stdout, stderr, env, library });
+  })
+  .then((exitCode) => {
+    // Not process.exit: what is still on its way to a pipe gets there.
+    process.exitCode = exitCode;
+  });
+
+/** `tbuild images | head -1` ends as any other filter does: as if SIGPIPE had ended it. */
+function endQuietlyOnBrokenPipe(stream: NodeJS.WriteStream): void {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
+}

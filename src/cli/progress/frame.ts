@@ -1,0 +1,78 @@
+// One picture of a build, in buildx's look: a header, a line per step, the last output below the steps that run.
+// Pure: a state, a size and a time in, lines out, none wider than the terminal and together no higher.
+
+import type { Paint } from '../paint.ts';
+import { cutToWidth, oneLine, widthOf } from '../text.ts';
+import type { BuildState, StepState } from './build-state.ts';
+
+export interface FrameSize {
+  readonly columns: number;
+  readonly rows: number;
+  readonly nowMs: number;
+  /** The last one stays and may be higher than the terminal: all steps, no output. */
+  readonly isFinal: boolean;
+}
+
+/** Lines of output below a running step, as buildx. */
+const outputLinesMax = 6;
+
+export function frameLines(state: BuildState, size: FrameSize, paint: Paint): string[] {
+  const started = state.steps.filter(({ outcome }) => outcome !== 'waiting');
+  const header = headerLine(state, size, paint);
+  if (size.isFinal) return [header, ...started.map((step) => stepLine(step, size, paint))];
+  // One row for the header, one for the cursor below the block.
+  const rows = Math.max(1, size.rows - 2);
+  const shown = mostRelevant(started, rows);
+  const running = shown.filter(({ outcome }) => outcome === 'running');
+  const outputRows = Math.min(outputLinesMax, Math.floor((rows - shown.length) / Math.max(1, running.length)));
+  return [header, ...shown.flatMap((step) => [stepLine(step, size, paint), ...detailLines(step, outputRows, size, paint)])];
+}
+
+function headerLine(state: BuildState, { columns, nowMs, isFinal }: FrameSize, paint: Paint): string {
+  const durationMs = (state.endMs ?? nowMs) - (state.startMs ?? nowMs);
+  const counts = `(${state.finishedCount}/${state.steps.length})`;
+  const text = `[+] Building ${seconds(durationMs)} ${counts}`;
+  if (isFinal) return cutToWidth(state.result ? `${text} FINISHED` : text, columns);
+  const note = state.isInterrupted ? ' canceling; ^C again ends it at once' : '';
+  return paint(state.isInterrupted ? 'yellow' : 'bold', cutToWidth(text + note, columns));
+}
+
+/** When there are more steps than rows: those that run and failed, then the last ones to end; in the plan's order. */
+function mostRelevant(steps: readonly StepState[], count: number): readonly StepState[] {
+  if (steps.length <= count) return steps;
+  const rank = ({ outcome, endMs }: StepState) =>
+    outcome === 'running' || outcome === 'failed' ? Number.POSITIVE_INFINITY : endMs;
+  // Infinity - Infinity is NaN, which || takes for equal.
+  const kept = new Set([...steps].sort((a, b) => rank(b) - rank(a) || b.number - a.number).slice(0, count));
+  return steps.filter((step) => kept.has(step));
+}
+
+const outcomes = {
+  waiting: { word: '', style: undefined },
+  running: { word: '', style: undefined },
+  done: { word: '', style: 'cyan' },
+  cached: { word: 'CACHED ', style: 'cyan' },
+  failed: { word: 'ERROR ', style: 'red' },
+  canceled: { word: 'CANCELED ', style: 'yellow' },
+} as const;
+
+function stepLine(step: StepState, { columns, nowMs }: FrameSize, paint: Paint): string {
+  const { word, style } = outcomes[step.outcome];
+  const time = seconds(step.durationMs(nowMs));
+  const left = cutToWidth(` => ${word}${oneLine(step.name)}`, columns - time.length - 2);
+  const line = cutToWidth(left + ' '.repeat(Math.max(1, columns - 1 - widthOf(left) - time.length)) + time, columns);
+  return style === undefined ? line : paint(style, line);
+}
+
+function detailLines(step: StepState, rows: number, { columns }: FrameSize, paint: Paint): string[] {
+  if (step.outcome !== 'running' || rows < 1) return [];
+  const output = [...step.lastLines.map(({ text }) => text), ...step.unfinishedLines].map((text) => `# ${oneLine(text)}`);
+  const status = step.status === '' ? [] : [oneLine(step.status)];
+  return [...status, ...output.slice(-Math.max(0, rows - status.length) || output.length)]
+    .slice(0, rows)
+    .map((text) => paint('dim', cutToWidth(` => => ${text}`, columns)));
+}
+
+function seconds(durationMs: number): string {
+  return `${(Math.max(0, durationMs) / 1000).toFixed(1)}s`;
+}

@@ -1,0 +1,23 @@
+// `--progress=rawjson`: each event as it is, a JSON object a line, on standard error. docs/progress.md describes them.
+
+import type { BuildEvent } from '../../build/events.ts';
+import { exitCodeOf, toErrorObject } from '../report-error.ts';
+import type { Progress, ProgressSurroundings } from './progress.ts';
+
+export function rawjsonProgress({ stderr }: ProgressSurroundings): Progress {
+  let hasSaidError = false;
+  const show = (event: BuildEvent) => {
+    hasSaidError ||= event.type === 'error';
+    stderr.write(`${JSON.stringify(event)}\n`);
+  };
+  return {
+    show,
+    interrupt: () => {},
+    succeed: () => {},
+    fail: (error) => {
+      // A build that never began says nothing itself; a program that reads events still gets one.
+      if (!hasSaidError) show({ type: 'error', time: Date.now(), error: toErrorObject(error), log: '' });
+      return exitCodeOf(error);
+    },
+  };
+}
