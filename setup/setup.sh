@@ -77,7 +77,7 @@ native_binary() {
     command -v cc >/dev/null || die "cc is missing: install a C compiler (apt-get install gcc libc6-dev), then run this again"
     run "building the native binary (cargo; a minute or two the first time)" cargo_build
     # A running binary cannot be overwritten, and a half-copied one must not be run: a rename is neither.
-    cp "runner-native/target/$(uname -m)-unknown-linux-gnu/release/tbuild-runner" dist/tbuild-runner.new
+    cp runner-native/target/*-linux-*/release/tbuild-runner dist/tbuild-runner.new
     mv dist/tbuild-runner.new dist/tbuild-runner
 }
 
