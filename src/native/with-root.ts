@@ -17,6 +17,14 @@ export interface RootSpec {
   readonly layers: readonly LowerLayer[];
   readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
   readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
+  /** Written to `<scratch>/files/<name>` before the container starts, content in base64. */
+  readonly files: readonly {
+    readonly name: string;
+    readonly mode: number;
+    readonly uid: number;
+    readonly gid: number;
+    readonly data: string;
+  }[];
   readonly mounts: readonly { readonly layers: readonly LowerLayer[]; readonly writable: boolean }[];
   /** An OCI runtime-spec configuration. */
   readonly config: unknown;

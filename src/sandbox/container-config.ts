@@ -84,7 +84,6 @@ export const SYSTEM_STUB = [
   { path: 'etc', type: 'dir' },
   { path: 'etc/hosts', type: 'file' },
   { path: 'etc/resolv.conf', type: 'file' },
-  { path: 'etc/hostname', type: 'file' },
 ] as const;
 
 export function containerConfig(spec: ContainerSpec): unknown {

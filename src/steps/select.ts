@@ -3,8 +3,8 @@
 
 import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
-import { matchPath } from '../context/glob.ts';
-import { compileIgnore } from '../context/ignore.ts';
+import { type Glob, hasWildcards, matchesGlob, parseGlob } from '../context/glob.ts';
+import { compileExcludes, type IgnoreRules, type IgnoreState } from '../context/ignore.ts';
 import { resolvePath, type Tree, type TreeEntry } from '../snapshots/tree.ts';
 
 export interface SelectOptions {
@@ -30,36 +30,34 @@ export interface Selected {
 
 /** Throws `context/not-found` for a path without wildcards that is not there. `what` names the tree in messages. */
 export function selectSources(tree: Tree, options: SelectOptions, what: string): Selected[] {
-  const excludes = options.exclude.length > 0 ? compileIgnore(options.exclude.join('\n'), '--exclude') : undefined;
+  const excludes = options.exclude.length > 0 ? compileExcludes(options.exclude) : undefined;
   return options.paths.flatMap((written) =>
     options.parents ? selectWithParents(tree, written, excludes, what) : selectPlain(tree, written, excludes, what),
   );
 }
 
-type Excludes = ReturnType<typeof compileIgnore>;
-
-function selectPlain(tree: Tree, written: string, excludes: Excludes | undefined, what: string): Selected[] {
+function selectPlain(tree: Tree, written: string, excludes: IgnoreRules | undefined, what: string): Selected[] {
   const clean = cleanPath(written);
-  if (!hasWildcard(clean)) return [selectOne(tree, clean, written, excludes, what)];
+  if (!hasWildcards(clean)) return [selectOne(tree, clean, written, excludes, what)];
   return matches(tree, clean).map((path) => selectOne(tree, path, written, excludes, what));
 }
 
-function selectOne(tree: Tree, path: string, written: string, excludes: Excludes | undefined, what: string): Selected {
+function selectOne(tree: Tree, path: string, written: string, excludes: IgnoreRules | undefined, what: string): Selected {
   const resolved = resolvePath(tree, path, true);
   if (!resolved?.entry) throw notFound(written, what);
-  const entries = [...collect(tree, resolved.entry, resolved.path, '', excludes)];
-  return { base: path.slice(path.lastIndexOf('/') + 1), entries };
+  return { base: path.slice(path.lastIndexOf('/') + 1), entries: collect(tree, resolved.entry, resolved.path, '', excludes) };
 }
 
 /** `--parents`: the directories on the way come along, with their attributes, as contents of the destination directory. */
-function selectWithParents(tree: Tree, written: string, excludes: Excludes | undefined, what: string): Selected[] {
+function selectWithParents(tree: Tree, written: string, excludes: IgnoreRules | undefined, what: string): Selected[] {
   const pivot = written.lastIndexOf('/./');
   const base = cleanPath(pivot < 0 ? '' : written.slice(0, pivot));
   const rest = cleanPath(pivot < 0 ? written : written.slice(pivot + 3));
   const root = resolvePath(tree, base, true);
   if (root?.entry?.type !== 'dir') throw notFound(written, what);
   const below = (path: string) => (root.path === '' ? path : path === '' ? root.path : `${root.path}/${path}`);
-  const found = hasWildcard(rest) ? [...descendants(tree, root.path, '')].filter((path) => matchParents(rest, path)) : [rest];
+  const parts = rest.split('/').map((part) => (part === '**' ? ('**' as const) : compile(part)));
+  const found = hasWildcards(rest) ? [...descendants(tree, root.path, '')].filter((path) => matchParents(parts, path)) : [rest];
   const entries = new Map<string, SelectedEntry>();
   for (const path of found) {
     const resolved = resolvePath(tree, below(path), false);
@@ -76,79 +74,48 @@ function selectWithParents(tree: Tree, written: string, excludes: Excludes | und
 }
 
 /** In `--parents` a `**` stands for any number of directories. */
-function matchParents(pattern: string, path: string): boolean {
-  const parts = pattern.split('/');
+function matchParents(parts: readonly (Glob | '**')[], path: string): boolean {
   const names = path.split('/');
   const match = (p: number, n: number): boolean => {
     if (p === parts.length) return n === names.length;
     if (parts[p] === '**') return match(p + 1, n) || (n < names.length && match(p, n + 1));
-    return n < names.length && matchPath(parts[p] as string, names[n] as string) && match(p + 1, n + 1);
+    return n < names.length && matchesGlob(parts[p] as Glob, names[n] as string) && match(p + 1, n + 1);
   };
   return match(0, 0);
 }
 
-function* collect(
-  tree: Tree,
-  entry: TreeEntry,
-  at: string,
-  as: string,
-  excludes: Excludes | undefined,
-): Generator<SelectedEntry> {
-  yield { path: as, entry };
-  if (entry.type === 'dir') yield* contents(tree, at, as, excludes, '', excludes?.start, []);
-}
-
-/** What a directory holds. A directory that is excluded comes along only when something in it is taken after all. */
-function* contents(
-  tree: Tree,
-  at: string,
-  as: string,
-  excludes: Excludes | undefined,
-  relative: string,
-  state: Excludes['start'] | undefined,
-  pending: readonly SelectedEntry[],
-): Generator<SelectedEntry> {
-  let waiting = pending;
-  for (const [name, entry] of tree.list(at)) {
-    const path = join(relative, name);
-    const item = { path: join(as, name), entry };
-    const verdict = excludes?.test(path, state as Excludes['start']);
-    if (!verdict?.excluded) {
-      yield* waiting;
-      waiting = [];
-      yield item;
+function collect(tree: Tree, entry: TreeEntry, at: string, as: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
+  const taken: SelectedEntry[] = [{ path: as, entry }];
+  /** `pending`: excluded directories on the way down, not taken yet. A directory is taken when something in it is. */
+  const walk = (relative: string, state: IgnoreState | undefined, pending: SelectedEntry[]): void => {
+    for (const [name, inside] of tree.list(join(at, relative))) {
+      const path = join(relative, name);
+      const item = { path: join(as, path), entry: inside };
+      const verdict = excludes?.excludes(path, state as IgnoreState);
+      if (!verdict?.excluded) taken.push(...pending.splice(0), item);
+      if (inside.type !== 'dir' || verdict?.descend === false) continue;
+      if (verdict?.excluded) pending.push(item);
+      walk(path, verdict?.state, pending);
+      if (verdict?.excluded && pending.at(-1) === item) pending.pop();
     }
-    if (entry.type === 'dir' && (verdict === undefined || verdict.descend)) {
-      const inside = contents(
-        tree,
-        join(at, name),
-        item.path,
-        excludes,
-        path,
-        verdict?.state,
-        verdict?.excluded ? [...waiting, item] : [],
-      );
-      for (const deeper of inside) {
-        yield deeper;
-        waiting = [];
-      }
-    }
-  }
+  };
+  if (entry.type === 'dir') walk('', excludes?.root, []);
+  return taken;
 }
 
 /** Wildcards as Go's filepath.Match on the path below the fixed prefix, in walking order; what matched is not descended into. */
 function matches(tree: Tree, clean: string): string[] {
   const parts = clean.split('/');
-  const first = parts.findIndex(hasWildcard);
+  const first = parts.findIndex(hasWildcards);
   const fixed = parts.slice(0, first).join('/');
-  const pattern = parts.slice(first).join('/');
+  const pattern = compile(parts.slice(first).join('/'));
   const root = resolvePath(tree, fixed, true);
   if (root?.entry?.type !== 'dir') return [];
   const found: string[] = [];
   const walk = (relative: string): void => {
     for (const [name, entry] of tree.list(join(root.path, relative))) {
       const path = join(relative, name);
-      if (matchPath(pattern, path)) found.push(join(root.path, path));
+      if (matchesGlob(pattern, path)) found.push(join(root.path, path));
       else if (entry.type === 'dir') walk(path);
     }
   };
@@ -182,14 +149,16 @@ function linkGroup(entry: TreeEntry): string {
   return entry.group === entry.path ? '' : JSON.stringify(entry.group);
 }
 
+function compile(pattern: string): Glob {
+  const glob = parseGlob(pattern);
+  if (!glob) throw new TbuildError('dockerfile/bad-pattern', `syntax error in pattern: ${pattern}`);
+  return glob;
+}
+
 function notFound(written: string, what: string): TbuildError {
   return new TbuildError('context/not-found', `"${written}" not found in ${what}`, {
     hint: what === 'the build context' ? 'paths are relative to the build context; .dockerignore may exclude it' : undefined,
   });
-}
-
-function hasWildcard(path: string): boolean {
-  return /[*?[\\]/.test(path);
 }
 
 /** Lexically cleaned and clamped to the root, without slashes around it. */

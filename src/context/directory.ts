@@ -1,0 +1,99 @@
+// A build context that is a directory: which of its files take part (its ignore rules), and their scan.
+// Symlinks are entries, never followed. The directory is only read.
+
+import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { TbuildError } from '../base/errors.ts';
+import type { Serve } from '../native/serve.ts';
+import { compileIgnore, type IgnoreRules, type IgnoreState } from './ignore.ts';
+
+export interface ScannedContext {
+  readonly root: string;
+  /** The scan's index file. */
+  readonly index: string;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** Throws `context/not-a-directory`. */
+export function checkDirectory(root: string): void {
+  let isDirectory = false;
+  try {
+    isDirectory = statSync(root).isDirectory();
+  } catch (cause) {
+    throw new TbuildError('context/not-found', `the build context ${root} cannot be read: ${reason(cause)}`, {
+      cause,
+      hint: 'give the path of a directory as the last argument, as in: tbuild -t app .',
+    });
+  }
+  if (!isDirectory) throw new TbuildError('context/not-a-directory', `the build context ${root} is not a directory`);
+}
+
+/** `dockerfile`: its path, for the ignore file of its own that it may have (`X.Dockerfile.dockerignore` wins over `.dockerignore`). */
+export async function scanDirectory(
+  serve: Serve,
+  root: string,
+  dockerfile: string | undefined,
+  out: string,
+): Promise<ScannedContext> {
+  const rules = readIgnore(root, dockerfile);
+  const selection = rules ? { paths: listPaths(root, rules) } : {};
+  const scan = await serve.call('scan', { root, ...selection, out });
+  return { root, index: scan.index, entries: scan.entries, bytes: scan.bytes };
+}
+
+function readIgnore(root: string, dockerfile: string | undefined): IgnoreRules | undefined {
+  const candidates = [
+    ...(dockerfile ? [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)] : []),
+    join(root, '.dockerignore'),
+  ];
+  for (const path of candidates) {
+    const text = readIfPresent(path);
+    if (text !== undefined) return compileIgnore(text, path);
+  }
+  return undefined;
+}
+
+function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new TbuildError('context/unreadable', `cannot read ${path}: ${reason(cause)}`, { cause });
+  }
+}
+
+/** Paths that take part, parents before what they hold. A directory that is excluded takes part when something below it does. */
+function listPaths(root: string, rules: IgnoreRules): string[] {
+  const paths: string[] = [];
+  /** `pending`: excluded directories on the way down, not listed yet. */
+  const walk = (directory: string, state: IgnoreState, pending: string[]): void => {
+    for (const item of readDirectory(join(root, directory))) {
+      const path = directory === '' ? item.name : `${directory}/${item.name}`;
+      const verdict = rules.excludes(path, state);
+      if (!verdict.excluded) paths.push(...pending.splice(0), path);
+      if (!item.isDirectory() || !verdict.descend) continue;
+      if (verdict.excluded) pending.push(path);
+      walk(path, verdict.state, pending);
+      // Still pending: nothing below it took part.
+      if (verdict.excluded && pending.at(-1) === path) pending.pop();
+    }
+  };
+  walk('', rules.root, []);
+  return paths;
+}
+
+function readDirectory(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch (cause) {
+    throw new TbuildError('context/unreadable', `cannot read the directory ${path}: ${reason(cause)}`, {
+      cause,
+      hint: 'make it readable, or exclude it in .dockerignore',
+    });
+  }
+}
+
+function reason(cause: unknown): string {
+  return (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
+}

@@ -1,0 +1,44 @@
+// Files that a container sees and no layer holds: /etc/hosts, /etc/resolv.conf, secrets, heredoc scripts.
+// They live on the container's private tmpfs and go with it; a container may write to those that are not read-only, and nothing of it stays.
+
+import { readFileSync } from 'node:fs';
+
+export interface SandboxFile {
+  /** Unique in its container: the file's name on the tmpfs. */
+  readonly name: string;
+  /** Absolute, in the container. */
+  readonly destination: string;
+  readonly content: Buffer;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly readonly: boolean;
+}
+
+const LOOPBACK = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback', ''].join('\n');
+
+/** On the host's network its hosts and resolv.conf are the ones that work. */
+export function hostFiles(network: 'host' | 'none', hostname: string): SandboxFile[] {
+  const hosts = network === 'host' ? readIfPresent('/etc/hosts') : LOOPBACK;
+  const file = (name: string, content: string): SandboxFile => ({
+    name,
+    destination: `/etc/${name}`,
+    content: Buffer.from(content),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    readonly: false,
+  });
+  return [
+    file('hosts', `${hosts.trimEnd()}\n127.0.0.1\t${hostname}\n`),
+    file('resolv.conf', network === 'host' ? readIfPresent('/etc/resolv.conf') : ''),
+  ];
+}
+
+function readIfPresent(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // A host without the file has containers with an empty one.
+  }
+}

@@ -1,0 +1,59 @@
+// What every kind of step has in common: what it stands on, and how it says what it will do before it does it.
+
+import type { Database } from '../base/database.ts';
+import type { Digest } from '../base/digest.ts';
+import type { Observation, StepRecord, Trace } from '../cache/traces.ts';
+import type { Driver, LayerSummary, Serve } from '../native/serve.ts';
+import type { LayerIndex } from '../snapshots/layer-index.ts';
+import type { Layer, Layers } from '../snapshots/layers.ts';
+
+/** Layers, bottom first: a file system state. */
+export type State = readonly Layer[];
+
+/** What a step can be asked for by those that stand on it. */
+export type Result = { readonly kind: 'state'; readonly state: State } | ContextResult;
+
+export interface ContextResult {
+  readonly kind: 'context';
+  readonly index: LayerIndex;
+  readonly root: string;
+}
+
+/** What steps work with; one for a build. */
+export interface Workshop {
+  readonly db: Database;
+  readonly serve: Serve;
+  readonly layers: Layers;
+  readonly driver: Driver;
+  /** A directory of this process; `newPath` gives a fresh name in it. */
+  readonly newPath: () => string;
+  readonly storePath: (...parts: string[]) => string;
+}
+
+/** A step that is ready to be looked up, and to run when no trace holds. */
+export interface Prepared {
+  readonly record: StepRecord;
+  /** Inputs taken as a whole. */
+  readonly exact: readonly Digest[];
+  /** Input layers, for the lock: two processes that would do the same work. */
+  readonly inputs: readonly Digest[];
+  /** Whether what a trace saw besides its exact inputs is so here too. */
+  readonly matches: (trace: Trace) => boolean;
+  readonly execute: (report: Report) => Promise<Executed>;
+}
+
+export interface Executed {
+  readonly summary: LayerSummary;
+  readonly gaps: readonly (readonly Observation[])[];
+}
+
+/** What a step says while it runs. */
+export interface Report {
+  readonly output: (stream: 'stdout' | 'stderr', text: string) => void;
+  readonly status: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+export function indexesOf(workshop: Workshop, state: State): LayerIndex[] {
+  return state.map((layer) => workshop.layers.index(layer.id));
+}

@@ -1,0 +1,30 @@
+// WORKDIR: makes its directory, and the missing ones above it, owned by the user of the moment. What is there stays as it is.
+
+import type { WorkdirOperation } from '../plan/graph.ts';
+import { holds, observe } from './observe.ts';
+import { Placement } from './place.ts';
+import { indexesOf, type Prepared, type State, type Workshop } from './step.ts';
+
+export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, below: State): Prepared {
+  const indexes = indexesOf(workshop, below);
+  return {
+    record: { version: 1, kind: 'workdir', path: operation.path, user: operation.user },
+    exact: [],
+    inputs: below.map(({ id }) => id),
+    matches: (trace) => holds(trace.gaps[0] ?? [], indexes),
+    execute: async () => {
+      const observer = observe(indexes);
+      const owner = operation.user === '' ? { uid: 0, gid: 0 } : observer.userOf(operation.user);
+      const now = Math.floor(Date.now() / 1000);
+      const placement = new Placement(observer.tree, { destination: operation.path, owner, mode: undefined, mtime: [now, 0] });
+      placement.addDirectory();
+      const summary = await workshop.serve.call('writeLayer', {
+        driver: workshop.driver,
+        out: workshop.newPath(),
+        sources: [],
+        entries: placement.entries(),
+      });
+      return { summary, gaps: [observer.observations()] };
+    },
+  };
+}
