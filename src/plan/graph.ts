@@ -2,7 +2,10 @@
 // Pure data; made by plan.ts, read by src/solve. Metadata instructions are no steps: they end in the config.
 
 import type { Location } from '../base/errors.ts';
+import type { Warning } from '../dockerfile/warning.ts';
 import type { ContainerConfig, HistoryEntry, Platform } from '../oci/config.ts';
+
+export type { Warning };
 
 /** Position of a step in `Graph.steps`; a step refers to earlier steps only. */
 export type StepId = number;
@@ -152,14 +155,6 @@ export interface Graph {
   readonly steps: readonly Step[];
   readonly target: Target;
   readonly warnings: readonly Warning[];
-}
-
-/** A build check's finding (BuildKit: linter/ruleset.go names the rules). */
-export interface Warning {
-  readonly rule: string;
-  readonly message: string;
-  readonly url: string | undefined;
-  readonly where: Location;
 }
 
 /** What planning needs to know of base images. */

@@ -1,0 +1,329 @@
+// A Dockerfile's text → typed instructions in stages (BuildKit: instructions/parse.go). Throws TbuildError
+// `dockerfile/…` with the place; expands no variable, reads no file.
+
+import type { Location } from '../base/errors.ts';
+import { knownKeywords } from './arguments.ts';
+import { parseDuration } from './duration.ts';
+import { dockerfileError, locate } from './errors.ts';
+import { type FlagKinds, Flags } from './flags.ts';
+import { quote, trimSpace } from './go-text.ts';
+import { bodyOf, parseHeredocWord } from './heredoc.ts';
+import type {
+  ArgInstruction,
+  CommandLine,
+  Dockerfile,
+  HealthcheckInstruction,
+  InlineFile,
+  Instruction,
+  Pair,
+  RunInstruction,
+  Stage,
+} from './instructions.ts';
+import { checkMount } from './mount.ts';
+import { didYouMean, suggestion } from './suggest.ts';
+import { type Node, parseSyntax } from './syntax.ts';
+
+export function parseDockerfile(source: string | Uint8Array, file: string): Dockerfile {
+  const { text, directives, nodes } = parseSyntax(source, file);
+  const globalArgs: ArgInstruction[] = [];
+  const stages: (Stage & { readonly instructions: Instruction[] })[] = [];
+  for (const node of nodes) {
+    if (node.keyword.toLowerCase() === 'from') {
+      stages.push(locate(node.where, () => parseFrom(node)));
+      continue;
+    }
+    const instruction = parseInstruction(node);
+    const stage = stages.at(-1);
+    if (stage !== undefined) stage.instructions.push(instruction);
+    else if (instruction.kind === 'arg') globalArgs.push(instruction);
+    else throw dockerfileError('no-stage', 'no build stage in current context', node.where, 'a Dockerfile begins with FROM');
+  }
+  if (stages.length === 0) {
+    throw dockerfileError('no-stage', 'dockerfile contains no stages to build', nodes.at(-1)?.where);
+  }
+  return { file, text, escapeToken: directives.escapeToken, syntax: directives.syntax, globalArgs, stages, warnings: [] };
+}
+
+/** The instruction that an image's config or an ONBUILD keeps as text; it is said to stand at `where`. */
+export function parseTrigger(trigger: string, where: Location): Instruction {
+  return locate(where, () => {
+    const { nodes } = parseSyntax(trigger, where.file);
+    if (nodes.length !== 1) throw dockerfileError('onbuild', 'onbuild trigger should be a single expression');
+    return parseInstruction({ ...nodes[0]!, where });
+  });
+}
+
+function parseInstruction(node: Node): Instruction {
+  return locate(node.where, () => {
+    const keyword = node.keyword.toLowerCase();
+    const parser = Object.hasOwn(parsers, keyword) ? parsers[keyword] : undefined;
+    if (parser === undefined) throw unknownInstruction(node);
+    return parser(node);
+  });
+}
+
+function unknownInstruction(node: Node): Error {
+  const upper = node.keyword.toUpperCase();
+  const nearest = didYouMean(node.keyword.toLowerCase(), knownKeywords);
+  const isLower = node.keyword === node.keyword.toLowerCase();
+  const meant = nearest === undefined ? '' : ` (did you mean ${isLower ? nearest : nearest.toUpperCase()}?)`;
+  const where = { ...node.where, range: node.keywordRange };
+  return dockerfileError('unknown-instruction', `unknown instruction: ${isLower ? node.keyword : upper}${meant}`, where);
+}
+
+const parsers: Readonly<Record<string, (node: Node) => Instruction>> = {
+  add: parseAdd,
+  arg: parseArg,
+  cmd: (node) => ({ ...base(node), kind: 'cmd', command: parseCommandLine(node) }),
+  copy: parseCopy,
+  entrypoint: (node) => ({ ...base(node), kind: 'entrypoint', command: parseCommandLine(node) }),
+  env: (node) => ({ ...base(node), kind: 'env', pairs: parsePairs(node) }),
+  expose: (node) => ({ ...base(node), kind: 'expose', ports: atLeastOne(node).toSorted() }),
+  healthcheck: parseHealthcheck,
+  label: (node) => ({ ...base(node), kind: 'label', pairs: parsePairs(node) }),
+  maintainer: (node) => ({ ...base(node), kind: 'maintainer', author: exactlyOne(node) }),
+  onbuild: parseOnbuild,
+  run: parseRun,
+  shell: parseShell,
+  stopsignal: (node) => ({ ...base(node), kind: 'stopsignal', signal: exactlyOne(node) }),
+  user: (node) => ({ ...base(node), kind: 'user', user: exactlyOne(node) }),
+  volume: parseVolume,
+  workdir: (node) => ({ ...base(node), kind: 'workdir', path: exactlyOne(node) }),
+};
+
+function parseFrom(node: Node): Stage & { readonly instructions: Instruction[] } {
+  const [image, as, name] = node.args;
+  const isNamed = node.args.length === 3 && as?.toLowerCase() === 'as';
+  if (image === undefined || (!isNamed && node.args.length !== 1)) {
+    throw wrong('FROM requires either one or three arguments');
+  }
+  if (isNamed && !/^[a-z][a-z0-9-_.]*$/.test(name!.toLowerCase())) {
+    throw dockerfileError(
+      'stage-name',
+      `invalid name for build stage: ${quote(name!)}, name can't start with a number or contain symbols`,
+    );
+  }
+  return {
+    name: isNamed ? name!.toLowerCase() : undefined,
+    base: image,
+    platform: new Flags(node.flags, { platform: 'text' }).text('platform'),
+    instructions: [],
+    original: trimSpace(node.original),
+    where: node.where,
+    comments: node.comments,
+  };
+}
+
+const copyFlags: FlagKinds = { exclude: 'list', chown: 'text', chmod: 'text', link: 'boolean' };
+
+function parseAdd(node: Node): Instruction {
+  const files = parseFiles(node);
+  const flags = new Flags(node.flags, { ...copyFlags, 'keep-git-dir': 'boolean', checksum: 'text', unpack: 'boolean' });
+  return {
+    ...written(node),
+    ...files,
+    ...copyOptions(flags),
+    kind: 'add',
+    keepGitDir: flags.boolean('keep-git-dir'),
+    checksum: flags.text('checksum'),
+    unpack: flags.boolean('unpack'),
+  };
+}
+
+function parseCopy(node: Node): Instruction {
+  const files = parseFiles(node);
+  const flags = new Flags(node.flags, { ...copyFlags, parents: 'boolean', from: 'text' });
+  return {
+    ...written(node),
+    ...files,
+    ...copyOptions(flags),
+    kind: 'copy',
+    from: flags.text('from'),
+    parents: flags.boolean('parents') ?? false,
+  };
+}
+
+function copyOptions(flags: Flags) {
+  return {
+    owner: flags.text('chown'),
+    mode: flags.text('chmod'),
+    link: flags.boolean('link') ?? false,
+    exclude: flags.list('exclude'),
+  };
+}
+
+function parseFiles(node: Node): { sources: string[]; inline: InlineFile[]; destination: string } {
+  const destination = node.args.at(-1);
+  if (destination === undefined || node.args.length < 2) {
+    throw wrong(
+      `${node.keyword.toUpperCase()} requires at least two arguments, but only ${node.args.length === 1 ? 'one' : 'none'} was provided. destination could not be determined`,
+    );
+  }
+  // Arguments in JSON form announce no heredoc, whatever they look like.
+  const announced = (word: string) => (node.json ? undefined : parseHeredocWord(word));
+  if (announced(destination) !== undefined) {
+    throw dockerfileError('heredoc', `${node.keyword.toUpperCase()} cannot accept a heredoc as a destination`);
+  }
+  const sources: string[] = [];
+  const inline: InlineFile[] = [];
+  for (const source of node.args.slice(0, -1)) {
+    const word = announced(source);
+    if (word === undefined) {
+      sources.push(source);
+      continue;
+    }
+    // Of two heredocs of one name, the last one's body is everyone's (BuildKit: parseSourcesAndDest).
+    const heredoc = node.heredocs.findLast(({ name }) => name === word.name) ?? word;
+    inline.push({ name: word.name, content: bodyOf({ ...heredoc, chomp: word.chomp }), expand: word.expand });
+  }
+  return { sources, inline, destination };
+}
+
+function parseArg(node: Node): ArgInstruction {
+  const args = atLeastOne(node).map((arg) => {
+    const equals = arg.indexOf('=');
+    if (equals === 0) throw wrong('ARG names can not be blank');
+    return equals < 0 ? { name: arg, value: undefined } : { name: arg.slice(0, equals), value: arg.slice(equals + 1) };
+  });
+  return { ...base(node), kind: 'arg', args };
+}
+
+function parsePairs(node: Node): Pair[] {
+  atLeastOne(node);
+  const pairs: Pair[] = [];
+  for (let i = 0; i < node.args.length; i += 3) {
+    const [name, value] = node.args.slice(i, i + 2) as [string, string];
+    if (name === '') throw wrong(`${node.keyword.toUpperCase()} names can not be blank`);
+    pairs.push({ name, value });
+  }
+  return pairs;
+}
+
+function parseHealthcheck(node: Node): HealthcheckInstruction {
+  const [type, ...command] = atLeastOne(node);
+  const none = { intervalNs: 0, timeoutNs: 0, startPeriodNs: 0, startIntervalNs: 0, retries: 0 };
+  if (type!.toUpperCase() === 'NONE') {
+    if (command.length > 0) throw wrong('HEALTHCHECK NONE takes no arguments');
+    return { ...base(node), kind: 'healthcheck', test: ['NONE'], ...none };
+  }
+  const flags = new Flags(node.flags, {
+    interval: 'text',
+    timeout: 'text',
+    'start-period': 'text',
+    'start-interval': 'text',
+    retries: 'text',
+  });
+  if (type!.toUpperCase() !== 'CMD') throw wrong(`unknown type ${quote(type!.toUpperCase())} in HEALTHCHECK (try CMD)`);
+  if (command.length === 0) throw wrong('missing command after HEALTHCHECK CMD');
+  return {
+    ...written(node),
+    kind: 'healthcheck',
+    test: [node.json ? 'CMD' : 'CMD-SHELL', ...command],
+    intervalNs: parseInterval(flags, 'interval'),
+    timeoutNs: parseInterval(flags, 'timeout'),
+    startPeriodNs: parseInterval(flags, 'start-period'),
+    startIntervalNs: parseInterval(flags, 'start-interval'),
+    retries: parseRetries(flags.text('retries')),
+  };
+}
+
+function parseInterval(flags: Flags, name: string): number {
+  const text = flags.text(name);
+  if (text === undefined) return 0;
+  const nanoseconds = parseDuration(text);
+  if (nanoseconds !== 0 && nanoseconds < 1e6) {
+    throw dockerfileError('duration', `interval "${name}" cannot be less than 1ms`);
+  }
+  return nanoseconds;
+}
+
+function parseRetries(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const retries = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(Math.abs(retries) < 2 ** 31)) throw wrong(`invalid value for --retries: ${text}`);
+  if (retries < 0) throw wrong(`--retries cannot be negative (${retries})`);
+  return retries;
+}
+
+function parseOnbuild(node: Node): Instruction {
+  const [trigger] = atLeastOne(node);
+  const keyword = trimSpace(trigger!).toUpperCase();
+  const common = base(node);
+  if (keyword === 'ONBUILD') {
+    throw dockerfileError('onbuild', "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  }
+  if (keyword === 'MAINTAINER' || keyword === 'FROM') {
+    throw dockerfileError('onbuild', `${keyword} isn't allowed as an ONBUILD trigger`);
+  }
+  const bodies = node.heredocs.map(({ content, name }) => `\n${content}${name}`);
+  return { ...common, kind: 'onbuild', trigger: node.original.replace(/^\s*ONBUILD\s*/i, '') + bodies.join('') };
+}
+
+const networks = ['default', 'none', 'host'] as const;
+const securities = ['sandbox', 'insecure'] as const;
+
+function parseRun(node: Node): RunInstruction {
+  const flags = new Flags(node.flags, { mount: 'list', network: 'text', security: 'text', device: 'list' });
+  const mounts = flags.list('mount');
+  mounts.forEach(checkMount);
+  return {
+    ...written(node),
+    kind: 'run',
+    command: parseCommandLine(node),
+    mounts,
+    network: oneOf(networks, flags.text('network'), 'network mode'),
+    security: oneOf(securities, flags.text('security'), 'security mode'),
+    devices: flags.list('device'),
+  };
+}
+
+/** The first is the default. */
+function oneOf<T extends string>(known: readonly [T, ...T[]], value: string | undefined, what: string): T {
+  if (value === undefined) return known[0];
+  const found = known.find((word) => word === value);
+  if (found === undefined) throw dockerfileError('flag', `unsupported ${what} ${quote(value)}${suggestion(value, known)}`);
+  return found;
+}
+
+function parseShell(node: Node): Instruction {
+  const common = base(node);
+  const shell = atLeastOne(node);
+  if (!node.json) throw dockerfileError('json', `SHELL requires the arguments to be in JSON form: ${node.original}`);
+  return { ...common, kind: 'shell', shell };
+}
+
+function parseVolume(node: Node): Instruction {
+  const volumes = atLeastOne(node).map(trimSpace);
+  if (volumes.includes('')) throw wrong('VOLUME specified can not be an empty string');
+  return { ...base(node), kind: 'volume', volumes };
+}
+
+function parseCommandLine(node: Node): CommandLine {
+  if (node.json) return { form: 'exec', args: node.args };
+  const heredocs = node.heredocs.map((heredoc) => ({
+    name: heredoc.name,
+    content: heredoc.content,
+    body: bodyOf(heredoc),
+  }));
+  return { form: 'shell', text: node.args.join(' '), heredocs };
+}
+
+function atLeastOne(node: Node): readonly string[] {
+  if (node.args.length === 0) throw wrong(`${node.keyword.toUpperCase()} requires at least one argument`);
+  return node.args;
+}
+
+function exactlyOne(node: Node): string {
+  if (node.args.length !== 1) throw wrong(`${node.keyword.toUpperCase()} requires exactly one argument`);
+  return node.args[0]!;
+}
+
+const written = (node: Node) => ({ original: trimSpace(node.original), where: node.where });
+
+/** For instructions that take no flags. */
+function base(node: Node) {
+  new Flags(node.flags, {});
+  return written(node);
+}
+
+const wrong = (message: string) => dockerfileError('arguments', message);

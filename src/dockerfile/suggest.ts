@@ -1,0 +1,36 @@
+// "did you mean": the nearest of the known words, as BuildKit's util/suggest finds it (edit distance below 3).
+
+export function didYouMean(word: string, known: readonly string[]): string | undefined {
+  if (known.includes(word)) return undefined;
+  let nearest: string | undefined;
+  let least = 3;
+  for (const candidate of known) {
+    const distance = editDistance(word, candidate, least);
+    if (distance < least) {
+      nearest = candidate;
+      least = distance;
+    }
+  }
+  return nearest;
+}
+
+/** ` (did you mean x?)`, or nothing. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const nearest = didYouMean(word, known);
+  return nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+}
+
+/** Levenshtein distance, or `limit` when it is not below it. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit) return limit;
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(substituted, previous[j]! + 1, row[j - 1]! + 1));
+    }
+    previous = row;
+  }
+  return Math.min(previous[b.length]!, limit);
+}

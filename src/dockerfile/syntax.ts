@@ -1,0 +1,178 @@
+// Text → nodes: one for each instruction, with its place, its comments and its heredocs. Syntax only; what an
+// instruction means is parse.ts. Line ends, continuations and heredocs follow BuildKit's rules (lines.ts, heredoc.ts);
+// dockerfile-ast then finds ranges and comments in a copy where it can see no other boundaries than those.
+
+import { DockerfileParser } from 'dockerfile-ast';
+import { assert, type Location, type SourceRange } from '../base/errors.ts';
+import { type Command, readCommand } from './arguments.ts';
+import { type Directives, readDirectives } from './directives.ts';
+import { dockerfileError, locate } from './errors.ts';
+import { plainSpaces, trimSpace } from './go-text.ts';
+import { findHeredocs, type Heredoc, readBodies } from './heredoc.ts';
+import {
+  checkLineLength,
+  decodeText,
+  isComment,
+  type LogicalLine,
+  readLogicalLine,
+  splitContinuation,
+  splitLines,
+  trimLineEnd,
+} from './lines.ts';
+import type { Escape } from './words.ts';
+
+export interface Node extends Command {
+  /** The instruction's text, lines joined, bodies of heredocs left out. */
+  readonly original: string;
+  readonly heredocs: readonly Heredoc[];
+  /** The whole instruction, heredocs included. */
+  readonly where: Location;
+  readonly keywordRange: SourceRange;
+  /** The comment lines above it, without `#`. */
+  readonly comments: readonly string[];
+  readonly hasBlankLine: boolean;
+}
+
+export interface SyntaxTree {
+  readonly text: string;
+  readonly directives: Directives;
+  readonly nodes: readonly Node[];
+}
+
+/** A node before it has its ranges. `end` is exclusive, heredocs included. */
+interface Unplaced {
+  readonly line: LogicalLine;
+  readonly command: Command;
+  readonly heredocs: readonly Heredoc[];
+  readonly end: number;
+}
+
+export function parseSyntax(source: string | Uint8Array, file: string): SyntaxTree {
+  const text = decodeText(source);
+  const lines = splitLines(text);
+  const place = (start: number, end: number): Location => ({ file, text, range: linesRange(lines, start, end) });
+  if (text === '') throw dockerfileError('empty', 'the Dockerfile cannot be empty', place(0, 1));
+  const directives = readDirectives(lines, (index) => place(index, index + 1));
+  const unplaced = readInstructions(lines, directives, place);
+  if (unplaced.length === 0) throw dockerfileError('no-instructions', 'file with no instructions', place(0, lines.length));
+  return { text, directives, nodes: placeNodes(unplaced, lines, directives, { file, text }) };
+}
+
+function readInstructions(
+  lines: readonly string[],
+  { escapeToken, lineCount }: Directives,
+  place: (start: number, end: number) => Location,
+): Unplaced[] {
+  const nodes: Unplaced[] = [];
+  for (let i = lineCount; i < lines.length; ) {
+    const line = readLogicalLine(lines, i, escapeToken);
+    if (line === undefined) {
+      locate(place(i, i + 1), () => checkLineLength(lines[i]!));
+      i++;
+      continue;
+    }
+    const node = locate(place(i, line.end), () => {
+      const command = readCommand(line.text, escapeToken);
+      const announced = canHoldHeredocs(command) && line.text.includes('<<') ? findHeredocs(line.text) : [];
+      return { line, command, ...readBodies(announced, lines, line.end) };
+    });
+    for (let j = i; j < node.end; j++) locate(place(j, j + 1), () => checkLineLength(lines[j]!));
+    nodes.push(node);
+    i = node.end;
+  }
+  return nodes;
+}
+
+function canHoldHeredocs(command: Command): boolean {
+  const { keyword, json } = command.trigger ?? command;
+  return !json && /^(?:add|copy|run)$/i.test(keyword);
+}
+
+function placeNodes(
+  unplaced: readonly Unplaced[],
+  lines: readonly string[],
+  { escapeToken, lineCount }: Directives,
+  source: { file: string; text: string },
+): Node[] {
+  const outline = DockerfileParser.parse(maskText(unplaced, lines, escapeToken));
+  const instructions = outline.getInstructions();
+  const comments = outline
+    .getComments()
+    .map((comment) => ({ line: comment.getRange().start.line - maskHeader, text: comment.getContent() ?? '' }))
+    .filter(({ line }) => line >= lineCount);
+  const written = unplaced.filter(({ line }) => trimSpace(line.text) !== '');
+  assert(instructions.length === written.length, `dockerfile-ast sees ${instructions.length} of ${written.length} instructions`);
+
+  let nextComment = 0;
+  let nextInstruction = 0;
+  return unplaced.map(({ line, command, heredocs, end }) => {
+    const above: string[] = [];
+    for (; nextComment < comments.length && comments[nextComment]!.line < line.start; nextComment++) {
+      const { text } = comments[nextComment]!;
+      if (text === '') above.length = 0;
+      else above.push(text);
+    }
+    while (nextComment < comments.length && comments[nextComment]!.line < end) nextComment++;
+    const instruction = trimSpace(line.text) === '' ? undefined : instructions[nextInstruction++]!;
+    const range = linesRange(lines, line.start, end);
+    const start = instruction?.getRange().start;
+    return {
+      ...command,
+      original: line.text,
+      heredocs,
+      where: { ...source, range: { ...range, startColumn: start?.line === line.start + maskHeader ? start.character : 0 } },
+      keywordRange: instruction === undefined ? range : toSourceRange(instruction.getInstructionRange()),
+      comments: above,
+      hasBlankLine: line.hasBlankLine,
+    };
+  });
+}
+
+/** The lines that `maskText` puts before the text: the escape directive, and a blank one that ends the directives. */
+const maskHeader = 2;
+
+/**
+ * The text with the same lines and columns, in which dockerfile-ast finds BuildKit's boundaries: no heredoc bodies or
+ * marks, no escape character but where a line continues, no comment inside an instruction, blanks of ASCII only.
+ */
+function maskText(unplaced: readonly Unplaced[], lines: readonly string[], escapeToken: Escape): string {
+  const masked = lines.map((line) => (isComment(line) ? trimLineEnd(line) : ''));
+  for (const { line, end } of unplaced) {
+    masked.fill('', line.start, end);
+    let hasBegun = false;
+    for (let i = line.start; i < line.end; i++) {
+      const text = trimLineEnd(lines[i]!);
+      if (isComment(text)) continue;
+      const { text: content, continues } = splitContinuation(text, escapeToken);
+      hasBegun ||= trimSpace(content) !== '';
+      // Nothing of the instruction yet: to dockerfile-ast it begins where its keyword does.
+      if (!hasBegun) continue;
+      const quiet = plainSpaces(content.replaceAll(escapeToken, 'x').replaceAll('<', 'x'));
+      masked[i] = continues ? quiet + escapeToken : quiet;
+    }
+  }
+  return `#escape=${escapeToken}\n\n${masked.join('\n')}`;
+}
+
+function toSourceRange(range: {
+  start: { line: number; character: number };
+  end: { line: number; character: number };
+}): SourceRange {
+  return {
+    startLine: range.start.line - maskHeader + 1,
+    startColumn: range.start.character,
+    endLine: range.end.line - maskHeader + 1,
+    endColumn: range.end.character,
+  };
+}
+
+/** Lines from `start` to `end` (exclusive, from 0) as a range. */
+function linesRange(lines: readonly string[], start: number, end: number): SourceRange {
+  const last = Math.max(start, Math.min(end, lines.length) - 1);
+  return {
+    startLine: start + 1,
+    startColumn: 0,
+    endLine: last + 1,
+    endColumn: trimLineEnd(lines[last] ?? '').length,
+  };
+}
