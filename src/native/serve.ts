@@ -23,6 +23,7 @@ export interface LayerSummary {
 
 export interface UnpackedLayer extends LayerSummary {
   readonly diffId: string;
+  readonly tarSize: number;
   readonly blobDigest: string;
   readonly blobSize: number;
   readonly split: string | null;
@@ -76,7 +77,7 @@ interface Operations {
     TarSummary,
   ];
   sha256: [{ path: string }, { digest: string; size: number }];
-  verify: [{ index: string; data: string }, { problems: string[] }];
+  verify: [{ index: string; data: string }, { id: string; problems: string[] }];
   remove: [{ path: string }, Record<string, never>];
 }
 

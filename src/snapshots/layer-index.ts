@@ -110,6 +110,13 @@ export class LayerIndex {
     }
   }
 
+  /** The directories that this layer only passes through, in order. */
+  *implied(): Generator<Entry> {
+    for (let position = 0; position < this.count; position++) {
+      if (((this.#file[this.#entries + position * ENTRY_SIZE + 11] as number) & 1) !== 0) yield this.at(position);
+    }
+  }
+
   at(position: number): Entry {
     const file = this.#file;
     const base = this.#entries + position * ENTRY_SIZE;
