@@ -18,7 +18,7 @@ export function excerptLines({ file, text, range }: Location, columns = Number.P
   for (let number = Math.max(1, first - around); number <= Math.min(source.length, last + around); number++) {
     const isMarked = number >= first && number <= last;
     const prefix = ` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} `;
-    lines.push(cutToWidth(prefix + oneLine(source[number - 1]!), columns));
+    lines.push(cutToWidth(prefix + oneLine(source[number - 1]!), columns).trimEnd());
     if (isMarked && range.startLine === range.endLine) {
       const caret = caretLine(source[number - 1]!, range.startColumn, range.endColumn, prefix.length);
       if (caret !== undefined) lines.push(cutToWidth(caret, columns));

@@ -56,7 +56,7 @@ function headOf(error: unknown): Pick<ErrorObject, 'code' | 'message' | 'hint'> 
     const hint = error.hint ?? (isBug ? reportRequest : undefined);
     return { code: error.code, message: printable(error.message), ...(hint !== undefined && { hint: printable(hint) }) };
   }
-  if (isAbort(error)) return { code: 'cancelled/aborted', message: 'cancelled' };
+  if (isAbort(error)) return { code: 'cancelled/aborted', message: 'canceled' };
   const message = `this is a bug in tbuild: ${printable(messageOf(error))}`;
   return { code: 'internal/unexpected', message, hint: reportRequest };
 }

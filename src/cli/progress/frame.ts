@@ -22,10 +22,14 @@ export function frameLines(state: BuildState, size: FrameSize, paint: Paint): st
   if (size.isFinal) return [header, ...started.map((step) => stepLine(step, size, paint))];
   // One row for the header, one for the cursor below the block.
   const rows = Math.max(1, size.rows - 2);
-  const shown = mostRelevant(started, rows);
-  const running = shown.filter(({ outcome }) => outcome === 'running');
-  const outputRows = Math.min(outputLinesMax, Math.floor((rows - shown.length) / Math.max(1, running.length)));
-  return [header, ...shown.flatMap((step) => [stepLine(step, size, paint), ...detailLines(step, outputRows, size, paint)])];
+  const details = new Map(started.map((step) => [step, detailLines(step, size, paint)]));
+  const detailCount = [...details.values()].reduce((sum, lines) => sum + lines.length, 0);
+  // Where rows are short, half of them are for what the running steps say.
+  const shown = mostRelevant(started, rows - Math.min(detailCount, Math.floor(rows / 2)));
+  const running = shown.filter(({ outcome }) => outcome === 'running').length;
+  const detailRows = Math.floor((rows - shown.length) / Math.max(1, running));
+  const lastDetails = (step: StepState) => (detailRows < 1 ? [] : details.get(step)!.slice(-detailRows));
+  return [header, ...shown.flatMap((step) => [stepLine(step, size, paint), ...lastDetails(step)])];
 }
 
 function headerLine(state: BuildState, { columns, nowMs, isFinal }: FrameSize, paint: Paint): string {
@@ -64,13 +68,14 @@ function stepLine(step: StepState, { columns, nowMs }: FrameSize, paint: Paint):
   return style === undefined ? line : paint(style, line);
 }
 
-function detailLines(step: StepState, rows: number, { columns }: FrameSize, paint: Paint): string[] {
-  if (step.outcome !== 'running' || rows < 1) return [];
-  const output = [...step.lastLines.map(({ text }) => text), ...step.unfinishedLines].map((text) => `# ${oneLine(text)}`);
+/** What stands below a running step: the last thing it said of itself, and the end of its output. */
+function detailLines(step: StepState, { columns }: FrameSize, paint: Paint): string[] {
+  if (step.outcome !== 'running') return [];
   const status = step.status === '' ? [] : [oneLine(step.status)];
-  return [...status, ...output.slice(-Math.max(0, rows - status.length) || output.length)]
-    .slice(0, rows)
-    .map((text) => paint('dim', cutToWidth(` => => ${text}`, columns)));
+  const output = [...step.lastLines.map(({ text }) => text), ...step.unfinishedLines];
+  return [...status, ...output.slice(-outputLinesMax).map((text) => `# ${oneLine(text)}`)].map((text) =>
+    paint('dim', cutToWidth(` => => ${text}`, columns)),
+  );
 }
 
 function seconds(durationMs: number): string {
