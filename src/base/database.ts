@@ -101,7 +101,7 @@ export function openDatabase(path: string): Database {
   if (version() === 0) {
     database.immediate(() => {
       // Another process may have been first.
-      if (db.prepare('PRAGMA user_version').get()?.['user_version'] === 0)
+      if (db.prepare('PRAGMA user_version').get()?.user_version === 0)
         db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
     });
   }

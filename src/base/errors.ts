@@ -71,6 +71,14 @@ export class TbuildError extends Error {
     this.details = parts.details;
   }
 
+  /** The same failure, with the place in a Dockerfile that it concerns. */
+  at(where: Location): TbuildError {
+    const { code, message, hint, details } = this;
+    const located = new TbuildError(code, message, { hint, where, details, cause: this.cause });
+    if (this.stack) located.stack = this.stack;
+    return located;
+  }
+
   get exitCode(): number {
     return exitCodes[this.code.slice(0, this.code.indexOf('/')) as Family];
   }

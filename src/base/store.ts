@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { openDatabase, type Database } from './database.ts';
+import { type Database, openDatabase } from './database.ts';
 import { TbuildError } from './errors.ts';
 
 const FORMAT = 'tbuild store 1\n';
@@ -20,9 +20,9 @@ export interface Store {
 
 /** `$TBUILD_ROOT`, else /var/lib/tbuild for root, else `$XDG_DATA_HOME/tbuild`. */
 export function defaultRoot(env: NodeJS.ProcessEnv = process.env): string {
-  if (env['TBUILD_ROOT']) return env['TBUILD_ROOT'];
+  if (env.TBUILD_ROOT) return env.TBUILD_ROOT;
   if (process.getuid?.() === 0) return '/var/lib/tbuild';
-  return join(env['XDG_DATA_HOME'] || join(homedir(), '.local/share'), 'tbuild');
+  return join(env.XDG_DATA_HOME || join(homedir(), '.local/share'), 'tbuild');
 }
 
 /** Throws `store/unusable` where the folder cannot be made or written, `store/version` where a later tbuild made it. */

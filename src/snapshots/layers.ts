@@ -132,7 +132,7 @@ export class Layers {
     return this.#store.db.immediate(() => {
       const known = this.get(id);
       if (!known) this.#install(summary, driver, origin);
-      else this.#discard(summary, origin);
+      else this.discard(summary, origin);
       if (known && origin && !known.diffId) this.#setTar(id, origin.diffId, origin.tarSize);
       const layer = this.get(id);
       assert(layer, `the layer ${id} vanished while it was committed`);
@@ -165,7 +165,8 @@ export class Layers {
     );
   }
 
-  #discard(summary: LayerSummary, origin: Origin | undefined): void {
+  /** Drops a finished layer that is not needed. */
+  discard(summary: LayerSummary, origin?: Origin): void {
     rmSync(summary.data, { recursive: true, force: true });
     rmSync(summary.index, { force: true });
     if (origin) rmSync(origin.splitFile, { force: true });

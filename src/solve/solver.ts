@@ -1,0 +1,248 @@
+// From a graph to its results: each step is looked up, and executed only when no trace of it holds. Independent steps run at the same time.
+// A result is valid wherever its observations are answered in the same way; which base it was made on plays no part.
+
+import pLimit from 'p-limit';
+import { type Digest, hexOf, sha256 } from '../base/digest.ts';
+import { assert, TbuildError } from '../base/errors.ts';
+import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace } from '../cache/traces.ts';
+import type { Graph, ImageOperation, RunOperation, Step, StepId } from '../plan/graph.ts';
+import type { Layer } from '../snapshots/layers.ts';
+import { prepareCopy } from '../steps/copy.ts';
+import { prepareRun, type RunSettings } from '../steps/run.ts';
+import type { ContextResult, Prepared, Report, Result, State, Workshop } from '../steps/step.ts';
+import { prepareWorkdir } from '../steps/workdir.ts';
+
+/** What happens to steps, as it happens. */
+export interface Listener {
+  started(step: Step): void;
+  output(step: Step, stream: 'stdout' | 'stderr', text: string): void;
+  status(step: Step, text: string): void;
+  done(step: Step, cached: boolean, layer: Digest | undefined): void;
+  failed(step: Step, error: TbuildError): void;
+  canceled(step: Step): void;
+}
+
+export interface SolveOptions {
+  readonly graph: Graph;
+  readonly workshop: Workshop;
+  readonly settings: Omit<RunSettings, 'layerOf'>;
+  /** How many steps execute at the same time. */
+  readonly slots: number;
+  /** Execute everything; results are stored all the same. */
+  readonly noCache: boolean;
+  readonly image: (operation: ImageOperation) => Promise<State>;
+  readonly context: (name: string) => Promise<ContextResult>;
+  readonly listener: Listener;
+  readonly signal: AbortSignal;
+}
+
+/** A step's result, and the layer it added. */
+export interface Solved {
+  readonly result: Result;
+  readonly layer: Layer | undefined;
+  /** When the layer was made, in milliseconds since the epoch: a cached step keeps it. */
+  readonly created: number | undefined;
+}
+
+interface LayerResult {
+  readonly layer: Layer;
+  readonly created: number;
+  readonly cached: boolean;
+}
+
+/** Results of every step, by id. Throws the first failure, when all that was under way has ended. */
+export async function solve(options: SolveOptions): Promise<ReadonlyMap<StepId, Solved>> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const solver = new Solver(options, signal);
+  const outcomes = options.graph.steps.map((step) =>
+    solver.solved(step).catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    }),
+  );
+  const settled = await Promise.allSettled(outcomes);
+  options.signal.throwIfAborted();
+  // What came of the abort is not the failure: the abort's reason is.
+  if (stop.signal.aborted) throw stop.signal.reason;
+  return new Map(settled.map((outcome, id) => [id, (outcome as PromiseFulfilledResult<Solved>).value]));
+}
+
+class Solver {
+  readonly #options: SolveOptions;
+  readonly #signal: AbortSignal;
+  readonly #limit;
+  readonly #pending = new Map<StepId, Promise<Solved>>();
+  /** Steps in the target's own chain: their layers will be described, which goes on while the next step runs. */
+  readonly #inTarget: ReadonlySet<StepId>;
+
+  constructor(options: SolveOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#limit = pLimit(options.slots);
+    this.#inTarget = chainOf(options.graph);
+  }
+
+  solved(step: Step): Promise<Solved> {
+    let pending = this.#pending.get(step.id);
+    if (!pending) {
+      pending = this.#solve(step);
+      this.#pending.set(step.id, pending);
+    }
+    return pending;
+  }
+
+  async #solve(step: Step): Promise<Solved> {
+    const { graph, listener } = this.#options;
+    const inputs = await Promise.all(inputsOf(step).map((id) => this.solved(graph.steps[id] as Step)));
+    const below = step.parent === undefined ? [] : stateOf(inputs[0] as Solved);
+    const others = (step.parent === undefined ? inputs : inputs.slice(1)).map(({ result }) => result);
+    if (this.#signal.aborted) {
+      listener.canceled(step);
+      throw this.#signal.reason;
+    }
+    try {
+      return await this.#work(step, below, others);
+    } catch (error) {
+      if (this.#signal.aborted) listener.canceled(step);
+      else throw this.#failure(step, error);
+      throw this.#signal.reason;
+    }
+  }
+
+  #failure(step: Step, error: unknown): TbuildError {
+    const failure =
+      error instanceof TbuildError
+        ? error
+        : new TbuildError('internal/step', error instanceof Error ? error.message : String(error), { cause: error });
+    const located = failure.where || !step.where ? failure : failure.at(step.where);
+    this.#options.listener.failed(step, located);
+    return located;
+  }
+
+  async #work(step: Step, below: State, others: readonly Result[]): Promise<Solved> {
+    const { listener, workshop } = this.#options;
+    listener.started(step);
+    const source = await this.#source(step);
+    if (source) {
+      listener.done(step, false, undefined);
+      return { result: source, layer: undefined, created: undefined };
+    }
+    const { layer, created, cached } = await this.#layer(step, await this.#prepare(step, below, others));
+    if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
+    listener.done(step, cached, layer.id);
+    return { result: { kind: 'state', state: [...below, layer] }, layer, created };
+  }
+
+  async #source({ op }: Step): Promise<Result | undefined> {
+    if (op.kind === 'image') return { kind: 'state', state: await this.#options.image(op) };
+    if (op.kind === 'context') return this.#options.context(op.name);
+    return undefined;
+  }
+
+  async #prepare({ op }: Step, below: State, others: readonly Result[]): Promise<Prepared> {
+    const { workshop, settings } = this.#options;
+    if (op.kind === 'copy') return prepareCopy(workshop, op, below, others[0]);
+    if (op.kind === 'workdir') return prepareWorkdir(workshop, op, below);
+    assert(op.kind === 'run', `no way to execute a step of the kind ${op.kind}`);
+    const silent: Report = { output: () => {}, status: () => {}, signal: this.#signal };
+    const layerOf = async (prepared: Prepared) => ((await this.#find(prepared)) ?? (await this.#execute(prepared, silent))).layer;
+    return prepareRun(workshop, { ...settings, layerOf }, op, below, bindInputs(op, others));
+  }
+
+  async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
+    const { noCache, listener, workshop } = this.#options;
+    const report: Report = {
+      output: (stream, text) => listener.output(step, stream, text),
+      status: (text) => listener.status(step, text),
+      signal: this.#signal,
+    };
+    if (noCache) return this.#limit(() => this.#execute(prepared, report));
+    const found = this.#find(prepared);
+    if (found) return found;
+    return this.#limit(async () => {
+      this.#signal.throwIfAborted();
+      // Another process may be doing this very step: then its result is ours.
+      const path = workshop.storePath('locks', lockName(prepared));
+      const { lock } = await workshop.serve.call('lock', { path, wait: true });
+      try {
+        return this.#find(prepared) ?? (await this.#execute(prepared, report));
+      } finally {
+        await workshop.serve.call('unlock', { lock: lock as number });
+      }
+    });
+  }
+
+  #find(prepared: Prepared): LayerResult | undefined {
+    const { db, layers } = this.#options.workshop;
+    for (const recorded of findTraces(db, stepKey(prepared.record), prepared.exact)) {
+      if (!prepared.matches(recorded.trace)) continue;
+      const layer = layers.get(recorded.layer);
+      if (layer) return { layer, created: recorded.created, cached: true };
+    }
+    return undefined;
+  }
+
+  async #execute(prepared: Prepared, report: Report): Promise<LayerResult> {
+    this.#signal.throwIfAborted();
+    const { workshop } = this.#options;
+    const started = performance.now();
+    const { summary, gaps } = await prepared.execute(report);
+    const trace = { version: 1, exact: prepared.exact, gaps } as const;
+    const durationMs = performance.now() - started;
+    // Early cut-off: an equal tree keeps the layer that was first, and so the diff ID, and so the image's ID.
+    const equal = this.#equalResult(prepared, `blake3:${summary.tree}`);
+    if (equal) {
+      workshop.layers.discard(summary);
+      storeTrace(workshop.db, prepared.record, { ...equal.recorded, trace, durationMs });
+      return { layer: equal.layer, created: equal.recorded.created, cached: false };
+    }
+    const created = Date.now();
+    const layer = workshop.layers.commit(summary, workshop.driver, undefined, ({ id }) => {
+      storeTrace(workshop.db, prepared.record, { trace, layer: id, created, durationMs });
+    });
+    return { layer, created, cached: false };
+  }
+
+  #equalResult(prepared: Prepared, tree: Digest): { recorded: Recorded; layer: Layer } | undefined {
+    const { db, layers } = this.#options.workshop;
+    const recorded = findEqualResult(db, stepKey(prepared.record), tree);
+    const layer = recorded && layers.get(recorded.layer);
+    return recorded && layer ? { recorded, layer } : undefined;
+  }
+}
+
+/** One of 4096 files: enough that steps seldom share one, few enough to keep. A step holds one lock and waits for no other step. */
+function lockName(prepared: Prepared): string {
+  return hexOf(sha256([stepKey(prepared.record), ...prepared.inputs].join('\n'))).slice(0, 3);
+}
+
+/** The parent first, then what a COPY or bind mounts come from. */
+function inputsOf(step: Step): StepId[] {
+  const { op } = step;
+  const others = op.kind === 'copy' ? [op.from] : op.kind === 'run' ? bindMounts(op).map(({ from }) => from) : [];
+  return [step.parent, ...others].filter((id): id is StepId => id !== undefined);
+}
+
+function bindMounts(op: RunOperation) {
+  return op.mounts.filter((mount) => mount.type === 'bind' || mount.type === 'cache').filter(({ from }) => from !== undefined);
+}
+
+/** The inputs again, in the places of the mounts that they are for. */
+function bindInputs(op: RunOperation, others: readonly Result[]): (Result | undefined)[] {
+  const queue = [...others];
+  return op.mounts.map((mount) =>
+    (mount.type === 'bind' || mount.type === 'cache') && mount.from !== undefined ? queue.shift() : undefined,
+  );
+}
+
+function stateOf({ result }: Solved): State {
+  assert(result.kind === 'state', 'a step stands on a context');
+  return result.state;
+}
+
+function chainOf(graph: Graph): Set<StepId> {
+  const chain = new Set<StepId>();
+  for (let id = graph.target.state; id !== undefined; id = graph.steps[id]?.parent) chain.add(id);
+  return chain;
+}
