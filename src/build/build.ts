@@ -1,0 +1,228 @@
+// One build: a Dockerfile and a context in, an image in the store out. Wires parsing, planning, solving and assembling; decides little itself.
+// Nothing of a failed or cancelled build is visible afterwards but the results of its finished steps, which the next build uses.
+
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { TbuildError } from '../base/errors.ts';
+import { checkDirectory, scanDirectory } from '../context/directory.ts';
+import { parseDockerfile } from '../dockerfile/parse.ts';
+import { Images } from '../images/store.ts';
+import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
+import { familiarName, normalizeName } from '../oci/reference.ts';
+import type { BaseImages, Graph } from '../plan/graph.ts';
+import { planBuild } from '../plan/plan.ts';
+import { LayerIndex } from '../snapshots/layer-index.ts';
+import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
+import { type Listener, type Solved, solve } from '../solve/solver.ts';
+import { upperBytes } from '../steps/run.ts';
+import type { ContextResult, State, Workshop } from '../steps/step.ts';
+import { assembleConfig } from './assemble.ts';
+import { openLog } from './build-log.ts';
+import { errorObject } from './error-object.ts';
+import type { BuildEvent } from './events.ts';
+import { readSecrets, type Secret } from './secrets.ts';
+
+export interface BuildOptions {
+  /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
+  readonly root?: string;
+  /** A directory. */
+  readonly context: string;
+  /** A file; `-`: standard input; undefined: `Dockerfile` in the context. */
+  readonly dockerfile?: string;
+  readonly buildArgs: Readonly<Record<string, string>>;
+  readonly target?: string;
+  readonly tags: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly noCache: boolean;
+  readonly secrets: readonly Secret[];
+  /** `default` is the host's, until there are networks. */
+  readonly network: 'default' | 'host' | 'none';
+  readonly outputs: readonly BuildOutput[];
+  readonly onEvent: (event: BuildEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface BuildOutput {
+  readonly type: 'oci' | 'docker';
+  /** A file, a directory when `tar` is false; `-`: standard output. */
+  readonly destination: string;
+  readonly tar: boolean;
+  readonly name?: string;
+}
+
+export interface BuildResult {
+  /** Digest of the image's config. */
+  readonly image: string;
+  readonly names: readonly string[];
+}
+
+/** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
+export async function buildImage(options: BuildOptions): Promise<BuildResult> {
+  const names = options.tags.map(normalizeName);
+  checkDirectory(options.context);
+  const dockerfile = readDockerfile(options);
+  const workplace = await openWorkplace(options.root);
+  const log = openLog(workplace.store);
+  const emit = (event: BuildEvent) => {
+    log.write(event);
+    options.onEvent(event);
+  };
+  try {
+    const result = await build(options, workplace, dockerfile, names, emit);
+    emit({ type: 'result', time: Date.now(), ...result, log: log.path });
+    return { image: result.image, names: result.names };
+  } catch (error) {
+    const shown =
+      options.signal.aborted && !(error instanceof TbuildError)
+        ? new TbuildError('cancelled/interrupted', 'the build was cancelled')
+        : error;
+    emit({ type: 'error', time: Date.now(), error: errorObject(shown), log: log.path });
+    throw shown;
+  } finally {
+    log.close();
+    await workplace.close();
+  }
+}
+
+interface DockerfileSource {
+  readonly bytes: Buffer;
+  /** As messages call it. */
+  readonly name: string;
+  /** Its path; undefined: from standard input. */
+  readonly path: string | undefined;
+}
+
+function readDockerfile({ context, dockerfile }: BuildOptions): DockerfileSource {
+  if (dockerfile === '-') return { bytes: readFileSync(0), name: 'Dockerfile', path: undefined };
+  const candidates = dockerfile === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [dockerfile];
+  for (const path of candidates) {
+    try {
+      return { bytes: readFileSync(path), name: path, path };
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code !== 'ENOENT')
+        throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: ${code}`, { cause });
+    }
+  }
+  throw new TbuildError('dockerfile/not-found', `there is no Dockerfile at ${candidates[0]}`, {
+    hint: 'name it with -f, or give the directory that holds it as the context',
+  });
+}
+
+async function build(
+  options: BuildOptions,
+  workplace: Workplace,
+  dockerfile: DockerfileSource,
+  names: readonly string[],
+  emit: (event: BuildEvent) => void,
+): Promise<{ image: string; names: string[]; exported: string[] }> {
+  const images = new Images(workplace.store, workplace.layers);
+  const secrets = readSecrets(options.secrets);
+  const platform = hostPlatform();
+  const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name);
+  const graph = await planBuild(parsed, { ...options, platform, buildPlatform: platform }, baseImages(images));
+  emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
+  for (const warning of graph.warnings) emit({ type: 'warning', time: Date.now(), warning });
+  const network = options.network === 'none' ? 'none' : 'host';
+  const slots = availableParallelism();
+  const solved = await solve({
+    graph,
+    workshop: workshopOf(workplace),
+    settings: { network, secret: (id) => secrets.get(id), upperBytes: upperBytes(slots) },
+    slots,
+    noCache: options.noCache,
+    image: async ({ reference }) => stateOf(workplace, images, reference),
+    context: () => scanContext(workplace, options, dockerfile.path),
+    listener: listenerOf(emit),
+    signal: options.signal,
+  });
+  const image = await storeImage(workplace, images, graph, solved, names);
+  options.signal.throwIfAborted();
+  const exported = await exportImage(workplace, images, image, options.outputs);
+  return { image, names: names.map(familiarName), exported };
+}
+
+function baseImages(images: Images): BaseImages {
+  return {
+    config: async (reference, platform) => {
+      const { config } = images.resolve(reference);
+      if (matchesPlatform(platform, config)) return config;
+      throw new TbuildError(
+        'image/platform',
+        `the image ${familiarName(reference)} here is for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
+      );
+    },
+  };
+}
+
+function stateOf(workplace: Workplace, images: Images, reference: string): State {
+  return images.resolve(reference).layers.map((id) => {
+    const layer = workplace.layers.get(id);
+    if (layer) return layer;
+    throw new TbuildError('store/layer-gone', `the layer ${id} of ${familiarName(reference)} is not in the store`, {
+      hint: 'load the image again; tbuild fsck lists what else is missing',
+    });
+  });
+}
+
+function workshopOf(workplace: Workplace): Workshop {
+  const { store, serve, layers, driver } = workplace;
+  return { db: store.db, serve, layers, driver: driver.driver, newPath: () => workplace.newPath(), storePath: store.path };
+}
+
+async function scanContext(workplace: Workplace, options: BuildOptions, dockerfile: string | undefined): Promise<ContextResult> {
+  const root = resolve(options.context);
+  const { index } = await scanDirectory(workplace.serve, root, dockerfile, workplace.newPath());
+  return { kind: 'context', root, index: LayerIndex.read(index) };
+}
+
+function listenerOf(emit: (event: BuildEvent) => void): Listener {
+  const at = (step: { id: number }) => ({ time: Date.now(), step: step.id + 1 });
+  return {
+    started: (step) => emit({ type: 'start', ...at(step) }),
+    output: (step, stream, text) => emit({ type: 'output', ...at(step), stream, text }),
+    status: (step, text) => emit({ type: 'status', ...at(step), text }),
+    done: (step, cached, layer) => emit({ type: 'done', ...at(step), cached, layer }),
+    failed: (step, error) => emit({ type: 'failed', ...at(step), error: errorObject(error) }),
+    canceled: (step) => emit({ type: 'canceled', ...at(step) }),
+  };
+}
+
+async function storeImage(
+  workplace: Workplace,
+  images: Images,
+  graph: Graph,
+  solved: ReadonlyMap<number, Solved>,
+  names: readonly string[],
+): Promise<string> {
+  const result = graph.target.state === undefined ? undefined : solved.get(graph.target.state)?.result;
+  const state = result?.kind === 'state' ? result.state : [];
+  const layers = await Promise.all(state.map((layer) => workplace.layers.describe(layer)));
+  const config = assembleConfig(
+    graph.target,
+    layers.map(({ diffId }) => diffId),
+    (step) => solved.get(step)?.created,
+  );
+  return images.put({ config, layers, names }).id;
+}
+
+/** Exports are loaded when asked for: a cached build has none. */
+async function exportImage(
+  workplace: Workplace,
+  images: Images,
+  image: string,
+  outputs: readonly BuildOutput[],
+): Promise<string[]> {
+  if (outputs.length === 0) return [];
+  const { saveImages } = await import('../images/save.ts');
+  for (const { type, destination, tar, name } of outputs) {
+    await saveImages(workplace, images, [name ?? image], {
+      format: type,
+      destination,
+      directory: !tar,
+      compression: type === 'oci' ? 'gzip' : 'none',
+    });
+  }
+  return outputs.map(({ destination }) => destination).filter((destination) => destination !== '-');
+}
