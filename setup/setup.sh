@@ -59,8 +59,8 @@ npm_packages() {
     if ! cmp -s package-lock.json "$stamp"; then
         command -v npm >/dev/null || die "npm is missing: install Node.js (any version that npm runs on; tbuild brings its own Node 24)"
         run "installing the npm packages, Node 24 among them" npm ci --ignore-scripts --include=dev --include=optional --no-audit --no-fund
-        # npx runs a project's own command from here, and would otherwise ask the registry for a stranger's.
-        ln -sf ../../bin/tbuild node_modules/.bin/tbuild
+        # At its first use in a checkout npx links the project's own command, with warnings about the machine's Node.js: not before the user's eyes.
+        npx --yes tbuild --version >>"$log" 2>&1 || :
         cp package-lock.json "$stamp"
     fi
     [ -x node_modules/.bin/node ] || die "no Node 24 for this machine ($(uname -sm)) among the npm packages: only Linux on x86-64 and arm64 is served"
