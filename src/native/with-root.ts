@@ -47,16 +47,21 @@ export interface RunningRoot {
 /** A runtime: an argv prefix; `self` is the bundled one. */
 export const BUNDLED_RUNTIME = ['self', 'run'] as const;
 
-/** `stdio`: 'inherit' hands this process's terminal and streams to the container; 'pipe' gives stdout and stderr, with nothing on stdin. */
+/**
+ * `stdio`: what the container is joined to. 'inherit': our streams and terminal; 'no-input': the same with nothing to read;
+ * 'pipe': stdout and stderr are the child's streams. The container is in a session of its own: signals reach it only through the child.
+ */
 export function startInRoot(
   spec: RootSpec,
   id: string,
-  stdio: 'inherit' | 'pipe',
+  stdio: 'inherit' | 'no-input' | 'pipe',
   runtime: readonly string[] = BUNDLED_RUNTIME,
 ): RunningRoot {
-  const streams: StdioOptions = stdio === 'inherit' ? ['inherit', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'];
+  const output = stdio === 'pipe' ? 'pipe' : 'inherit';
+  const streams: StdioOptions = [stdio === 'inherit' ? 'inherit' : 'ignore', output, output, 'pipe', 'pipe', 'pipe'];
   const child = spawn(runnerPath(), ['with-root', '--lifeline', '4', '--result', '5', '/dev/fd/3', '--', ...runtime, id], {
-    stdio: [...streams, 'pipe', 'pipe', 'pipe'],
+    stdio: streams,
+    detached: true,
   });
   const specEnd = child.stdio.at(3) as Writable;
   specEnd.on('error', () => {}); // A child that died early: its result says so.

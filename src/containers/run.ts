@@ -1,0 +1,154 @@
+// `tbuild run`: a container of an image in the foreground, on the store's layers as they are; nothing is unpacked or loaded.
+// What it writes goes to a folder of this process on disk and is gone with it, whatever ends it.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { TbuildError } from '../base/errors.ts';
+import type { Image } from '../images/image.ts';
+import { Images } from '../images/store.ts';
+import { type RootSpec, startInRoot } from '../native/with-root.ts';
+import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
+import { hostFiles, type SandboxFile } from '../sandbox/files.ts';
+import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
+import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
+import { forwardSignals } from './signals.ts';
+import { parseVolume, type VolumeMount } from './volumes.ts';
+
+export interface RunOptions {
+  /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
+  readonly root?: string;
+  /** A name, an ID, or a unique beginning of one. */
+  readonly image: string;
+  /** Empty: the image's own. */
+  readonly command: readonly string[];
+  /** Standard input goes to the container; else it sees the end of file. */
+  readonly interactive: boolean;
+  /** The container has a terminal of its own, joined to ours. */
+  readonly tty: boolean;
+  /** `NAME=value`; later ones win. */
+  readonly env: readonly string[];
+  /** `SOURCE:TARGET[:ro]`. */
+  readonly volumes: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  /** `''` takes the image's away. */
+  readonly entrypoint?: string;
+  /** `default` is the host's, until there are networks. */
+  readonly network: 'default' | 'host' | 'none';
+  readonly readOnly: boolean;
+  readonly hostname?: string;
+}
+
+/** The container's exit status, as a shell's `$?`. Throws `run/…` where it cannot be started. */
+export async function runContainer(options: RunOptions): Promise<number> {
+  const workplace = await openWorkplace(options.root);
+  try {
+    const image = new Images(workplace.store, workplace.layers).resolve(options.image);
+    const id = randomBytes(32).toString('hex');
+    const spec = rootSpec(workplace, image, options, id);
+    const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input');
+    const stopForwarding = forwardSignals(running.child);
+    try {
+      return (await running.result).status;
+    } finally {
+      stopForwarding();
+    }
+  } finally {
+    await workplace.close();
+  }
+}
+
+function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: string): RootSpec {
+  const config = image.config.config ?? {};
+  const state = image.layers.map((digest) => {
+    const layer = workplace.layers.get(digest);
+    if (!layer)
+      throw new TbuildError('store/layer-gone', `the layer ${digest} of ${options.image} is not in the store`, {
+        hint: 'load or build it again',
+      });
+    return layer;
+  });
+  const user = resolveUser(
+    state.map((layer) => workplace.layers.index(layer.id)),
+    options.user ?? config.User ?? '',
+  );
+  const hostname = options.hostname ?? id.slice(0, 12);
+  const network = options.network === 'none' ? 'none' : 'host';
+  const files = [...hostFiles(network, hostname), hostnameFile(hostname)];
+  const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
+  return {
+    scratch: workplace.store.path('mnt'),
+    layers: state.map((layer) => workplace.layers.lower(layer)),
+    stub: [
+      ...SYSTEM_STUB,
+      { path: 'etc/hostname', type: 'file' },
+      ...volumes.map(({ target, type }) => ({ path: target.slice(1), type })),
+    ],
+    upper: options.readOnly ? null : upperOf(workplace),
+    files: files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') })),
+    mounts: [],
+    config: containerConfig({
+      args: commandOf(image, options),
+      env: environment(config.Env ?? [], options, user, hostname),
+      cwd: options.workdir ?? (config.WorkingDir || '/'),
+      user,
+      hostname,
+      network,
+      terminal: options.tty,
+      readonlyRoot: options.readOnly,
+      mounts: [...files.map((file) => fileMount(workplace, file)), ...volumes.map(volumeMount)],
+      architecture: image.config.architecture,
+    }),
+    commit: null,
+  };
+}
+
+/** Docker's rule: an entrypoint given here also takes the image's CMD away. */
+function commandOf(image: Image, options: RunOptions): string[] {
+  const { Entrypoint, Cmd } = image.config.config ?? {};
+  const entrypoint =
+    options.entrypoint === undefined ? (Entrypoint ?? []) : options.entrypoint === '' ? [] : [options.entrypoint];
+  const command = options.command.length > 0 || options.entrypoint !== undefined ? options.command : (Cmd ?? []);
+  const args = [...entrypoint, ...command];
+  if (args.length === 0) {
+    throw new TbuildError('run/no-command', `the image ${options.image} has no command to run`, {
+      hint: `give one: tbuild run ${options.image} COMMAND`,
+    });
+  }
+  return args;
+}
+
+const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+function environment(image: readonly string[], options: RunOptions, user: Credentials, hostname: string): string[] {
+  const defaults = [DEFAULT_PATH, `HOSTNAME=${hostname}`, `HOME=${user.home ?? '/'}`, ...(options.tty ? ['TERM=xterm'] : [])];
+  const byName = new Map([...defaults, ...image, ...options.env].map((pair) => [pair.split('=', 1)[0], pair]));
+  return [...byName.values()];
+}
+
+function upperOf(workplace: Workplace): { directory: string; work: string } {
+  const [directory, work] = [workplace.newPath(), workplace.newPath()];
+  mkdirSync(directory);
+  mkdirSync(work);
+  return { directory, work };
+}
+
+function hostnameFile(hostname: string): SandboxFile {
+  return {
+    name: 'hostname',
+    destination: '/etc/hostname',
+    content: Buffer.from(`${hostname}\n`),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    readonly: false,
+  };
+}
+
+function fileMount(workplace: Workplace, { name, destination }: SandboxFile) {
+  return { destination, type: 'bind', source: workplace.store.path('mnt', 'files', name), options: ['bind', 'nosuid', 'nodev'] };
+}
+
+function volumeMount({ source, target, readonly }: VolumeMount) {
+  return { destination: target, type: 'bind', source, options: ['rbind', 'rprivate', 'nodev', readonly ? 'ro' : 'rw'] };
+}
