@@ -17,11 +17,12 @@ die() {
 
 # run WHAT COMMAND…: one line for the reader, the command's own output only if it fails.
 run() {
-    say "$1"
+    what=$1
     shift
+    say "$what"
     "$@" >"$log" 2>&1 && return
     tail -n 40 "$log" >&2
-    die "this failed: $* (its whole output is in $log)"
+    die "failed at: $what (the whole output is in $log)"
 }
 
 # newer TARGET SOURCE…: TARGET is missing, or something in the SOURCEs changed after it (a removal changes its directory).
@@ -95,7 +96,7 @@ build) ;;
 demo) debian_packages busybox-static mmdebstrap ;;
 test)
     debian_packages busybox-static mmdebstrap erofs-utils skopeo umoci buildah podman crun runc python3-jsonschema \
-        tmux util-linux acl attr libcap2-bin bzip2 xz-utils zstd
+        tmux util-linux acl attr libcap2-bin bzip2 xz-utils zstd shellcheck
     ;;
 *) die "setup.sh takes nothing, demo or test, not '$purpose'" ;;
 esac
