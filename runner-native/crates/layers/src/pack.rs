@@ -1,0 +1,67 @@
+//! A directory as a layer. An overlayfs upper has whiteouts and opaque marks in overlayfs's two forms, `trusted.` and `user.`
+//! (Documentation/filesystems/overlayfs.rst); here they become type 8 and flag 2 of the index.
+
+use std::path::Path;
+
+use crate::beneath;
+use crate::contents::{Job, Source, write_contents};
+use crate::data_writer::DataWriter;
+use crate::entry::{Entry, Kind, Names, Tree, as_path, is_overlay_xattr};
+use crate::error::{NativeError, Result};
+use crate::scan::is_host_label;
+use crate::summary::{Driver, LayerSummary};
+use crate::walk::{Walk, number_inodes};
+
+/// A directory as a layer: `<out>.index` with `<out>.erofs` or the tree `<out>/`. With `overlay_upper` the directory is what overlayfs wrote.
+pub fn pack_dir(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
+    let root = beneath::open_root(dir)?;
+    let mut found = Walk { root: &root, hash: false, keep_xattr: |name| !is_host_label(name) }.all()?;
+    for found in &mut found {
+        if overlay_upper && is_whiteout(&found.entry) {
+            // Hard links of each other in an upper, never in a layer.
+            found.linked = None;
+            found.entry = Entry::whiteout(&found.entry.path);
+        }
+        take_overlay_marks(&mut found.entry, overlay_upper)?;
+    }
+    let mut tree = Tree::new(number_inodes(found), Names::Layer)?;
+    let mut writer = DataWriter::create(driver, out)?;
+    write_files(&mut tree, &root, &mut writer)?;
+    writer.finish(tree)
+}
+
+fn write_files(tree: &mut Tree, root: &std::os::fd::OwnedFd, writer: &mut DataWriter) -> Result<()> {
+    let files = tree.entries().iter().enumerate().filter(|(index, entry)| entry.kind == Kind::File && tree.leads(*index));
+    let jobs: Vec<Job> =
+        files.map(|(_, entry)| Job { source: Source::File { root, path: &entry.path }, size: entry.content.size, digest: None }).collect();
+    let mut contents = write_contents(&jobs, writer)?.into_iter();
+    tree.set_contents(|_, entry| contents.next().unwrap_or(entry.content));
+    Ok(())
+}
+
+fn is_whiteout(entry: &Entry) -> bool {
+    let marked = |mark: &[u8]| entry.xattrs.iter().any(|(name, _)| **name == *mark);
+    match entry.kind {
+        Kind::CharDevice => entry.rdev == (0, 0),
+        Kind::File => entry.content.size == 0 && (marked(b"trusted.overlay.whiteout") || marked(b"user.overlay.whiteout")),
+        _ => false,
+    }
+}
+
+/// Removes overlayfs's xattrs; in an upper an opaque mark becomes the flag, and what would need the layers below is refused.
+fn take_overlay_marks(entry: &mut Entry, overlay_upper: bool) -> Result<()> {
+    for (name, value) in entry.xattrs.iter().filter(|(name, _)| overlay_upper && is_overlay_xattr(name)) {
+        let mark = name.splitn(3, |&byte| byte == b'.').last();
+        match mark {
+            Some(b"opaque") if **value == *b"y" && entry.kind == Kind::Directory => entry.opaque = true,
+            Some(b"redirect" | b"metacopy") => {
+                return Err(NativeError::new("native/bad-upper", "pack")
+                    .path(as_path(&entry.path))
+                    .detail("overlayfs was not mounted with redirect_dir=nofollow and metacopy=off"));
+            }
+            _ => {}
+        }
+    }
+    entry.xattrs.retain(|(name, _)| !is_overlay_xattr(name));
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The index of a context: what a build may observe of it, contents hashed. There is no data file; the contents stay where they are.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::beneath;
+use crate::entry::{Kind, Names, Tree};
+use crate::error::{NativeError, Result};
+use crate::index::{self, GROUP, INLINE_MAX_BYTES, PASSWD};
+use crate::walk::{Walk, number_inodes};
+
+#[derive(Debug, Serialize)]
+pub struct ScanSummary {
+    pub index: String,
+    pub entries: u64,
+    pub bytes: u64,
+    pub tree: String,
+}
+
+/// Labels of the host's security modules are no property of a context.
+fn keep_xattr(name: &[u8]) -> bool {
+    !name.starts_with(b"user.") && !name.starts_with(b"trusted.") && !is_host_label(name)
+}
+
+pub fn is_host_label(name: &[u8]) -> bool {
+    [b"security.selinux".as_slice(), b"security.SMACK64", b"security.ima", b"security.evm", b"security.apparmor"].contains(&name)
+}
+
+/// Everything below `root`, or only `paths` and the root. The index is written to `out`.
+pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path) -> Result<ScanSummary> {
+    let directory = beneath::open_root(root)?;
+    let walk = Walk { root: &directory, hash: true, keep_xattr };
+    let found = match paths {
+        Some(paths) => {
+            paths.iter().try_for_each(|path| crate::entry::check_path(path, Names::Any))?;
+            walk.only(paths)?
+        }
+        None => walk.all()?,
+    };
+    let tree = Tree::new(number_inodes(found), Names::Any)?;
+    let read_small = |path: &[u8]| {
+        let entry = &tree.entries()[tree.find(path)?];
+        let small = entry.kind == Kind::File && entry.content.size <= INLINE_MAX_BYTES;
+        let file = beneath::open_file(&directory, path).ok().filter(|_| small)?;
+        let mut content = Vec::new();
+        let read = std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), INLINE_MAX_BYTES), &mut content);
+        read.ok().filter(|_| blake3::hash(&content) == entry.content.digest).map(|_| content)
+    };
+    let encoded = index::encode(&tree, 0, [read_small(PASSWD), read_small(GROUP)]);
+    std::fs::write(out, &encoded.bytes).map_err(|error| NativeError::io("write", error).path(out))?;
+    Ok(ScanSummary {
+        index: out.to_string_lossy().into_owned(),
+        entries: tree.entries().len() as u64,
+        bytes: tree.content_bytes(),
+        tree: encoded.tree.to_string(),
+    })
+}

@@ -1,0 +1,131 @@
+//! The operations of docs/native.md, from their JSON to the library that does them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tbuild_layers::{Driver, LayerRequest, NativeError};
+
+use crate::lease::Lease;
+use crate::{Answer, Session};
+
+#[derive(Deserialize)]
+struct Head {
+    id: Option<u64>,
+    op: String,
+}
+
+#[derive(Deserialize)]
+struct Open {
+    root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    path: PathBuf,
+    #[serde(default)]
+    shared: bool,
+    wait: bool,
+}
+
+#[derive(Deserialize)]
+struct Unlock {
+    lock: u64,
+}
+
+#[derive(Deserialize)]
+struct Scan {
+    root: PathBuf,
+    paths: Option<Vec<String>>,
+    out: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct PackDir {
+    driver: Driver,
+    out: PathBuf,
+    dir: PathBuf,
+    #[serde(default)]
+    overlay: bool,
+}
+
+#[derive(Deserialize)]
+struct OnePath {
+    path: PathBuf,
+}
+
+/// Whether a request may wait for another process without end. Those are short; a long line is not read twice to find out.
+pub fn may_wait(line: &[u8]) -> bool {
+    line.len() < 64 << 10
+        && serde_json::from_slice(line).is_ok_and(|head: Head| head.op == "lock")
+        && serde_json::from_slice(line).is_ok_and(|lock: Lock| lock.wait)
+}
+
+pub fn answer(line: &[u8], session: &Session) -> (Option<u64>, Answer) {
+    match serde_json::from_slice::<Head>(line) {
+        Ok(head) => (head.id, dispatch(&head.op, line, session)),
+        Err(error) => (None, Err(bad_request("read request", &error))),
+    }
+}
+
+fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
+    match op {
+        "open" => open(&parse(op, line)?, session),
+        "lock" => {
+            let Lock { path, shared, wait } = parse(op, line)?;
+            Ok(json!({ "lock": session.locks.lock(&path, shared, wait)? }))
+        }
+        "unlock" => {
+            let Unlock { lock } = parse(op, line)?;
+            session.locks.unlock(lock).map(|()| json!({}))
+        }
+        "scan" => {
+            let Scan { root, paths, out } = parse(op, line)?;
+            let paths = paths.map(|paths| paths.into_iter().map(String::into_bytes).collect::<Vec<_>>());
+            ok(tbuild_layers::scan(&root, paths.as_deref(), &out)?)
+        }
+        "writeLayer" => ok(tbuild_layers::write_layer(&parse::<LayerRequest>(op, line)?)?),
+        "packDir" => {
+            let PackDir { driver, out, dir, overlay } = parse(op, line)?;
+            ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
+        }
+        "remove" => {
+            let OnePath { path } = parse(op, line)?;
+            refuse_root(&path)?;
+            tbuild_layers::remove(&path).map(|()| json!({}))
+        }
+        _ => Err(NativeError::new("native/bad-request", op).detail("there is no such operation")),
+    }
+}
+
+fn open(request: &Open, session: &Session) -> Answer {
+    let mut lease = crate::lock(&session.lease);
+    if lease.is_some() {
+        return Err(NativeError::new("native/bad-request", "open").detail("a store is open already"));
+    }
+    let (opened, dead) = Lease::open(&request.root)?;
+    let dir = opened.dir().to_path_buf();
+    *lease = Some(opened);
+    Ok(json!({ "dir": dir, "dead": dead }))
+}
+
+fn refuse_root(path: &Path) -> Result<(), NativeError> {
+    if path.as_os_str().as_bytes().iter().all(|&byte| byte == b'/') {
+        return Err(NativeError::new("native/bad-request", "remove").detail("the root of the file system is not to be removed"));
+    }
+    Ok(())
+}
+
+fn parse<T: DeserializeOwned>(op: &str, line: &[u8]) -> Result<T, NativeError> {
+    serde_json::from_slice(line).map_err(|error| bad_request(op, &error))
+}
+
+fn bad_request(op: &str, error: &serde_json::Error) -> NativeError {
+    NativeError::new("native/bad-request", op).detail(error.to_string())
+}
+
+fn ok(answer: impl Serialize) -> Result<Value, NativeError> {
+    serde_json::to_value(answer).map_err(|error| bad_request("answer", &error))
+}
