@@ -70,6 +70,12 @@ export class Layers {
     return row && existsSync(this.indexPath(id)) && existsSync(this.#dataPath(row.id, row.driver)) ? fromRow(row) : undefined;
   }
 
+  /** The layers whose tar has this diff ID: several, when the directories that it only passes through had other attributes below. */
+  withDiffId(diffId: Digest): Layer[] {
+    const rows = this.#store.db.all<Row>('SELECT * FROM layers WHERE diff_id = ? ORDER BY created', diffId);
+    return rows.flatMap((row) => this.get(row.id) ?? []);
+  }
+
   /** Every layer in the records, oldest first. */
   all(): Layer[] {
     return this.#store.db.all<Row>('SELECT * FROM layers ORDER BY created').map(fromRow);

@@ -1,0 +1,79 @@
+// What `inspect` and `history` say of an image, in docker's shapes (api/types/image: InspectResponse, HistoryResponseItem). Data only.
+
+import type { Digest } from '../base/digest.ts';
+import { familiarName, familiarRepository, parseReference } from '../oci/reference.ts';
+import type { Layers } from '../snapshots/layers.ts';
+import type { Image } from './image.ts';
+
+export interface ImageInspection {
+  readonly Id: Digest;
+  readonly RepoTags: readonly string[];
+  readonly RepoDigests: readonly string[];
+  readonly Parent: '';
+  readonly Comment: string;
+  readonly Created: string;
+  readonly DockerVersion: '';
+  readonly Author: string;
+  /** As the image has it, members that others wrote included. */
+  readonly Config: unknown;
+  readonly Architecture: string;
+  readonly Variant?: string;
+  readonly Os: string;
+  readonly Size: number;
+  readonly RootFS: { readonly Type: 'layers'; readonly Layers: readonly string[] };
+  readonly Metadata: { readonly LastTagTime: string };
+}
+
+export function inspectImage(image: Image): ImageInspection {
+  const { config } = image;
+  return {
+    Id: image.id,
+    RepoTags: image.names.filter((name) => !name.includes('@')).map(familiarName),
+    RepoDigests: repoDigests(image),
+    Parent: '',
+    Comment: config.history?.at(-1)?.comment ?? '',
+    Created: config.created ?? '',
+    DockerVersion: '',
+    Author: config.author ?? '',
+    Config: (JSON.parse(image.configText) as { config?: unknown }).config ?? {},
+    Architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { Variant: config.variant }),
+    Os: config.os,
+    Size: image.sizeBytes,
+    RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
+    Metadata: { LastTagTime: new Date(image.tagged ?? 0).toISOString() },
+  };
+}
+
+/** One for each repository it has a name in. */
+function repoDigests({ names, manifest }: Image): string[] {
+  if (manifest === undefined) return [];
+  return [...new Set(names.map((name) => `${familiarRepository(parseReference(name))}@${manifest}`))];
+}
+
+export interface HistoryRow {
+  /** The image's for the newest row; undefined: docker's `<missing>`. */
+  readonly id: Digest | undefined;
+  readonly created: string | undefined;
+  readonly createdBy: string;
+  readonly sizeBytes: number;
+  readonly comment: string;
+}
+
+/** Newest first. Layers that no history entry speaks of have rows of their own, below all others. */
+export function imageHistory(image: Image, layers: Layers): HistoryRow[] {
+  const sizes = image.layers.map((id) => layers.get(id)?.bytes ?? 0);
+  const history = image.config.history ?? [];
+  const told = history.filter((entry) => !entry.empty_layer).length;
+  const untold = sizes.splice(0, Math.max(0, sizes.length - told));
+  const rows = [
+    ...untold.map((sizeBytes) => ({ created: undefined, createdBy: '', sizeBytes, comment: '' })),
+    ...history.map((entry) => ({
+      created: entry.created,
+      createdBy: entry.created_by ?? '',
+      sizeBytes: entry.empty_layer ? 0 : (sizes.shift() ?? 0),
+      comment: entry.comment ?? '',
+    })),
+  ].reverse();
+  return rows.map((row, position) => ({ id: position === 0 ? image.id : undefined, ...row }));
+}

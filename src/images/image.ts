@@ -1,0 +1,47 @@
+// An image as the store knows it, and what arrives from outside before it is one.
+
+import type { Digest } from '../base/digest.ts';
+import type { ImageConfig } from '../oci/config.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+
+export interface Image {
+  /** Digest of the config's bytes. */
+  readonly id: Digest;
+  readonly config: ImageConfig;
+  /** The config's exact bytes. */
+  readonly configText: string;
+  /** In full (`docker.io/library/app:latest`), sorted; empty: dangling. */
+  readonly names: readonly string[];
+  /** Layer ids, bottom first. */
+  readonly layers: readonly Digest[];
+  /** The manifest it came with, if it came from outside. */
+  readonly manifest: Digest | undefined;
+  /** Of the contents of all layers. */
+  readonly sizeBytes: number;
+  /** When it entered the store, in ms since the epoch. */
+  readonly added: number;
+  /** When it last got a name, in ms; undefined: it has none. */
+  readonly tagged: number | undefined;
+}
+
+/** A layer on its way in. */
+export interface IncomingLayer {
+  readonly diffId: Digest;
+  /** What a manifest says of its blob; undefined: none speaks of it (docker-archive), and no blob is kept. */
+  readonly blob: Descriptor | undefined;
+  /** Writes the blob, or the plain tar, to a new file `to` of the store's file system. Nothing about it needs to be checked yet. */
+  fetch(to: string): Promise<void>;
+}
+
+/** An image on its way in: what an archive, a layout or a registry gives. Documents are checked against their digests, layers are not. */
+export interface IncomingImage {
+  /** What messages call it. */
+  readonly label: string;
+  readonly config: Buffer;
+  readonly manifest: Buffer | undefined;
+  readonly layers: readonly IncomingLayer[];
+  /** In full. */
+  readonly names: readonly string[];
+  /** Fetching costs little: the blobs of layers that are here already are taken too, so that the manifest's digest survives. */
+  readonly isLocal: boolean;
+}

@@ -1,0 +1,97 @@
+// The blobs that layers are to others: the blob a layer came from, while it is here and compressed as asked, else its tar, made anew.
+// Whatever a blob is made from, its diff ID is compared with what the image's config promises.
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import type { Digest } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import type { Blobs } from '../oci/blobs.ts';
+import { type Compression, type Descriptor, layerMediaType } from '../oci/descriptor.ts';
+import type { Layer } from '../snapshots/layers.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import type { Image } from './image.ts';
+
+export interface LayerBlob {
+  readonly descriptor: Descriptor;
+  /** Where its bytes are: in the store, or in this process's folder. */
+  readonly file: string;
+}
+
+/** The blobs of an image's layers, bottom first. */
+export async function layerBlobs(place: Workplace, blobs: Blobs, image: Image, compression: Compression): Promise<LayerBlob[]> {
+  const made: LayerBlob[] = [];
+  for (const [position, id] of image.layers.entries()) {
+    const layer = layerOf(place, image, id);
+    made.push(
+      findBlob(blobs, layer, compression) ?? (await makeBlob(place, layer, image.config.rootfs.diff_ids[position], compression)),
+    );
+  }
+  return made;
+}
+
+/** The blobs that a manifest names; undefined where one of them cannot be had any more. */
+export async function originalBlobs(
+  place: Workplace,
+  blobs: Blobs,
+  image: Image,
+  descriptors: readonly Descriptor[],
+): Promise<LayerBlob[] | undefined> {
+  const diffIds = image.config.rootfs.diff_ids;
+  const canBeMade = ({ digest }: Descriptor, position: number) => digest === diffIds[position];
+  if (!descriptors.every((each, position) => blobs.has(each.digest, each.size) || canBeMade(each, position))) return undefined;
+  const found: LayerBlob[] = [];
+  for (const [position, descriptor] of descriptors.entries()) {
+    const isHere = blobs.has(descriptor.digest, descriptor.size);
+    const layer = layerOf(place, image, image.layers[position] as Digest);
+    const file = isHere ? blobs.path(descriptor.digest) : (await makeBlob(place, layer, descriptor.digest, 'none')).file;
+    found.push({ descriptor, file });
+  }
+  return found;
+}
+
+function layerOf(place: Workplace, image: Image, id: Digest): Layer {
+  const layer = place.layers.get(id);
+  if (layer) return layer;
+  throw new TbuildError('store/layer-gone', `the layer ${id} of the image ${image.id} is not in the store`, {
+    hint: 'run tbuild fsck',
+  });
+}
+
+function findBlob(blobs: Blobs, layer: Layer, compression: Compression): LayerBlob | undefined {
+  if (compression === 'none' || !layer.blob || !blobs.has(layer.blob)) return undefined;
+  const file = blobs.path(layer.blob);
+  const { compression: found, size } = inspectBlob(file);
+  if (found !== compression) return undefined;
+  return { descriptor: { mediaType: layerMediaType(compression), digest: layer.blob, size }, file };
+}
+
+function inspectBlob(file: string): { compression: Compression; size: number } {
+  const fd = openSync(file, 'r');
+  try {
+    const head = Buffer.alloc(4);
+    readSync(fd, head, 0, 4, 0);
+    const isGzip = head[0] === 0x1f && head[1] === 0x8b;
+    return { compression: isGzip ? 'gzip' : head.readUInt32LE(0) === 0xfd2fb528 ? 'zstd' : 'none', size: fstatSync(fd).size };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function makeBlob(
+  place: Workplace,
+  layer: Layer,
+  diffId: string | undefined,
+  compression: Compression,
+): Promise<LayerBlob> {
+  const file = place.newPath();
+  const summary = await place.layers.writeTar(layer, { out: file, compression });
+  if (`sha256:${summary.diffId}` !== diffId) {
+    throw new TbuildError(
+      'store/damaged',
+      `the layer ${layer.id} makes the tar sha256:${summary.diffId}, the image wants ${diffId}`,
+      {
+        hint: 'run tbuild fsck',
+      },
+    );
+  }
+  return { descriptor: { mediaType: layerMediaType(compression), digest: `sha256:${summary.digest}`, size: summary.size }, file };
+}

@@ -1,0 +1,131 @@
+// Writes named contents as a tar or as an OCI layout's folder. What stands at a path appears whole or not at all: written beside it, then renamed.
+// A file whose bytes are not those of its digest is never written under that digest.
+
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream, type Stats } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Pack, pack } from 'tar-stream';
+import type { Digest } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import { annotations, type Descriptor, mediaTypes, parseManifest } from '../oci/descriptor.ts';
+
+export type Content = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number; readonly digest: Digest };
+
+export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+
+/** `-`: standard output. */
+export async function writeArchive(destination: string | Writable, files: ReadonlyMap<string, Content>): Promise<void> {
+  if (typeof destination !== 'string') return pipeTar(files, destination);
+  if (destination === '-') return pipeTar(files, createWriteStream('', { fd: 1, autoClose: false }));
+  await naming(destination, async () => {
+    const found = await lstat(destination).catch(() => undefined);
+    // A device or a pipe is written to, never replaced; of a link, what it points to is.
+    if (found && !isReplaceable(found)) return pipeTar(files, createWriteStream(destination));
+    const target = found?.isSymbolicLink() ? await realpath(destination) : destination;
+    await besides(target, (temporary) => pipeTar(files, createWriteStream(temporary, { flags: 'wx', highWaterMark: 1 << 20 })));
+  });
+}
+
+function isReplaceable(found: Stats): boolean {
+  if (found.isDirectory()) throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
+  return found.isFile() || found.isSymbolicLink();
+}
+
+async function pipeTar(files: ReadonlyMap<string, Content>, sink: Writable): Promise<void> {
+  const tar = pack();
+  const written = pipeline(tar, sink);
+  // It fails together with the entry that failed, whose error is the one to tell.
+  written.catch(() => {});
+  for (const name of [...files.keys()].sort()) await addEntry(tar, name, files.get(name) as Content);
+  tar.finalize();
+  await written;
+}
+
+async function addEntry(tar: Pack, name: string, content: Content): Promise<void> {
+  const size = 'bytes' in content ? content.bytes.length : content.size;
+  const entry = tar.entry({ name, size, mode: 0o644, mtime: new Date(0) });
+  await pipeline(readVerified(content), entry);
+}
+
+async function* readVerified(content: Content): AsyncGenerator<Uint8Array> {
+  if ('bytes' in content) {
+    yield content.bytes;
+    return;
+  }
+  const state = createHash('sha256');
+  for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 })) {
+    state.update(chunk);
+    yield chunk;
+  }
+  if (`sha256:${state.digest('hex')}` !== content.digest)
+    throw new TbuildError('store/damaged', `the blob ${content.digest} is damaged`, { hint: 'run tbuild fsck' });
+}
+
+/** An OCI layout in `folder`: made where there is none, added to where there is one. index.json comes last, when all it names is there. */
+export async function writeFolder(
+  folder: string,
+  files: ReadonlyMap<string, Content>,
+  entries: readonly Descriptor[],
+): Promise<void> {
+  await naming(folder, async () => {
+    await mkdir(join(folder, 'blobs/sha256'), { recursive: true });
+    const others = await readEntries(folder);
+    for (const [name, content] of files) {
+      await besides(join(folder, name), (temporary) =>
+        pipeline(readVerified(content), createWriteStream(temporary, { flags: 'wx' })),
+      );
+    }
+    await writeFile(join(folder, 'oci-layout'), LAYOUT_FILE);
+    const kept = others.filter((other) => !entries.some((entry) => isReplacedBy(other, entry)));
+    await besides(join(folder, 'index.json'), (temporary) => writeFile(temporary, encodeIndex([...kept, ...entries])));
+  });
+}
+
+/** What a layout lists already. */
+async function readEntries(folder: string): Promise<readonly Descriptor[]> {
+  const names = (await readdir(folder)).filter((name) => name !== 'blobs');
+  if (names.length === 0) return [];
+  if (!names.includes('oci-layout') || !names.includes('index.json')) {
+    throw new TbuildError('usage/not-a-layout', `${folder} is neither empty nor an OCI layout`, {
+      hint: 'name a folder that does not exist yet',
+    });
+  }
+  const index = parseManifest(await readFile(join(folder, 'index.json')), `${folder}: index.json`);
+  return index.kind === 'index' ? index.manifests : [];
+}
+
+/** A name points to one image: the newest. */
+function isReplacedBy(old: Descriptor, entry: Descriptor): boolean {
+  const nameOf = ({ annotations: notes }: Descriptor) => notes?.[annotations.imageName] ?? notes?.[annotations.refName];
+  const name = nameOf(old);
+  return name === undefined ? old.digest === entry.digest : name === nameOf(entry);
+}
+
+export function encodeIndex(manifests: readonly Descriptor[]): Buffer {
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
+}
+
+async function besides(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}`);
+  try {
+    await write(temporary);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function naming(destination: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (cause instanceof TbuildError || !code) throw cause;
+    const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'no space left on the disk' : message;
+    throw new TbuildError('image/cannot-write', `cannot write ${destination}: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,49 @@
+// `load`: an archive, a stream or a layout folder becomes images of the store.
+
+import { mkdir, rm, stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { TbuildError } from '../base/errors.ts';
+import type { Platform } from '../oci/config.ts';
+import { hostPlatform } from '../oci/platform.ts';
+import { normalizeName } from '../oci/reference.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import { type ArchiveFiles, badArchive, openArchiveFile, openFolder, spoolArchive } from './archive-files.ts';
+import type { Image } from './image.ts';
+import { readImages } from './read-archive.ts';
+import { receiveImages } from './receive.ts';
+import type { Images } from './store.ts';
+
+export interface LoadOptions {
+  /** An archive, a layout's folder, or what comes through standard input. */
+  readonly input: { readonly path: string } | { readonly stream: Readable };
+  /** Of an image that is there for several; unset: this machine's. */
+  readonly platform?: Platform;
+  /** In place of the names in the archive, which must hold one image then. */
+  readonly names?: readonly string[];
+}
+
+/** The images loaded, in the order of the archive. */
+export async function loadImages(place: Workplace, store: Images, options: LoadOptions): Promise<Image[]> {
+  const names = options.names?.map(normalizeName);
+  const folder = place.newPath();
+  await mkdir(folder);
+  try {
+    const files = await openFiles(options.input, folder);
+    const found = await readImages(files, options.platform ?? hostPlatform());
+    if (found.length === 0) throw badArchive(files.label, 'there is no image in it');
+    if (names && found.length > 1) {
+      throw new TbuildError('usage/several-images', `${files.label} has ${found.length} images: one name does not fit them all`, {
+        hint: 'load it without -t',
+      });
+    }
+    return await receiveImages(place, store, names ? found.map((image) => ({ ...image, names })) : found);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function openFiles(input: LoadOptions['input'], folder: string): Promise<ArchiveFiles> {
+  if ('stream' in input) return spoolArchive(input.stream, 'standard input', folder);
+  const isFolder = (await stat(input.path).catch(() => undefined))?.isDirectory();
+  return isFolder ? openFolder(input.path) : spoolArchive(await openArchiveFile(input.path), input.path, folder);
+}

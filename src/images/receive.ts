@@ -1,0 +1,204 @@
+// Brings images from outside into the store. All layers of all of them are unpacked and checked first, in the process's own folder; only then
+// anything is committed, so that whatever is wrong with an image leaves the store as it was.
+
+import { copyFile, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import pLimit from 'p-limit';
+import { type Digest, sha256 } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import type { LayerSummary } from '../native/serve.ts';
+import type { Blobs } from '../oci/blobs.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { LayerIndex } from '../snapshots/layer-index.ts';
+import type { Layer, Origin } from '../snapshots/layers.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import type { Image, IncomingImage, IncomingLayer } from './image.ts';
+import { fitImplied, isFitting } from './implied-directories.ts';
+import type { Images } from './store.ts';
+
+/** A blob that was checked and is to be kept. */
+interface StagedBlob {
+  readonly file: string;
+  readonly digest: Digest;
+}
+
+/** A layer that was checked: `known` are those of this diff ID in the store, `fresh` is what was unpacked when there was none. */
+interface StagedLayer {
+  readonly known: readonly Layer[];
+  readonly fresh: { readonly summary: LayerSummary; readonly origin: Origin } | undefined;
+  readonly blob: StagedBlob | undefined;
+}
+
+/** The layer of an image, with the attributes that its implied directories get from the layers below. */
+type FittedLayer = Layer | { readonly summary: LayerSummary; readonly origin: Origin };
+
+export async function receiveImages(place: Workplace, store: Images, incoming: readonly IncomingImage[]): Promise<Image[]> {
+  const staged = await stageAll(place, store.blobs, incoming);
+  const fitted: FittedLayer[][] = [];
+  for (const layers of staged) fitted.push(await fitLayers(place, layers));
+  const added: Digest[] = [];
+  try {
+    return incoming.map((image, position) =>
+      commitImage(place, store, image, staged[position] as StagedLayer[], fitted[position] as FittedLayer[], added),
+    );
+  } catch (error) {
+    store.releaseLayers(added);
+    throw error;
+  }
+}
+
+/** Layers that several images share are unpacked once. After a failure nothing more is begun, and what is under way is waited for. */
+async function stageAll(place: Workplace, blobs: Blobs, incoming: readonly IncomingImage[]): Promise<StagedLayer[][]> {
+  const limit = pLimit({ concurrency: availableParallelism(), rejectOnClear: true });
+  const staging = new Map<string, Promise<StagedLayer>>();
+  const failures: unknown[] = [];
+  const stage = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
+    try {
+      return await stageLayer(place, blobs, image, layer);
+    } catch (error) {
+      failures.push(error);
+      limit.clearQueue();
+      throw error;
+    }
+  };
+  const all = incoming.map((image) =>
+    image.layers.map((layer) => {
+      const key = `${layer.diffId} ${layer.blob?.digest}`;
+      const staged = staging.get(key) ?? limit(() => stage(image, layer));
+      staging.set(key, staged);
+      return staged;
+    }),
+  );
+  await Promise.allSettled(staging.values());
+  if (failures.length > 0) throw failures[0];
+  return Promise.all(all.map((layers) => Promise.all(layers)));
+}
+
+async function stageLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
+  const known = place.layers.withDiffId(layer.diffId);
+  if (known.length === 0) return unpackLayer(place, blobs, image, layer);
+  const isWanted =
+    layer.blob !== undefined && image.isLocal && isWorthKeeping(layer) && !blobs.has(layer.blob.digest, layer.blob.size);
+  return { known, fresh: undefined, blob: isWanted ? await fetchBlob(place, image, layer, layer.blob) : undefined };
+}
+
+/** A blob that is the plain tar can be made again from the layer, byte for byte. */
+function isWorthKeeping(layer: IncomingLayer): boolean {
+  return layer.blob !== undefined && layer.blob.digest !== layer.diffId;
+}
+
+async function fetchBlob(place: Workplace, image: IncomingImage, layer: IncomingLayer, blob: Descriptor): Promise<StagedBlob> {
+  const file = place.newPath();
+  await layer.fetch(file);
+  const { digest, size } = await place.serve.call('sha256', { path: file });
+  assertBlob(image, blob, digest, size);
+  return { file, digest: blob.digest };
+}
+
+async function unpackLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
+  const isHere = layer.blob !== undefined && blobs.has(layer.blob.digest, layer.blob.size);
+  const archive = layer.blob && isHere ? blobs.path(layer.blob.digest) : place.newPath();
+  if (!isHere) await layer.fetch(archive);
+  const out = place.newPath();
+  const summary = await place.serve
+    .call('unpack', { driver: place.driver.driver, out, archive, whiteouts: true, split: true })
+    .catch((cause) => Promise.reject(layerError(image, layer, cause)));
+  if (layer.blob) assertBlob(image, layer.blob, summary.blobDigest, summary.blobSize);
+  if (`sha256:${summary.diffId}` !== layer.diffId) {
+    throw new TbuildError(
+      'image/wrong-layer',
+      `${image.label}: the layer that should be ${layer.diffId} is sha256:${summary.diffId}`,
+    );
+  }
+  const keeps = isWorthKeeping(layer) && !isHere;
+  if (!keeps && !isHere) await rm(archive, { force: true });
+  const origin: Origin = {
+    diffId: layer.diffId,
+    tarSize: summary.tarSize,
+    blob: layer.blob?.digest ?? layer.diffId,
+    splitFile: summary.split ?? `${out}.split`,
+  };
+  return {
+    known: [],
+    fresh: { summary, origin },
+    blob: keeps && layer.blob ? { file: archive, digest: layer.blob.digest } : undefined,
+  };
+}
+
+function assertBlob(image: IncomingImage, blob: Descriptor, hex: string, size: number): void {
+  if (`sha256:${hex}` === blob.digest && size === blob.size) return;
+  throw new TbuildError(
+    'image/wrong-blob',
+    `${image.label}: the blob that should be ${blob.digest} (${blob.size} bytes) is sha256:${hex} (${size} bytes)`,
+  );
+}
+
+/** What is wrong with the tar of a layer is said with the image it is of; a full disk is no matter of the image. */
+function layerError(image: IncomingImage, layer: IncomingLayer, cause: unknown): unknown {
+  if (!(cause instanceof TbuildError) || cause.code.startsWith('store/') || cause.code === 'native/crashed') return cause;
+  return new TbuildError('image/bad-layer', `${image.label}: cannot unpack the layer ${layer.diffId}: ${cause.message}`, {
+    cause,
+  });
+}
+
+async function fitLayers(place: Workplace, staged: readonly StagedLayer[]): Promise<FittedLayer[]> {
+  const below: LayerIndex[] = [];
+  const fitted: FittedLayer[] = [];
+  for (const layer of staged) {
+    const layerFitted = await fitLayer(place, layer, below);
+    fitted.push(layerFitted);
+    below.push('summary' in layerFitted ? LayerIndex.read(layerFitted.summary.index) : place.layers.index(layerFitted.id));
+  }
+  return fitted;
+}
+
+async function fitLayer(place: Workplace, { known, fresh }: StagedLayer, below: readonly LayerIndex[]): Promise<FittedLayer> {
+  if (fresh) {
+    const index = LayerIndex.read(fresh.summary.index);
+    if (isFitting(index, below)) return fresh;
+    const source = place.driver.driver === 'erofs' ? { data: fresh.summary.data } : { root: fresh.summary.data };
+    const splitFile = await copyToOwn(place, fresh.origin.splitFile);
+    return { summary: await fitImplied(place, index, source, below), origin: { ...fresh.origin, splitFile } };
+  }
+  // A layer of our own names its implied directories in its tar: they are as this image says already.
+  const fitting = known.find((layer) => !layer.split || isFitting(place.layers.index(layer.id), below));
+  if (fitting) return fitting;
+  const other = known[0] as Layer & { diffId: Digest; tarSize: number };
+  const splitFile = await copyToOwn(place, place.layers.splitPath(other.id));
+  const summary = await fitImplied(place, place.layers.index(other.id), place.layers.source(other), below);
+  return { summary, origin: { diffId: other.diffId, tarSize: other.tarSize, blob: other.blob ?? other.diffId, splitFile } };
+}
+
+async function copyToOwn(place: Workplace, file: string): Promise<string> {
+  const copy = place.newPath();
+  await copyFile(file, copy);
+  return copy;
+}
+
+/** `added` hears of each layer that was not in the store before. */
+function commitImage(
+  place: Workplace,
+  store: Images,
+  image: IncomingImage,
+  staged: readonly StagedLayer[],
+  fitted: readonly FittedLayer[],
+  added: Digest[],
+): Image {
+  const { blobs } = store;
+  for (const { blob } of staged) if (blob) blobs.adopt(blob.file, blob.digest);
+  const layers = fitted.map((layer) => {
+    if (!('summary' in layer)) return layer;
+    const isNew = place.layers.get(`blake3:${layer.summary.id}`) === undefined;
+    const committed = place.layers.commit(layer.summary, place.driver.driver, layer.origin);
+    if (isNew) added.push(committed.id);
+    return committed;
+  });
+  blobs.write(image.config);
+  if (image.manifest) blobs.write(image.manifest);
+  return store.put({
+    config: image.config,
+    layers,
+    names: image.names,
+    ...(image.manifest ? { manifest: sha256(image.manifest) } : {}),
+  });
+}
