@@ -40,7 +40,7 @@ export function parseSecret(text: string, env: Environment): BuildSecret {
   let file = values.get('src') ?? values.get('source');
   let variable = values.get('env');
   const id = values.get('id') || variable || file;
-  if (!id) throw new TbuildError('usage/bad-value', `--secret needs an id: "${text}"`);
+  if (!id) throw new TbuildError('usage/bad-value', '--secret needs an id');
   // With type=env, what was called src is a variable.
   if (type === 'env' && variable === undefined) [variable, file] = [file ?? id, undefined];
   if (file !== undefined && variable !== undefined) {

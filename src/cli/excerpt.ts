@@ -19,7 +19,7 @@ export function excerptLines({ file, text, range }: Location, columns = Number.P
     const isMarked = number >= first && number <= last;
     const prefix = ` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} `;
     lines.push(cutToWidth(prefix + oneLine(source[number - 1]!), columns).trimEnd());
-    if (isMarked && range.startLine === range.endLine) {
+    if (number === range.startLine && number === range.endLine) {
       const caret = caretLine(source[number - 1]!, range.startColumn, range.endColumn, prefix.length);
       if (caret !== undefined) lines.push(cutToWidth(caret, columns));
     }

@@ -16,7 +16,7 @@ export function commandHelp({ name, usage, description, flags }: HelpParts, colu
   const rows = Object.entries(flags)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([flagName, flag]): Row => [flagSyntax(flagName, flag), flagText(flag)]);
-  return `\nUsage:  tbuild ${name} ${usage}\n\n${description}\n\nOptions:\n${twoColumns(rows, columns)}`;
+  return `\nUsage:  tbuild ${name} ${usage}\n\n${wrap(description, columns || defaultColumns).join('\n')}\n\nOptions:\n${twoColumns(rows, columns)}`;
 }
 
 export interface CommandSummary {

@@ -5,9 +5,10 @@ import { TbuildError } from '../base/errors.ts';
 /** Keys in lower case; one given twice has its last value. `flag` is for messages. */
 export function parseKeyValues(flag: string, text: string): Map<string, string> {
   const values = new Map<string, string>();
-  for (const field of csvFields(flag, text)) {
+  for (const [index, field] of csvFields(flag, text).entries()) {
     const at = field.indexOf('=');
-    if (at < 0) throw new TbuildError('usage/bad-value', `${flag} takes key=value pairs, and "${field}" in "${text}" is none`);
+    // Not quoted: who writes --secret $TOKEN finds out without the log finding out too.
+    if (at < 0) throw new TbuildError('usage/bad-value', `${flag} takes key=value pairs, and field ${index + 1} has no =`);
     values.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1));
   }
   return values;
@@ -19,7 +20,7 @@ function csvFields(flag: string, text: string): string[] {
   const field = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
   for (let separator = ','; separator === ','; ) {
     const match = field.exec(text);
-    if (match === null) throw new TbuildError('usage/bad-value', `${flag} has a stray quote: "${text}"`);
+    if (match === null) throw new TbuildError('usage/bad-value', `${flag} has a stray quote in field ${fields.length + 1}`);
     fields.push(match[1]?.replaceAll('""', '"') ?? match[2]!);
     separator = match[3]!;
   }

@@ -78,10 +78,10 @@ const depthMax = 16;
 /** Messages of the causes, the nearest first, and of what failed while cleaning up. Bounded, for causes may form a ring. */
 function causesOf(thrown: unknown): string[] {
   const causes: string[] = [];
-  const visit = (error: unknown): void => {
-    if (causes.length >= depthMax || !(error instanceof Error)) return;
+  const visit = (error: unknown, depth: number): void => {
+    if (depth > depthMax || !(error instanceof Error)) return;
     if (error instanceof SuppressedError) {
-      visit(error.suppressed);
+      visit(error.suppressed, depth + 1);
       causes.push(`cleaning up failed as well: ${printable(messageOf(error.error))}`);
       return;
     }
@@ -91,10 +91,10 @@ function causesOf(thrown: unknown): string[] {
       const message = printable(messageOf(cause));
       // Wrapping often repeats the message below: once is enough.
       if (message !== '' && !error.message.endsWith(message)) causes.push(message);
-      visit(cause);
+      visit(cause, depth + 1);
     }
   };
-  visit(thrown);
+  visit(thrown, 0);
   return causes;
 }
 

@@ -31,8 +31,8 @@ export const info = defineCommand({
       ['Store', store.root],
       ['Images', String(store.images)],
       ['Layers', `${store.layers} (${formatSize(store.sizeBytes)})`],
-      ['Layer driver', store.driver],
       ['Runtime', store.runtime],
+      ['Layer driver', store.driver],
     ];
     stdout.write(rows.map(([name, value]) => `${`${name}:`.padEnd(14)}${value}\n`).join(''));
     for (const reason of store.driverReasons) stdout.write(`  ${reason}\n`);

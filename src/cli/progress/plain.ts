@@ -5,7 +5,7 @@ import { choosePaint } from '../paint.ts';
 import { exitCodeOf, reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState, type StepState } from './build-state.ts';
-import { failureLines, resultLines, warningLines } from './ending.ts';
+import { failureLines, successLines } from './ending.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 
 export function plainProgress(surroundings: ProgressSurroundings): Progress {
@@ -19,9 +19,9 @@ export function plainProgress(surroundings: ProgressSurroundings): Progress {
   return {
     show: (event) => write(log.add(event)),
     interrupt: () => write([paint('yellow', 'canceling; press ^C again to end at once')]),
-    succeed: (image) => write([...warningLines(state, paint), ...resultLines(state, image, paint)]),
+    succeed: (image) => write(successLines(state, image, paint)),
     fail: (error) => {
-      write([...failureLines(state, paint, quote), ...warningLines(state, paint)]);
+      write(failureLines(state, paint, quote));
       reportError(error, surroundings);
       if (state.log) write([`${paint('dim', 'log:')} ${state.log}`]);
       return exitCodeOf(error);
@@ -51,7 +51,7 @@ class PlainLog {
     const step = this.state.steps[event.step - 1]!;
     const output = completed.map(({ sinceMs, text }) => `${(sinceMs / 1000).toFixed(3)} ${this.#quote(text)}`);
     const lines = [...(isNew ? [oneLine(step.name)] : []), ...output, ...this.#sayings(event, step)];
-    const prefixed = lines.map((line) => `#${step.number} ${line}`);
+    const prefixed = lines.map((line) => `#${step.number} ${line}`.trimEnd());
     return step.outcome === 'running' ? prefixed : [...prefixed, ''];
   }
 

@@ -5,7 +5,7 @@ import { choosePaint } from '../paint.ts';
 import { exitCodeOf, reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState } from './build-state.ts';
-import { failureLines, resultLines, warningLines } from './ending.ts';
+import { failureLines, successLines } from './ending.ts';
 import { frameLines } from './frame.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 import { Screen } from './screen.ts';
@@ -43,11 +43,11 @@ export function ttyProgress(surroundings: ProgressSurroundings): Progress {
     },
     succeed: (image) => {
       close();
-      write([...warningLines(state, paint), ...resultLines(state, image, paint)]);
+      write(['', ...successLines(state, image, paint)]);
     },
     fail: (error) => {
       close();
-      write([...failureLines(state, paint, quote), ...warningLines(state, paint)]);
+      write(failureLines(state, paint, quote));
       reportError(error, surroundings);
       if (state.log) write([`${paint('dim', 'log:')} ${state.log}`]);
       return exitCodeOf(error);

@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { TbuildError } from '../../../src/base/errors.ts';
+import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../../../src/cli/build-values.ts';
+import { parseKeyValues } from '../../../src/cli/key-values.ts';
+
+function messageOf(act: () => unknown): string {
+  try {
+    return `no error: ${JSON.stringify(act())}`;
+  } catch (error) {
+    const { code, message, hint } = error as TbuildError;
+    return [code, message, ...(hint ? [hint] : [])].join(' | ');
+  }
+}
+
+test('build arguments come from the environment when they have no value', () => {
+  const env = { TOKEN: 'abc', EMPTY: '' };
+  expect(parseBuildArgs(['A=1', 'B=x=y', 'C=', 'TOKEN', 'EMPTY', 'UNSET', 'A=2', '__proto__=x'], env)).toEqual(
+    Object.fromEntries([
+      ['A', '2'],
+      ['B', 'x=y'],
+      ['C', ''],
+      ['TOKEN', 'abc'],
+      ['EMPTY', ''],
+      ['__proto__', 'x'],
+    ]),
+  );
+  expect(messageOf(() => parseBuildArgs(['=x'], env))).toMatchInlineSnapshot(
+    `"usage/bad-value | --build-arg takes NAME=value or NAME, and the name is empty"`,
+  );
+});
+
+test('labels', () => {
+  expect(parseLabels(['a=b=c', 'd'])).toEqual({ a: 'b=c', d: '' });
+  expect(messageOf(() => parseLabels(['=x']))).toMatchInlineSnapshot(
+    `"usage/bad-value | --label takes name=value, and the name is empty in "=x""`,
+  );
+});
+
+describe('secrets', () => {
+  const env = { npm: 'x', NPM_TOKEN: 'hunter2' };
+  test.each([
+    ['id=a,src=/s', { id: 'a', file: '/s' }],
+    ['id=a,source=/s', { id: 'a', file: '/s' }],
+    ['id=a,env=NPM_TOKEN', { id: 'a', env: 'NPM_TOKEN' }],
+    ['id=a,type=env,src=NPM_TOKEN', { id: 'a', env: 'NPM_TOKEN' }],
+    ['id=a,type=file,src=b', { id: 'a', file: 'b' }],
+    ['id=npm', { id: 'npm', env: 'npm' }],
+    ['id=npm,type=file', { id: 'npm', file: 'npm' }],
+    ['id=other', { id: 'other', file: 'other' }],
+    ['type=env,id=other', { id: 'other', env: 'other' }],
+    ['"id=a","src=/with,comma"', { id: 'a', file: '/with,comma' }],
+    ['ID=a,Src=/s', { id: 'a', file: '/s' }],
+  ])('%s', (text, secret) => {
+    expect(parseSecret(text, env)).toEqual(secret);
+  });
+
+  test('what is wrong is said', () => {
+    const lines = ['', 'a', 'id=', 'id=a,src=b,env=c', 'id=a,type=vault', 'id=a,srv=b', 'id=a,"src=b', 'id=a,mode=0400'];
+    expect(lines.map((text) => messageOf(() => parseSecret(text, env))).join('\n')).toMatchInlineSnapshot(`
+      "usage/bad-value | --secret takes key=value pairs, and field 1 has no =
+      usage/bad-value | --secret takes key=value pairs, and field 1 has no =
+      usage/bad-value | --secret needs an id
+      usage/conflict | --secret id=a has both a file and a variable: one of src and env is enough
+      usage/bad-value | --secret has the type file or env, not "vault"
+      usage/bad-value | --secret does not know "srv" | did you mean src=?
+      usage/bad-value | --secret has a stray quote in field 2
+      usage/bad-value | --secret does not know "mode" | it knows id, src, source, env, type"
+    `);
+  });
+});
+
+describe('outputs', () => {
+  test.each([
+    ['type=oci,dest=app.tar', { type: 'oci', destination: 'app.tar', tar: true }],
+    ['type=docker,dest=-', { type: 'docker', destination: '-', tar: true }],
+    ['type=docker', { type: 'docker', destination: '-', tar: true }],
+    ['type=oci,dest=dir,tar=false', { type: 'oci', destination: 'dir', tar: false }],
+    ['type=oci,dest=a,name=app:1', { type: 'oci', destination: 'a', tar: true, name: 'app:1' }],
+    ['"type=oci","dest=a,""b"""', { type: 'oci', destination: 'a,"b"', tar: true }],
+  ])('%s', (text, output) => {
+    expect(parseOutput(text, false)).toEqual(output);
+  });
+
+  test('what is wrong is said', () => {
+    const lines = [
+      'dir',
+      '-',
+      'type=tar,dest=x',
+      'type=zip',
+      'dest=x',
+      'type=oci,tar=false',
+      'type=docker,tar=false,dest=x',
+      'type=oci,tar=no',
+      'type=oci,dst=x',
+    ];
+    const said = lines.map((text) => `${text}: ${messageOf(() => parseOutput(text, false))}`);
+    expect([...said, `on a terminal: ${messageOf(() => parseOutput('type=oci', true))}`].join('\n')).toMatchInlineSnapshot(`
+      "dir: unsupported/output | --output type=local is not supported yet | type=oci and type=docker are there
+      -: unsupported/output | --output type=local is not supported yet | type=oci and type=docker are there
+      type=tar,dest=x: unsupported/output | --output type=tar is not supported yet | type=oci and type=docker are there
+      type=zip: usage/bad-value | --output has no type "zip" | type=oci and type=docker are there
+      dest=x: usage/bad-value | --output needs a type: "dest=x" | as in type=oci,dest=app.tar
+      type=oci,tar=false: usage/bad-value | --output with tar=false needs a directory: dest=DIR
+      type=docker,tar=false,dest=x: usage/bad-value | --output type=docker is always an archive: tar=false goes with type=oci
+      type=oci,tar=no: usage/bad-value | tar in --output is true or false, not "no"
+      type=oci,dst=x: usage/bad-value | --output does not know "dst" | did you mean dest=?
+      on a terminal: usage/terminal | an archive is not written to a terminal | name a file: --output type=oci,dest=FILE; or redirect standard output"
+    `);
+  });
+});
+
+test('any key=value pairs survive being written as CSV', () => {
+  const quoted = (field: string) => `"${field.replaceAll('"', '""')}"`;
+  fc.assert(
+    fc.property(fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string(), { minKeys: 1 }), (values) => {
+      const text = Object.entries(values)
+        .map(([key, value]) => quoted(`${key}=${value}`))
+        .join(',');
+      expect(Object.fromEntries(parseKeyValues('--x', text))).toEqual({ ...values });
+    }),
+  );
+});

@@ -1,0 +1,149 @@
+import { expect, test } from 'vitest';
+import { commandTable } from '../../../src/cli/command-table.ts';
+import { FakeOutput, tbuild } from './fake-surroundings.ts';
+
+test('tbuild', async () => {
+  const { stdout, exitCode } = await tbuild([]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatchInlineSnapshot(`
+    "
+    Usage:  tbuild [OPTIONS] PATH
+            tbuild COMMAND
+
+    Builds OCI images from Dockerfiles without a daemon, and runs them from the same store
+
+    Commands:
+      build     Build an image from a Dockerfile
+      run       Create and run a new container from an image
+      images    List images
+      inspect   Return low-level information on images
+      history   Show the history of an image
+      tag       Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+      rmi       Remove one or more images
+      load      Load images from a tar archive, an OCI layout or STDIN
+      save      Save one or more images to a tar archive
+      fsck      Check the store
+      info      Display information about the store and the machine
+      version   Show the version
+
+    Options:
+      -D, --debug     Print debug lines, and stack traces of errors
+          --help      Print usage
+      -v, --version   Print the version
+
+    tbuild -t app . is short for tbuild build -t app .; run 'tbuild COMMAND --help' for more on a command.
+    "
+  `);
+});
+
+test('tbuild build', async () => {
+  expect((await tbuild(['build', '--help'])).stdout).toMatchInlineSnapshot(`
+    "
+    Usage:  tbuild build [OPTIONS] PATH | URL | -
+
+    Build an image from a Dockerfile
+
+    Options:
+          --build-arg stringArray   Set build-time variables
+      -D, --debug                   Print debug lines, and stack traces of errors
+      -f, --file string             Name of the Dockerfile (default:
+                                    "PATH/Dockerfile")
+      -h, --help                    Print usage
+          --iidfile string          Write the image ID to a file
+          --label stringArray       Set metadata for an image
+          --network string          Set the networking mode for the "RUN"
+                                    instructions during build ("default", "host",
+                                    "none") (default "default")
+          --no-cache                Do not use cache when building the image
+      -o, --output stringArray      Output destination (format:
+                                    "type=oci|docker,dest=path")
+          --progress string         Set type of progress output ("auto", "plain",
+                                    "quiet", "rawjson", "tty"). Use plain to show
+                                    container output (default "auto")
+      -q, --quiet                   Suppress the build output and print image ID on
+                                    success
+          --secret stringArray      Secret to expose to the build (format:
+                                    "id=mysecret[,src=/local/secret|,env=NAME]")
+      -t, --tag stringArray         Image identifier (format:
+                                    "[registry/]repository[:tag]")
+          --target string           Set the target build stage to build
+    "
+  `);
+});
+
+test('tbuild run: -h is the host name', async () => {
+  expect((await tbuild(['run', '--help'])).stdout).toMatchInlineSnapshot(`
+    "
+    Usage:  tbuild run [OPTIONS] IMAGE [COMMAND] [ARG...]
+
+    Create and run a new container from an image
+
+    Options:
+      -D, --debug               Print debug lines, and stack traces of errors
+          --entrypoint string   Overwrite the default ENTRYPOINT of the image
+      -e, --env list            Set environment variables
+          --env-file list       Read in a file of environment variables
+          --help                Print usage
+      -h, --hostname string     Container host name
+      -i, --interactive         Keep STDIN open even if not attached
+          --name string         Assign a name to the container
+          --network network     Connect a container to a network (default "default")
+          --read-only           Mount the container's root filesystem as read only
+          --rm                  Automatically remove the container and its
+                                associated anonymous volumes when it exits
+      -t, --tty                 Allocate a pseudo-TTY
+      -u, --user string         Username or UID (format: <name|uid>[:<group|gid>])
+      -v, --volume list         Bind mount a volume
+      -w, --workdir string      Working directory inside the container
+    "
+  `);
+});
+
+test('tbuild load', async () => {
+  expect((await tbuild(['help', 'load'])).stdout).toMatchInlineSnapshot(`
+    "
+    Usage:  tbuild load [OPTIONS]
+
+    Load images from a tar archive, an OCI layout or STDIN
+
+    Options:
+      -D, --debug               Print debug lines, and stack traces of errors
+      -h, --help                Print usage
+      -i, --input string        Read from tar archive file, instead of STDIN
+          --oci-layout string   Read from an OCI layout directory
+      -q, --quiet               Suppress the load output
+      -t, --tag string          Name of the image of the OCI layout (format:
+                                "[registry/]repository[:tag]")
+    "
+  `);
+});
+
+test.each(Object.keys(commandTable))('%s: help fits the terminal it is shown on', async (name) => {
+  for (const columns of [80, 100, 200]) {
+    const { stdout, exitCode } = await tbuild([name, '--help'], { stdout: new FakeOutput({ isTTY: true, columns }) });
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`Usage:  tbuild ${name}`);
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(columns);
+  }
+});
+
+test.each(['--help', '-h', 'help'])('%s is the help of tbuild', async (word) => {
+  expect((await tbuild([word])).stdout).toContain('Commands:');
+});
+
+test('help comes before the arguments are missed', async () => {
+  expect((await tbuild(['build', '-h'])).exitCode).toBe(0);
+  expect((await tbuild(['run', '-h'])).stderr).toContain('flag needs a value: -h');
+});
+
+test('help for the command in a container is not ours', async () => {
+  let command: string[] | undefined;
+  const library = {
+    runContainer: async (options: { command: string[] }) => {
+      command = options.command;
+      return 0;
+    },
+  };
+  expect(await tbuild(['run', 'app', 'ls', '--help'], { library })).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+  expect(command).toEqual(['ls', '--help']);
+});
