@@ -31,13 +31,15 @@ const sharings: readonly Sharing[] = ['shared', 'private', 'locked'];
 const keys =
   'type from source target readonly id sharing required size mode uid gid src dst destination ro rw readwrite env'.split(' ');
 
-/** Checks that the value is a record, and that `from` holds no variable. */
-export function checkMount(value: string): void {
+/** The stage, image or context that a mount names; empty for none. It takes no variables, so it is known at once. */
+export function readMountSource(value: string): string {
+  let from = '';
   for (const { key, text } of readFields(value)) {
-    if (key === 'from' && text !== undefined && /\$./s.test(text)) {
-      throw wrong("'from' doesn't support variable expansion, define alias stage instead");
-    }
+    if (key !== 'from' || text === undefined) continue;
+    if (/\$./s.test(text)) throw wrong("'from' doesn't support variable expansion, define alias stage instead");
+    from = text;
   }
+  return from;
 }
 
 export function parseMount(value: string, expandWord: (word: string) => string): MountOptions {

@@ -19,7 +19,7 @@ import type {
   RunInstruction,
   Stage,
 } from './instructions.ts';
-import { checkMount } from './mount.ts';
+import { readMountSource } from './mount.ts';
 import { didYouMean, suggestion } from './suggest.ts';
 import { type Node, parseSyntax } from './syntax.ts';
 
@@ -265,7 +265,8 @@ const securities = ['sandbox', 'insecure'] as const;
 function parseRun(node: Node): RunInstruction {
   const flags = new Flags(node.flags, { mount: 'list', network: 'text', security: 'text', device: 'list' });
   const mounts = flags.list('mount');
-  mounts.forEach(checkMount);
+  // Wrong ones are refused now, whatever the stage is for.
+  for (const mount of mounts) readMountSource(mount);
   return {
     ...written(node),
     kind: 'run',

@@ -1,0 +1,84 @@
+// Configs of the images that needed stages stand on or take from, and the ONBUILD triggers in them. The only part of
+// planning that waits for something.
+
+import { type Location, TbuildError } from '../base/errors.ts';
+import { withPlace } from '../dockerfile/errors.ts';
+import { didYouMean } from '../dockerfile/suggest.ts';
+import type { ImageConfig, Platform } from '../oci/config.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import type { BaseImages } from './graph.ts';
+import type { StageNode, Stages } from './stages.ts';
+
+/** Configs of images, by reference and platform. */
+export type Images = ReadonlyMap<string, ImageConfig>;
+
+export const imageKey = (reference: string, platform: Platform): string => `${formatPlatform(platform)} ${reference}`;
+
+interface WantedImage {
+  readonly reference: string;
+  readonly written: string;
+  readonly platform: Platform;
+  readonly where: Location;
+}
+
+/**
+ * Loads what needed stages stand on or take from, and puts the triggers of bases before their instructions; these may
+ * need further stages and images, so it goes on until nothing is new.
+ */
+export async function loadImages(stages: Stages, target: Platform, bases: BaseImages): Promise<Images> {
+  const loaded = new Map<string, ImageConfig>();
+  const names = stages.nodes.flatMap(({ name }) => name ?? []);
+  const triggered = new Set<StageNode>();
+  for (;;) {
+    const needed = stages.reachable();
+    const wanted = new Map<string, WantedImage>();
+    for (const image of needed.flatMap((node) => [...imagesOf(node, target)])) {
+      const key = imageKey(image.reference, image.platform);
+      if (!loaded.has(key)) wanted.set(key, image);
+    }
+    await Promise.all(
+      [...wanted].map(async ([key, image]) => {
+        loaded.set(key, await loadImage(image, names, bases));
+      }),
+    );
+    const fresh = needed.filter((node) => !triggered.has(node));
+    if (fresh.length === 0 && wanted.size === 0) return loaded;
+    for (const node of fresh) {
+      triggered.add(node);
+      const triggers = triggersOf(node, target, loaded);
+      if (triggers.length > 0) stages.addTriggers(node, triggers);
+    }
+  }
+}
+
+function* imagesOf(node: StageNode, target: Platform): Generator<WantedImage> {
+  if (node.base.kind === 'image') yield { ...node.base, platform: node.platform ?? target, where: node.where };
+  for (const { instruction, sources } of node.instructions) {
+    for (const source of sources) {
+      if (source?.kind === 'image') yield { ...source, platform: target, where: instruction.where };
+    }
+  }
+}
+
+async function loadImage(image: WantedImage, stageNames: readonly string[], bases: BaseImages): Promise<ImageConfig> {
+  try {
+    return await bases.config(image.reference, image.platform);
+  } catch (error) {
+    if (!(error instanceof TbuildError)) throw error;
+    // A misspelt stage is looked for as an image.
+    const meant = didYouMean(image.written, stageNames);
+    const hint = error.hint ?? (meant === undefined ? undefined : `did you mean the stage ${meant}?`);
+    const { code, message, cause, details } = error;
+    throw withPlace(new TbuildError(code, message, { hint, cause, details, where: error.where }), image.where);
+  }
+}
+
+/** Those of an image's config, or those that the stage below says itself. */
+function triggersOf(node: StageNode, target: Platform, images: Images): readonly string[] {
+  const { base } = node;
+  if (base.kind === 'image') {
+    return images.get(imageKey(base.reference, node.platform ?? target))?.config?.OnBuild ?? [];
+  }
+  if (base.kind !== 'stage') return [];
+  return base.stage.instructions.flatMap(({ instruction }) => (instruction.kind === 'onbuild' ? [instruction.trigger] : []));
+}

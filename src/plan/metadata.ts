@@ -1,0 +1,141 @@
+// Instructions that make no layer: they change the config, and say so in the history.
+
+import { locate } from '../dockerfile/errors.ts';
+import { quoteList } from '../dockerfile/go-text.ts';
+import type { ArgInstruction, CommandLine, HealthcheckInstruction, Instruction, Pair } from '../dockerfile/instructions.ts';
+import { processWords } from '../dockerfile/words.ts';
+import type { Healthcheck } from '../oci/config.ts';
+import { healthcheckCreatedBy } from './created-by.ts';
+import { addEnv } from './env.ts';
+import { type BuildArgs, givenArg } from './global-scope.ts';
+import { parsePorts } from './ports.ts';
+import { checkSignal } from './signals.ts';
+import type { StageState } from './stage-state.ts';
+
+export type MetadataInstruction = Exclude<Instruction, { readonly kind: 'add' | 'copy' | 'run' | 'workdir' }>;
+
+/** What ARG without a default may take its value from. */
+export interface ArgSources {
+  readonly buildArgs: BuildArgs;
+  readonly globalScope: ReadonlyMap<string, string>;
+}
+
+export function applyMetadata(stage: StageState, instruction: MetadataInstruction, sources: ArgSources): void {
+  const createdBy = change(stage, instruction, sources);
+  if (createdBy !== undefined) stage.addHistory(createdBy);
+}
+
+/** What the history says of it; undefined: nothing. */
+function change(stage: StageState, instruction: MetadataInstruction, sources: ArgSources): string | undefined {
+  const { config } = stage;
+  switch (instruction.kind) {
+    case 'arg':
+      return applyArg(stage, instruction, sources);
+    case 'cmd':
+      config.Cmd = commandOf(instruction.command, stage.shell);
+      stage.hasOwnCmd = true;
+      return `CMD ${quoteList(config.Cmd)}`;
+    case 'entrypoint': {
+      const command = commandOf(instruction.command, stage.shell);
+      config.Entrypoint = command.length === 0 ? null : command;
+      // What the base would have run are not arguments for this.
+      if (!stage.hasOwnCmd) config.Cmd = null;
+      return `ENTRYPOINT ${quoteList(command)}`;
+    }
+    case 'env':
+      return applyEnv(stage, expandPairs(stage, instruction.pairs));
+    case 'expose': {
+      const words = instruction.ports.flatMap((port) => processWords(port, stage.environment, stage.escapeToken));
+      const ports = parsePorts(words);
+      config.ExposedPorts = withKeys(config.ExposedPorts, ports);
+      return `EXPOSE [${ports.join(' ')}]`;
+    }
+    case 'healthcheck':
+      config.Healthcheck = healthcheckOf(instruction);
+      return healthcheckCreatedBy(instruction);
+    case 'label': {
+      const pairs = expandPairs(stage, instruction.pairs);
+      config.Labels = Object.fromEntries([
+        ...Object.entries(config.Labels ?? {}),
+        ...pairs.map(({ name, value }): [string, string] => [name, value]),
+      ]);
+      return `LABEL ${joinPairs(pairs)}`;
+    }
+    case 'maintainer':
+      stage.author = instruction.author;
+      return `MAINTAINER ${instruction.author}`;
+    case 'onbuild':
+      config.OnBuild = [...(config.OnBuild ?? []), instruction.trigger];
+      return undefined;
+    case 'shell':
+      config.Shell = instruction.shell;
+      return `SHELL [${instruction.shell.join(' ')}]`;
+    case 'stopsignal': {
+      const signal = stage.expand(instruction.signal);
+      checkSignal(signal);
+      config.StopSignal = signal;
+      return `STOPSIGNAL ${signal}`;
+    }
+    case 'user':
+      config.User = stage.expand(instruction.user);
+      return `USER ${config.User}`;
+    case 'volume': {
+      const volumes = instruction.volumes.map((volume) => stage.expand(volume));
+      config.Volumes = withKeys(config.Volumes, volumes);
+      return `VOLUME [${volumes.join(' ')}]`;
+    }
+  }
+}
+
+/** The shell goes before text; arguments stand for themselves. */
+export function commandOf(command: CommandLine, shell: readonly string[]): readonly string[] {
+  return command.form === 'exec' ? command.args : [...shell, command.text];
+}
+
+function expandPairs(stage: StageState, pairs: readonly Pair[]): Pair[] {
+  return pairs.map(({ name, value }) => ({ name: stage.expand(name), value: stage.expand(value) }));
+}
+
+function applyEnv(stage: StageState, pairs: readonly Pair[]): string {
+  for (const { name, value } of pairs) {
+    stage.environment.set(name, value);
+    stage.config.Env = addEnv(stage.config.Env ?? [], name, value);
+  }
+  return `ENV ${joinPairs(pairs)}`;
+}
+
+const joinPairs = (pairs: readonly Pair[]): string => pairs.map(({ name, value }) => `${name}=${value}`).join(' ');
+
+/** These are answered by the builder and never reach the environment (BuildKit: nonEnvArgs). */
+const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
+
+/** What was given wins over the default, the default over the global scope; with none of them the name stays unset. */
+function applyArg(stage: StageState, { args, where }: ArgInstruction, { buildArgs, globalScope }: ArgSources): string {
+  const declared = args.map(({ name, value: initial }) => {
+    const given = givenArg(buildArgs, name);
+    const fallback = initial === undefined ? globalScope.get(name) : undefined;
+    const value = given ?? fallback ?? (initial === undefined ? undefined : locate(where, () => stage.expand(initial)));
+    if (value !== undefined && !builderArgs.has(name)) stage.environment.set(name, value);
+    stage.args.push({ name, value });
+    return value === undefined ? name : `${name}=${value}`;
+  });
+  return `ARG ${declared.join(' ')}`;
+}
+
+function healthcheckOf(check: HealthcheckInstruction): Healthcheck {
+  return {
+    Test: check.test,
+    ...(check.intervalNs === 0 ? {} : { Interval: check.intervalNs }),
+    ...(check.timeoutNs === 0 ? {} : { Timeout: check.timeoutNs }),
+    ...(check.startPeriodNs === 0 ? {} : { StartPeriod: check.startPeriodNs }),
+    ...(check.startIntervalNs === 0 ? {} : { StartInterval: check.startIntervalNs }),
+    ...(check.retries === 0 ? {} : { Retries: check.retries }),
+  };
+}
+
+function withKeys(
+  known: Readonly<Record<string, Record<string, never>>> | undefined,
+  keys: readonly string[],
+): Record<string, Record<string, never>> {
+  return Object.fromEntries([...Object.entries(known ?? {}), ...keys.map((key): [string, Record<string, never>] => [key, {}])]);
+}

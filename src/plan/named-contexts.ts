@@ -1,0 +1,39 @@
+// `--build-context name=…`: a name that stands for another source wherever a stage or an image could be named.
+
+import { TbuildError } from '../base/errors.ts';
+import { familiarName } from '../oci/reference.ts';
+
+export type NamedContext =
+  /** A directory: a context step of that name. */
+  | { readonly kind: 'directory' }
+  /** An image in place of another. */
+  | { readonly kind: 'image'; readonly reference: string };
+
+export type NamedContexts = Readonly<Record<string, NamedContext>>;
+
+export interface FoundContext {
+  readonly name: string;
+  readonly context: NamedContext;
+}
+
+/** `alpine` is found for `alpine:latest` and for `docker.io/library/alpine` too (BuildKit: dockerui/namedcontext.go). */
+export function findContext(contexts: NamedContexts, wanted: string): FoundContext | undefined {
+  const lower = wanted.toLowerCase();
+  // What these mean is not for a user to change.
+  if (lower === 'scratch' || lower === 'context') return undefined;
+  const key = familiarKey(wanted);
+  for (const [name, context] of Object.entries(contexts)) {
+    if (name === wanted || familiarKey(name) === key) return { name, context };
+  }
+  return undefined;
+}
+
+function familiarKey(name: string): string {
+  try {
+    return familiarName(name).replace(/:latest$/, '');
+  } catch (error) {
+    // A name that is no image reference can still be that of a stage or a context.
+    if (error instanceof TbuildError) return name.toLowerCase();
+    throw error;
+  }
+}

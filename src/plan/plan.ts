@@ -1,0 +1,212 @@
+// A parsed Dockerfile × what was asked for → the graph of steps that the target needs, its config and its history.
+// Pure but for `bases`, which is asked for the configs of base images, of needed stages only.
+
+import type { Location } from '../base/errors.ts';
+import { dockerfileError, locate } from '../dockerfile/errors.ts';
+import type { Dockerfile, WorkdirInstruction } from '../dockerfile/instructions.ts';
+import type { ContainerConfig, Platform } from '../oci/config.ts';
+import { type CopySource, planCopy } from './copy.ts';
+import { type BuildArgs, readGlobalScope } from './global-scope.ts';
+import type { BaseImages, CopyOperation, Graph, StepId, Target } from './graph.ts';
+import { type Images, imageKey, loadImages } from './load-images.ts';
+import { applyMetadata } from './metadata.ts';
+import type { NamedContexts } from './named-contexts.ts';
+import { cleanPath, nextWorkdir } from './paths.ts';
+import { planRun } from './run.ts';
+import { StageState, type Start, startFromImage, startFromScratch } from './stage-state.ts';
+import { type PlannedInstruction, resolveStages, type Source, type StageNode, type Stages } from './stages.ts';
+import { StepList } from './step-list.ts';
+import { StepNames } from './step-names.ts';
+
+export type { NamedContext, NamedContexts } from './named-contexts.ts';
+
+export interface PlanOptions {
+  readonly buildArgs: BuildArgs;
+  /** A stage's name; unset: the last stage. */
+  readonly target?: string | undefined;
+  /** Unset: none was asked for. The build's own is the default, and an image for another keeps what its base says. */
+  readonly platform?: Platform | undefined;
+  readonly buildPlatform: Platform;
+  /** `--label`: they win over LABEL. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** `--build-context`, by name. */
+  readonly contexts: NamedContexts;
+}
+
+export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, bases: BaseImages): Promise<Graph> {
+  const platform = options.platform ?? options.buildPlatform;
+  const target = options.target ?? '';
+  const { buildArgs, buildPlatform, contexts } = options;
+  const globalScope = readGlobalScope(dockerfile, {
+    buildArgs,
+    target: target || (dockerfile.stages.at(-1)?.name ?? ''),
+    platform,
+    buildPlatform,
+  });
+  const stages = resolveStages(dockerfile, globalScope, { target, contexts });
+  const images = await loadImages(stages, platform, bases);
+  const plan = new Planner(dockerfile, stages, images, { buildArgs, globalScope, platform });
+  for (const node of stages.reachable()) plan.planStage(node);
+  return {
+    steps: plan.graph.steps,
+    target: targetOf(plan.stateOf(stages.target), stages.shownName(stages.target), options),
+    warnings: dockerfile.warnings,
+  };
+}
+
+function targetOf(stage: StageState, name: string, { labels, platform }: PlanOptions): Target {
+  const hasLabels = Object.keys(labels).length > 0;
+  const config: ContainerConfig = hasLabels ? { ...stage.config, Labels: { ...stage.config.Labels, ...labels } } : stage.config;
+  return {
+    stage: name,
+    state: stage.state,
+    platform: platform ?? stage.imagePlatform,
+    author: stage.author,
+    config,
+    history: stage.history,
+  };
+}
+
+interface Asked {
+  readonly buildArgs: BuildArgs;
+  readonly globalScope: ReadonlyMap<string, string>;
+  readonly platform: Platform;
+}
+
+class Planner {
+  readonly graph = new StepList();
+  private readonly states = new Map<StageNode, StageState>();
+  private readonly dockerfile: Dockerfile;
+  private readonly stages: Stages;
+  private readonly images: Images;
+  private readonly asked: Asked;
+
+  constructor(dockerfile: Dockerfile, stages: Stages, images: Images, asked: Asked) {
+    this.dockerfile = dockerfile;
+    this.stages = stages;
+    this.images = images;
+    this.asked = asked;
+  }
+
+  stateOf(node: StageNode): StageState {
+    return this.states.get(node)!;
+  }
+
+  planStage(node: StageNode): void {
+    const names = new StepNames(this.stages.shownName(node), node.stepCount);
+    const start = locate(node.where, () => this.begin(node, names));
+    const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken);
+    for (const planned of node.instructions) {
+      locate(planned.instruction.where, () => this.apply(stage, planned, names.stage));
+    }
+    this.states.set(node, stage);
+  }
+
+  private begin({ base, where, platform }: StageNode, names: StepNames): Start {
+    switch (base.kind) {
+      case 'scratch':
+        return startFromScratch(this.asked.platform);
+      case 'stage':
+        return this.stateOf(base.stage).toStart();
+      case 'image': {
+        const wanted = platform ?? this.asked.platform;
+        const name = `${names.next(false)}FROM ${base.reference}`;
+        const state = this.imageState(base.reference, wanted, { name, stage: names.stage, where });
+        return startFromImage(state, this.images.get(imageKey(base.reference, wanted))!, wanted);
+      }
+      case 'context': {
+        const name = `${names.next(false)}FROM ${base.name}`;
+        const op = wholeContext(this.graph.context(base.name));
+        const state = this.graph.add({ name, stage: names.stage, where, parent: undefined, op });
+        return { ...startFromScratch(platform ?? this.asked.platform), state };
+      }
+    }
+  }
+
+  /** An image without layers is nothing to stand on. */
+  private imageState(
+    reference: string,
+    platform: Platform,
+    shown: { name: string; stage: string; where: Location },
+  ): StepId | undefined {
+    const { rootfs } = this.images.get(imageKey(reference, platform))!;
+    return rootfs.diff_ids.length === 0 ? undefined : this.graph.image(reference, platform, shown);
+  }
+
+  private apply(stage: StageState, planned: PlannedInstruction, stageName: string): void {
+    const { instruction } = planned;
+    const { where } = instruction;
+    switch (instruction.kind) {
+      case 'add':
+      case 'copy': {
+        const tooEarly = (from: string) =>
+          `cannot copy from stage "${from}", it needs to be defined before current stage "${stageName}"`;
+        planCopy(stage, planned, instruction, () => this.resolve(planned.sources[0], where, tooEarly));
+        break;
+      }
+      case 'run':
+        planRun(stage, planned, instruction, this.asked.buildArgs, (source, target) => {
+          const tooEarly = (from: string) =>
+            `cannot mount from stage "${from}" to "${target}", stage needs to be defined before current command`;
+          return this.resolve(source, where, tooEarly);
+        });
+        break;
+      case 'workdir':
+        planWorkdir(stage, planned, instruction);
+        break;
+      default:
+        applyMetadata(stage, instruction, this.asked);
+    }
+  }
+
+  /** What a COPY or a mount takes from; `source` undefined: the main context. */
+  private resolve(source: Source | undefined, where: Location, tooEarly: (from: string) => string): CopySource {
+    if (source === undefined) return { step: this.graph.context(''), isContext: true };
+    switch (source.kind) {
+      case 'scratch':
+        return { step: undefined, isContext: false };
+      case 'context':
+        return { step: this.graph.context(source.name), isContext: true };
+      case 'image': {
+        const shown = { name: `FROM ${source.reference}`, stage: '', where };
+        return { step: this.imageState(source.reference, this.asked.platform, shown), isContext: false };
+      }
+      case 'stage': {
+        const state = this.states.get(source.stage);
+        if (state !== undefined) return { step: state.state, isContext: false };
+        throw dockerfileError('later-stage', tooEarly(source.stage.name ?? String(source.stage.index)));
+      }
+    }
+  }
+}
+
+/** WORKDIR makes its directory at once; `/` is always there. */
+function planWorkdir(stage: StageState, planned: PlannedInstruction, instruction: WorkdirInstruction): void {
+  const workdir = nextWorkdir(stage.config.WorkingDir ?? '', stage.expand(instruction.path));
+  stage.config.WorkingDir = workdir;
+  const path = cleanPath(workdir);
+  const step =
+    path === '/'
+      ? undefined
+      : stage.addStep(planned, stage.describe(instruction.original), { kind: 'workdir', path, user: stage.user });
+  stage.addHistory(`WORKDIR ${workdir}`, step);
+}
+
+/** FROM a directory: all of it, as COPY would take it. */
+function wholeContext(from: StepId): CopyOperation {
+  return {
+    kind: 'copy',
+    add: false,
+    from,
+    fromContext: true,
+    paths: ['/'],
+    inline: [],
+    destination: '/',
+    owner: undefined,
+    mode: undefined,
+    link: false,
+    parents: false,
+    exclude: [],
+    unpack: undefined,
+  };
+}

@@ -1,0 +1,170 @@
+// What a stage has become so far: its steps' state, its environment, its config and history. Instructions change it,
+// in order; a stage that begins FROM it starts with a copy.
+
+import { type Escape, expand, processWord } from '../dockerfile/words.ts';
+import type { ContainerConfig, ImageConfig, Platform } from '../oci/config.ts';
+import { addEnv, envMap } from './env.ts';
+import type { Operation, PlannedHistory, StepId } from './graph.ts';
+import { cleanPath } from './paths.ts';
+import type { PlannedInstruction } from './stages.ts';
+import type { StepList } from './step-list.ts';
+import type { StepNames } from './step-names.ts';
+
+export type MutableConfig = { -readonly [Key in keyof ContainerConfig]: ContainerConfig[Key] };
+
+export interface DeclaredArg {
+  readonly name: string;
+  readonly value: string | undefined;
+}
+
+/** Where a stage begins: an image, nothing, or another stage's end. */
+export interface Start {
+  readonly state: StepId | undefined;
+  readonly config: ContainerConfig;
+  readonly environment: ReadonlyMap<string, string>;
+  readonly args: readonly DeclaredArg[];
+  readonly history: readonly PlannedHistory[];
+  readonly author: string | undefined;
+  readonly platform: Platform;
+  /** What the config says it is for: with no platform asked for, the result keeps it. */
+  readonly imagePlatform: Platform;
+}
+
+export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const historyComment = 'buildkit.dockerfile.v0';
+
+export function startFromScratch(platform: Platform): Start {
+  return {
+    state: undefined,
+    config: { Env: [`PATH=${defaultPath}`], WorkingDir: '/' },
+    environment: new Map(),
+    args: [],
+    history: [],
+    author: undefined,
+    platform,
+    imagePlatform: platform,
+  };
+}
+
+export function startFromImage(state: StepId | undefined, image: ImageConfig, platform: Platform): Start {
+  const { OnBuild: _, ...config } = image.config ?? {};
+  const { os, architecture, variant } = image;
+  return {
+    state,
+    config,
+    environment: new Map(),
+    args: [],
+    history: (image.history ?? []).map((entry) => ({ entry, step: undefined })),
+    author: image.author,
+    platform,
+    imagePlatform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+  };
+}
+
+export class StageState {
+  state: StepId | undefined;
+  author: string | undefined;
+  readonly platform: Platform;
+  readonly imagePlatform: Platform;
+  readonly config: MutableConfig;
+  /** ENV and ARG together, as RUN sees them; the later of the two wins. */
+  readonly environment: Map<string, string>;
+  readonly args: DeclaredArg[];
+  readonly history: PlannedHistory[];
+  /** A CMD of this stage itself survives a later ENTRYPOINT. */
+  hasOwnCmd = false;
+  readonly escapeToken: Escape;
+  private readonly graph: StepList;
+  private readonly names: StepNames;
+
+  constructor(start: Start, graph: StepList, names: StepNames, escapeToken: Escape) {
+    // A stage's triggers are those it says itself: what its base had has been carried out.
+    const { OnBuild: _, ...config } = start.config;
+    this.config = config;
+    this.state = start.state;
+    this.author = start.author;
+    this.platform = start.platform;
+    this.imagePlatform = start.imagePlatform;
+    this.environment = new Map(start.environment);
+    this.args = [...start.args];
+    this.history = [...start.history];
+    this.graph = graph;
+    this.names = names;
+    this.escapeToken = escapeToken;
+    this.begin();
+  }
+
+  /** There is always a PATH, and an absolute working directory if any (BuildKit: convert.go, toDispatchState). */
+  private begin(): void {
+    const inherited = this.config.Env ?? [];
+    if (!envMap(inherited).has('PATH') && this.imagePlatform.os !== 'windows') {
+      this.config.Env = addEnv(inherited, 'PATH', defaultPath);
+    }
+    for (const [name, value] of envMap(this.config.Env ?? [])) {
+      // An ARG of the stage below wins over its ENV when it came later: its value is already here.
+      if (!this.environment.has(name)) this.environment.set(name, value);
+    }
+    const { WorkingDir: workdir } = this.config;
+    if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/')) this.config.WorkingDir = cleanPath(workdir);
+  }
+
+  get workdir(): string {
+    return cleanPath(this.config.WorkingDir ?? '/');
+  }
+
+  get user(): string {
+    return this.config.User ?? '';
+  }
+
+  /** The default shell is the image's system's. */
+  get shell(): readonly string[] {
+    const { Shell: shell } = this.config;
+    if (shell !== undefined && shell.length > 0) return shell;
+    return this.imagePlatform.os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'];
+  }
+
+  expand(word: string): string {
+    return processWord(word, this.environment, this.escapeToken);
+  }
+
+  /** The instruction as it is shown: variables expanded where that works. */
+  describe(original: string): string {
+    try {
+      return upperKeyword(expand(original, this.environment, { escapeToken: this.escapeToken }).value);
+    } catch {
+      return upperKeyword(original);
+    }
+  }
+
+  /** A step on top of what there is. */
+  addStep(planned: PlannedInstruction, description: string, op: Operation): StepId {
+    this.state = this.graph.add({
+      name: this.names.next(planned.isTrigger) + description,
+      stage: this.names.stage,
+      where: planned.instruction.where,
+      parent: this.state,
+      op,
+    });
+    return this.state;
+  }
+
+  /** `step` undefined: the instruction made no layer. */
+  addHistory(createdBy: string, step?: StepId): void {
+    const entry = {
+      created_by: createdBy,
+      comment: historyComment,
+      ...(step === undefined ? { empty_layer: true } : {}),
+    };
+    this.history.push({ entry, step });
+  }
+
+  /** For a stage that begins FROM this one. */
+  toStart(): Start {
+    const { state, config, environment, args, history, author, platform, imagePlatform } = this;
+    return { state, config, environment, args, history, author, platform, imagePlatform };
+  }
+}
+
+export function upperKeyword(text: string): string {
+  return text.replace(/^[^ ]*/, (keyword) => keyword.toUpperCase());
+}

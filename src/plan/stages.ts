@@ -1,0 +1,239 @@
+// Which stages there are, what each stands on and takes from, and which of them the target needs
+// (BuildKit: dockerfile2llb/convert.go, toDispatchState up to the dispatching). Asks for no image.
+
+import type { Location } from '../base/errors.ts';
+import { dockerfileError, locate } from '../dockerfile/errors.ts';
+import type { Dockerfile, Instruction, Stage } from '../dockerfile/instructions.ts';
+import { readMountSource } from '../dockerfile/mount.ts';
+import { parseTrigger } from '../dockerfile/parse.ts';
+import { didYouMean } from '../dockerfile/suggest.ts';
+import { type Environment, expand } from '../dockerfile/words.ts';
+import type { Platform } from '../oci/config.ts';
+import { parsePlatform } from '../oci/platform.ts';
+import { normalizeName } from '../oci/reference.ts';
+import { findContext, type NamedContexts } from './named-contexts.ts';
+
+/** What a stage stands on, or what a COPY or a mount takes from. */
+export type Source =
+  | { readonly kind: 'scratch' }
+  | { readonly kind: 'stage'; readonly stage: StageNode }
+  | { readonly kind: 'image'; readonly reference: string; readonly written: string }
+  | { readonly kind: 'context'; readonly name: string };
+
+export interface PlannedInstruction {
+  readonly instruction: Instruction;
+  /** COPY: one or none; RUN: one for each mount, undefined where it names nothing. */
+  readonly sources: readonly (Source | undefined)[];
+  /** It came from an ONBUILD. */
+  readonly isTrigger: boolean;
+}
+
+export interface StageNode {
+  readonly index: number;
+  /** The name it has in the Dockerfile. */
+  readonly name: string | undefined;
+  readonly base: Source;
+  /** Undefined: that of the base, or the target's. */
+  readonly platform: Platform | undefined;
+  readonly where: Location;
+  /** Triggers are put before the others when the base is known. */
+  instructions: PlannedInstruction[];
+  /** How many steps `[build 2/7]` counts. */
+  stepCount: number;
+}
+
+export interface Stages {
+  readonly nodes: readonly StageNode[];
+  readonly target: StageNode;
+  /** How the stage is called in steps; empty when there is nothing to tell it from. */
+  shownName(node: StageNode): string;
+  /** Puts an ONBUILD's instructions before the stage's own. */
+  addTriggers(node: StageNode, triggers: readonly string[]): void;
+  /** The target and what it needs, bases and sources before what stands on them where the file has them so. */
+  reachable(): StageNode[];
+}
+
+export function resolveStages(
+  dockerfile: Dockerfile,
+  scope: Environment,
+  options: { readonly target: string; readonly contexts: NamedContexts },
+): Stages {
+  const { contexts } = options;
+  const nodes: StageNode[] = [];
+  const byName = new Map<string, StageNode>();
+  for (const [index, stage] of dockerfile.stages.entries()) {
+    const node = locate(stage.where, () => resolveStage(stage, index, scope, dockerfile, byName, contexts));
+    nodes.push(node);
+    if (stage.name !== undefined) byName.set(stage.name, node);
+  }
+  const target = findTarget(options.target, nodes, byName, dockerfile);
+
+  // Sources that are no stage of the file count as stages when steps are named: `stage-0` appears with the first.
+  let sourceCount = 0;
+  const attach = (instruction: Instruction, isTrigger: boolean): PlannedInstruction => {
+    const sources = locate(instruction.where, () => sourcesOf(instruction, nodes, byName, contexts));
+    const isRun = instruction.kind === 'run';
+    sourceCount += sources.filter((source) => (source === undefined ? isRun : source.kind !== 'stage')).length;
+    return { instruction, sources, isTrigger };
+  };
+  for (const node of nodes) {
+    const replaced = node.name !== undefined && findContext(contexts, node.name) !== undefined;
+    if (!replaced) node.instructions = dockerfile.stages[node.index]!.instructions.map((one) => attach(one, false));
+  }
+  refuseCycles(nodes);
+
+  return {
+    nodes,
+    target,
+    shownName: (node) => (nodes.length + sourceCount === 1 ? '' : (node.name ?? `stage-${node.index}`)),
+    addTriggers: (node, triggers) => {
+      const planned = triggers.map((trigger) => attach(parseTrigger(trigger, node.where), true));
+      node.instructions = [...planned, ...node.instructions];
+      node.stepCount += triggers.length;
+    },
+    reachable: () => {
+      const reached = reach(target);
+      return nodes.filter((node) => reached.has(node));
+    },
+  };
+}
+
+function resolveStage(
+  stage: Stage,
+  index: number,
+  scope: Environment,
+  { escapeToken }: Dockerfile,
+  byName: ReadonlyMap<string, StageNode>,
+  contexts: NamedContexts,
+): StageNode {
+  const name = expand(stage.base, scope, { escapeToken }).value;
+  if (name === '') throw dockerfileError('base-name', `base name (${stage.base}) should not be blank`);
+  const platform = stage.platform === undefined ? undefined : resolvePlatform(stage.platform, scope, escapeToken);
+  const replacement = stage.name === undefined ? undefined : contextSource(stage.name, contexts);
+  const earlier = byName.get(name);
+  const base: Source = replacement ?? (earlier ? { kind: 'stage', stage: earlier } : namedSource(name, contexts));
+  const makesSteps = ['add', 'copy', 'run', 'workdir'];
+  const ownSteps = stage.instructions.filter(({ kind }) => makesSteps.includes(kind)).length;
+  return {
+    index,
+    name: stage.name,
+    base,
+    platform,
+    where: stage.where,
+    instructions: [],
+    stepCount: ownSteps + (base.kind === 'scratch' || base.kind === 'stage' ? 0 : 1),
+  };
+}
+
+function resolvePlatform(written: string, scope: Environment, escapeToken: Dockerfile['escapeToken']): Platform {
+  const { value, unmatched } = expand(written, scope, { escapeToken });
+  if (value !== '') return parsePlatform(value);
+  const meant = [...unmatched].map((name) => didYouMean(name, [...scope.keys()])).find((name) => name !== undefined);
+  const hint = meant === undefined ? undefined : `did you mean ${meant}?`;
+  throw dockerfileError('platform', `empty platform value from expression ${written}`, undefined, hint);
+}
+
+/** `name` as it is not that of a stage. */
+function namedSource(name: string, contexts: NamedContexts): Source {
+  if (name === 'scratch') return { kind: 'scratch' };
+  return contextSource(name, contexts) ?? { kind: 'image', reference: normalizeName(name), written: name };
+}
+
+function contextSource(name: string, contexts: NamedContexts): Source | undefined {
+  const found = findContext(contexts, name);
+  if (found === undefined) return undefined;
+  if (found.context.kind === 'directory') return { kind: 'context', name: found.name };
+  return { kind: 'image', reference: normalizeName(found.context.reference), written: found.context.reference };
+}
+
+function sourcesOf(
+  instruction: Instruction,
+  nodes: readonly StageNode[],
+  byName: ReadonlyMap<string, StageNode>,
+  contexts: NamedContexts,
+): (Source | undefined)[] {
+  const named = (name: string): Source => {
+    const stage = byName.get(name.toLowerCase());
+    return stage === undefined ? namedSource(name, contexts) : { kind: 'stage', stage };
+  };
+  if (instruction.kind === 'copy' && instruction.from !== undefined) {
+    const { from } = instruction;
+    refuseVariables(from);
+    if (!/^[+-]?\d+$/.test(from)) return [named(from)];
+    const stage = nodes[Number(from)];
+    if (stage === undefined) throw dockerfileError('unknown-stage', `invalid stage index ${from}`);
+    return [{ kind: 'stage', stage }];
+  }
+  if (instruction.kind !== 'run') return [];
+  return instruction.mounts.map((mount) => {
+    const from = readMountSource(mount);
+    return from === '' ? undefined : named(from);
+  });
+}
+
+function refuseVariables(from: string): void {
+  const { matched, unmatched } = expand(from, new Map(), { escapeToken: '\\' });
+  if (matched.size + unmatched.size === 0) return;
+  throw dockerfileError(
+    'copy-from',
+    'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
+  );
+}
+
+function findTarget(
+  wanted: string,
+  nodes: readonly StageNode[],
+  byName: ReadonlyMap<string, StageNode>,
+  { stages }: Dockerfile,
+): StageNode {
+  if (wanted === '') return nodes.at(-1)!;
+  const found = byName.get(wanted.toLowerCase());
+  if (found !== undefined) return found;
+  const names = [...byName.keys()];
+  const meant = didYouMean(wanted.toLowerCase(), names);
+  const known = names.length === 0 ? 'no stage of this Dockerfile has a name' : `its stages are ${names.join(', ')}`;
+  throw dockerfileError(
+    'unknown-target',
+    `target stage "${wanted}" could not be found`,
+    stages.at(-1)?.where,
+    meant === undefined ? known : `did you mean ${meant}?`,
+  );
+}
+
+/** Every stage that a stage needs, with the place that says so. */
+function* needsOf(node: StageNode): Generator<{ stage: StageNode; where: Location }> {
+  if (node.base.kind === 'stage') yield { stage: node.base.stage, where: node.where };
+  for (const { instruction, sources } of node.instructions) {
+    for (const source of sources) if (source?.kind === 'stage') yield { stage: source.stage, where: instruction.where };
+  }
+}
+
+function reach(target: StageNode): Set<StageNode> {
+  const reached = new Set([target]);
+  for (const node of reached) for (const { stage } of needsOf(node)) reached.add(stage);
+  return reached;
+}
+
+/** Depth first, without recursion: a hostile file has any number of stages. */
+function refuseCycles(nodes: readonly StageNode[]): void {
+  const done = new Set<StageNode>();
+  for (const start of nodes) {
+    const path = [{ node: start, needs: needsOf(start) }];
+    const open = new Set([start]);
+    for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+      const { node, needs } = last;
+      const next = done.has(node) ? undefined : needs.next().value;
+      if (next === undefined) {
+        done.add(node);
+        open.delete(node);
+        path.pop();
+      } else if (open.has(next.stage)) {
+        const name = next.stage.name ?? `stage-${next.stage.index}`;
+        throw dockerfileError('circular', `circular dependency detected on stage: ${name}`, next.where);
+      } else {
+        open.add(next.stage);
+        path.push({ node: next.stage, needs: needsOf(next.stage) });
+      }
+    }
+  }
+}

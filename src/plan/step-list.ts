@@ -1,0 +1,39 @@
+// The steps of a graph while it is made. Sources (images, contexts) are made when they are first used, and once.
+
+import type { Location } from '../base/errors.ts';
+import type { Platform } from '../oci/config.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import type { Operation, Step, StepId } from './graph.ts';
+
+export class StepList {
+  readonly steps: Step[] = [];
+  private readonly sources = new Map<string, StepId>();
+
+  add(step: { name: string; stage: string; where: Location | undefined; parent: StepId | undefined; op: Operation }): StepId {
+    const id = this.steps.length;
+    this.steps.push({ id, ...step });
+    return id;
+  }
+
+  image(reference: string, platform: Platform, shown: { name: string; stage: string; where: Location | undefined }): StepId {
+    return this.source(`image ${formatPlatform(platform)} ${reference}`, () =>
+      this.add({ ...shown, parent: undefined, op: { kind: 'image', reference, platform } }),
+    );
+  }
+
+  /** `''` is the main one. */
+  context(name: string): StepId {
+    const shown = name === '' ? '[internal] load build context' : `[context ${name}] load from client`;
+    return this.source(`context ${name}`, () =>
+      this.add({ name: shown, stage: '', where: undefined, parent: undefined, op: { kind: 'context', name } }),
+    );
+  }
+
+  private source(key: string, make: () => StepId): StepId {
+    const known = this.sources.get(key);
+    if (known !== undefined) return known;
+    const id = make();
+    this.sources.set(key, id);
+    return id;
+  }
+}
