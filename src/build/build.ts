@@ -119,9 +119,8 @@ async function build(
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
   const images = new Images(workplace.store, workplace.layers);
   const secrets = readSecrets(options.secrets);
-  const platform = hostPlatform();
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name);
-  const graph = await planBuild(parsed, { ...options, platform, buildPlatform: platform }, baseImages(images));
+  const graph = await planBuild(parsed, { ...options, buildPlatform: hostPlatform(), contexts: {} }, baseImages(images));
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
   for (const warning of graph.warnings) emit({ type: 'warning', time: Date.now(), warning });
   const network = options.network === 'none' ? 'none' : 'host';

@@ -1,0 +1,13 @@
+// The library's face: what the command does, a TypeScript program can do through here.
+
+export { TbuildError } from './base/errors.ts';
+export { type BuildOptions, type BuildOutput, type BuildResult, buildImage } from './build/build.ts';
+export type { BuildEvent, ErrorObject } from './build/events.ts';
+export { type RunOptions, runContainer } from './containers/run.ts';
+export { imageHistory, inspectImage } from './images/describe.ts';
+export { checkStore } from './images/fsck.ts';
+export type { Image } from './images/image.ts';
+export { loadImages } from './images/load.ts';
+export { saveImages } from './images/save.ts';
+export { Images } from './images/store.ts';
+export { openWorkplace, type Workplace } from './snapshots/workplace.ts';
