@@ -28,7 +28,7 @@ const SHA256 = /^sha256:[0-9a-f]{64}$/;
 
 /** Throws `image/bad-reference`. A missing tag stays missing: see `withDefaultTag`. */
 export function parseReference(text: string): Reference {
-  if (text.length > MAX_LENGTH) throw invalid(`${text.slice(0, 40)}…`, 'it is too long');
+  if (text.length > MAX_LENGTH) throw invalid(text, 'it is too long');
   if (HEX_ID.test(text)) throw invalid(text, 'a name cannot be 64 hexadecimal digits: that is an image ID');
   const { domain, rest } = splitDomain(text);
   const { path, tag, digest } = splitRemainder(text, rest);
@@ -68,7 +68,8 @@ function splitRemainder(text: string, rest: string): { path: string; tag: string
 }
 
 function invalid(text: string, why: string, hint?: string): TbuildError {
-  return new TbuildError('image/bad-reference', `invalid image reference ${JSON.stringify(text)}: ${why}`, { hint });
+  const shown = text.length > 100 ? `${text.slice(0, 100)}…` : text;
+  return new TbuildError('image/bad-reference', `invalid image reference ${JSON.stringify(shown)}: ${why}`, { hint });
 }
 
 /** `latest` where neither a tag nor a digest is given. */
