@@ -1,8 +1,9 @@
 // The values of build's flags that have an inside: --build-arg, --label, --secret, --output. Read as buildx reads them.
 
 import { TbuildError } from '../base/errors.ts';
+import type { BuildOutput } from '../build/build.ts';
+import type { Secret } from '../build/secrets.ts';
 import { parseKeyValues } from './key-values.ts';
-import type { BuildOutput, BuildSecret } from './library.ts';
 import { nearest } from './nearest.ts';
 import type { Environment } from './surroundings.ts';
 
@@ -30,7 +31,7 @@ export function parseLabels(labels: readonly string[]): Record<string, string> {
 }
 
 /** buildx build/utils.go and buildkit secretsprovider: without a source it is the variable of that name, else the file. */
-export function parseSecret(text: string, env: Environment): BuildSecret {
+export function parseSecret(text: string, env: Environment): Secret {
   const values = parseKeyValues('--secret', text);
   checkKeys('--secret', values, ['id', 'src', 'source', 'env', 'type']);
   const type = values.get('type');

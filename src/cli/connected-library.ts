@@ -1,24 +1,78 @@
-// The library as the commands call it, joined to the floors below. Each module is loaded by the first call that needs it.
+// The library as the commands call it, joined to the floors below. Each call loads what it needs, opens the store and closes it again.
 
-import { TbuildError } from '../base/errors.ts';
+import type { Images } from '../images/store.ts';
+import type { Layers } from '../snapshots/layers.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
 import type { Library } from './library.ts';
 
-/** The floors below are being written: until a module is there, what needs it says so. */
-async function load<T>(path: string): Promise<T> {
-  return import(path).catch((cause: unknown) => {
-    throw new TbuildError('unsupported/not-connected', `${path} is not connected to the command line yet`, { cause });
-  });
+export const library: Library = {
+  buildImage: async (options) => (await import('../build/build.ts')).buildImage(options),
+  runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
+  listImages: () => withRecords(({ images }) => images.list()),
+  inspectImage: async (name) => {
+    const { inspectImage } = await import('../images/describe.ts');
+    return withRecords(({ images }) => inspectImage(images.resolve(name)));
+  },
+  imageHistory: async (name) => {
+    const { imageHistory } = await import('../images/describe.ts');
+    return withRecords(({ images, layers }) => imageHistory(images.resolve(name), layers));
+  },
+  tagImage: (source, target) => withRecords(({ images }) => void images.tag(source, target)),
+  removeImage: (name, options) => withWorkplace(async ({ images }) => images.remove(name, options)),
+  loadImages: async (options) => {
+    const { loadImages } = await import('../images/load.ts');
+    return withWorkplace(({ place, images }) => loadImages(place, images, options));
+  },
+  saveImages: async (names, options) => {
+    const { saveImages } = await import('../images/save.ts');
+    return withWorkplace(({ place, images }) => saveImages(place, images, names, options));
+  },
+  checkStore: async () => {
+    const { checkStore } = await import('../images/fsck.ts');
+    return withWorkplace(({ place }) => checkStore(place));
+  },
+  describeStore: () =>
+    withWorkplace(async ({ place: { store, driver, layers }, images }) => {
+      const all = layers.all();
+      return {
+        root: store.root,
+        driver,
+        images: images.list().length,
+        layers: all.length,
+        layersSizeBytes: all.reduce((sum, layer) => sum + layer.bytes, 0),
+      };
+    }),
+};
+
+interface Records {
+  readonly images: Images;
+  readonly layers: Layers;
 }
 
-export const library: Library = {
-  buildImage: async (options) => (await load<Library>('../build/build.ts')).buildImage(options),
-  runContainer: async (options) => (await load<Library>('../containers/run.ts')).runContainer(options),
-  listImages: async () => (await load<Library>('../images/store.ts')).listImages(),
-  describeImage: async (name) => (await load<Library>('../images/store.ts')).describeImage(name),
-  tagImage: async (source, target) => (await load<Library>('../images/store.ts')).tagImage(source, target),
-  removeImage: async (name, options) => (await load<Library>('../images/store.ts')).removeImage(name, options),
-  loadImages: async (options) => (await load<Library>('../images/load.ts')).loadImages(options),
-  saveImages: async (options) => (await load<Library>('../images/save.ts')).saveImages(options),
-  checkStore: async () => (await load<Library>('../images/fsck.ts')).checkStore(),
-  describeStore: async () => (await load<Library>('../images/info.ts')).describeStore(),
-};
+/** Records alone: neither the driver nor the native helper is needed to list images, so neither is waited for. */
+async function withRecords<T>(act: (records: Records) => T): Promise<T> {
+  const [{ openStore }, { startServe }, { Layers }, { Images }] = await Promise.all([
+    import('../base/store.ts'),
+    import('../native/serve.ts'),
+    import('../snapshots/layers.ts'),
+    import('../images/store.ts'),
+  ]);
+  const store = openStore();
+  try {
+    // The helper starts with the first call to it, and there is none.
+    const layers = new Layers(store, startServe(), false);
+    return act({ images: new Images(store, layers), layers });
+  } finally {
+    store.close();
+  }
+}
+
+async function withWorkplace<T>(act: (opened: { place: Workplace; images: Images }) => Promise<T>): Promise<T> {
+  const [{ openWorkplace }, { Images }] = await Promise.all([import('../snapshots/workplace.ts'), import('../images/store.ts')]);
+  const place = await openWorkplace();
+  try {
+    return await act({ place, images: new Images(place.store, place.layers) });
+  } finally {
+    await place.close();
+  }
+}

@@ -2,11 +2,11 @@
 
 import { rm, writeFile } from 'node:fs/promises';
 import { TbuildError } from '../../base/errors.ts';
+import type { BuildOptions } from '../../build/build.ts';
 import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
-import type { BuildOptions } from '../library.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
 
 const flagTable = {

@@ -1,7 +1,7 @@
 // `tbuild history`: the instructions an image was made by, the last one first.
 
+import type { HistoryRow } from '../../images/describe.ts';
 import { defineCommand } from '../command.ts';
-import type { ImageDetails } from '../library.ts';
 import { formatTable, shortId } from '../table.ts';
 import { oneLine } from '../text.ts';
 import { formatAge, formatSize } from '../units.ts';
@@ -21,7 +21,8 @@ export const history = defineCommand({
     'no-trunc': { help: "Don't truncate output" },
   },
   run: async ({ flags, positionals, library, stdout }) => {
-    const rows = historyRows(await library.describeImage(positionals[0]!), flags['no-trunc'], Date.now());
+    const nowMs = Date.now();
+    const rows = (await library.imageHistory(positionals[0]!)).map((row) => shownRow(row, flags['no-trunc'], nowMs));
     if (flags.format === 'json') {
       stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     } else {
@@ -35,20 +36,15 @@ export const history = defineCommand({
 /** Docker's column, cut with an ellipsis. */
 const createdByLength = 45;
 
-function historyRows({ id, config, layerSizesBytes }: ImageDetails, isWhole: boolean, nowMs: number) {
-  let layer = 0;
-  const rows = (config.history ?? []).map((entry) => {
-    const sizeBytes = entry.empty_layer ? 0 : (layerSizesBytes[layer++] ?? 0);
-    const createdBy = oneLine((entry.created_by ?? '').replace(/\s+/g, ' '));
-    return {
-      ID: '<missing>',
-      CreatedAt: entry.created ?? '',
-      CreatedSince: formatAge(entry.created, nowMs),
-      CreatedBy: isWhole || createdBy.length <= createdByLength ? createdBy : `${createdBy.slice(0, createdByLength - 1)}…`,
-      Size: formatSize(sizeBytes),
-      Comment: entry.comment ?? '',
-    };
-  });
-  // Only the last line stands for an image that can be named.
-  return rows.reverse().map((row, index) => (index === 0 ? { ...row, ID: isWhole ? id : shortId(id) } : row));
+/** The names of docker's `--format json`. */
+function shownRow({ id, created, createdBy, sizeBytes, comment }: HistoryRow, isWhole: boolean, nowMs: number) {
+  const line = oneLine(createdBy.replace(/\s+/g, ' '));
+  return {
+    ID: id === undefined ? '<missing>' : isWhole ? id : shortId(id),
+    CreatedAt: created ?? '',
+    CreatedSince: formatAge(created, nowMs),
+    CreatedBy: isWhole || line.length <= createdByLength ? line : `${line.slice(0, createdByLength - 1)}…`,
+    Size: formatSize(sizeBytes),
+    Comment: comment,
+  };
 }

@@ -1,7 +1,8 @@
-// `tbuild images`: the images of the store, the newest first.
+// `tbuild images`: the images of the store, the newest first, a row for each name.
 
+import type { Image } from '../../images/image.ts';
+import { familiarRepository, parseReference } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
-import type { ImageRow } from '../library.ts';
 import { formatTable, shortId } from '../table.ts';
 import { formatAge, formatSize } from '../units.ts';
 
@@ -22,8 +23,11 @@ export const images = defineCommand({
     quiet: { short: 'q', help: 'Only show image IDs' },
   },
   run: async ({ flags, positionals: [filter], library, stdout }) => {
-    const rows = (await library.listImages()).filter((row) => filter === undefined || isNamed(row, filter)).sort(newestFirst);
-    const id = (row: ImageRow) => (flags['no-trunc'] ? row.id : shortId(row.id));
+    const rows = (await library.listImages())
+      .flatMap(rowsOf)
+      .filter((row) => filter === undefined || isNamed(row, filter))
+      .sort(newestFirst);
+    const id = ({ image }: Row) => (flags['no-trunc'] ? image.id : shortId(image.id));
     if (flags.quiet) {
       stdout.write([...new Set(rows.map(id))].map((line) => `${line}\n`).join(''));
     } else if (flags.format === 'json') {
@@ -36,41 +40,59 @@ export const images = defineCommand({
   },
 });
 
+/** An image under one of its names; without a name, once. */
+interface Row {
+  readonly image: Image;
+  /** As people write it; undefined: `<none>`. */
+  readonly repository: string | undefined;
+  readonly tag: string | undefined;
+}
+
+function rowsOf(image: Image): Row[] {
+  if (image.names.length === 0) return [{ image, repository: undefined, tag: undefined }];
+  return image.names.map((name) => {
+    const reference = parseReference(name);
+    return { image, repository: familiarRepository(reference), tag: reference.tag };
+  });
+}
+
 const none = '<none>';
 
-function tableOf(rows: readonly ImageRow[], id: (row: ImageRow) => string, hasDigests: boolean): string {
+function tableOf(rows: readonly Row[], id: (row: Row) => string, hasDigests: boolean): string {
   const nowMs = Date.now();
   const header = ['REPOSITORY', 'TAG', ...(hasDigests ? ['DIGEST'] : []), 'IMAGE ID', 'CREATED', 'SIZE'];
   const cells = rows.map((row) => [
     row.repository ?? none,
     row.tag ?? none,
-    ...(hasDigests ? [row.digest] : []),
+    ...(hasDigests ? [row.image.manifest ?? none] : []),
     id(row),
-    formatAge(row.created, nowMs),
-    formatSize(row.sizeBytes),
+    formatAge(row.image.config.created, nowMs),
+    formatSize(row.image.sizeBytes),
   ]);
   return formatTable(header, cells);
 }
 
 /** The names of docker's `--format json`. */
-function jsonRow(row: ImageRow, id: string, nowMs: number) {
+function jsonRow({ image, repository, tag }: Row, id: string, nowMs: number) {
   return {
-    CreatedAt: row.created ?? 'N/A',
-    CreatedSince: formatAge(row.created, nowMs),
-    Digest: row.digest,
+    CreatedAt: image.config.created ?? 'N/A',
+    CreatedSince: formatAge(image.config.created, nowMs),
+    Digest: image.manifest ?? none,
     ID: id,
-    Repository: row.repository ?? none,
-    Size: formatSize(row.sizeBytes),
-    Tag: row.tag ?? none,
+    Repository: repository ?? none,
+    Size: formatSize(image.sizeBytes),
+    Tag: tag ?? none,
   };
 }
 
-/** `app` is every tag of app, `app:1` that one; a colon before the last slash is a port's. */
-function isNamed({ repository, tag }: ImageRow, filter: string): boolean {
+/** `app` is every tag of app, `app:1` that one. */
+function isNamed({ repository, tag }: Row, filter: string): boolean {
   return repository === filter || `${repository}:${tag}` === filter;
 }
 
-function newestFirst(a: ImageRow, b: ImageRow): number {
-  const [nameA, nameB] = [`${a.repository}:${a.tag}`, `${b.repository}:${b.tag}`];
-  return Date.parse(b.created ?? '0') - Date.parse(a.created ?? '0') || (nameA < nameB ? -1 : 1);
+/** By the time in the config, as docker; names in their order. */
+function newestFirst(a: Row, b: Row): number {
+  const [createdA, createdB] = [a, b].map(({ image }) => Date.parse(image.config.created ?? '') || 0);
+  const [nameA, nameB] = [a, b].map(({ repository, tag }) => `${repository}:${tag}`);
+  return createdB! - createdA! || (nameA! < nameB! ? -1 : 1);
 }

@@ -1,5 +1,7 @@
 // `tbuild info`: where the store is, how layers are mounted and why, and what is in it.
 
+import { release } from 'node:os';
+import type { DriverChoice } from '../../snapshots/driver.ts';
 import { defineCommand } from '../command.ts';
 import { formatSize } from '../units.ts';
 import { version } from '../version.ts';
@@ -21,21 +23,24 @@ export const info = defineCommand({
   run: async ({ flags, library, stdout }) => {
     const store = await library.describeStore();
     if (flags.format === 'json') {
-      stdout.write(`${JSON.stringify({ version, node: process.version, ...store }, null, 2)}\n`);
+      stdout.write(`${JSON.stringify({ version, node: process.version, kernel: release(), ...store }, null, 2)}\n`);
       return 0;
     }
     const rows: [string, string][] = [
       ['Version', version],
       ['Node.js', process.version],
-      ['Kernel', store.kernel],
+      ['Kernel', release()],
       ['Store', store.root],
       ['Images', String(store.images)],
-      ['Layers', `${store.layers} (${formatSize(store.sizeBytes)})`],
-      ['Runtime', store.runtime],
-      ['Layer driver', store.driver],
+      ['Layers', `${store.layers} (${formatSize(store.layersSizeBytes)})`],
+      ['Layer driver', driverName(store.driver)],
     ];
     stdout.write(rows.map(([name, value]) => `${`${name}:`.padEnd(14)}${value}\n`).join(''));
-    for (const reason of store.driverReasons) stdout.write(`  ${reason}\n`);
+    for (const reason of store.driver.reasons) stdout.write(`  ${reason}\n`);
     return 0;
   },
 });
+
+function driverName({ driver, loop }: DriverChoice): string {
+  return loop ? `${driver} through loop devices` : driver;
+}

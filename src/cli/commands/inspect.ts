@@ -1,7 +1,6 @@
 // `tbuild inspect`: what is known of images, as the JSON array docker prints.
 
 import { defineCommand } from '../command.ts';
-import type { ImageDetails } from '../library.ts';
 
 export const inspect = defineCommand({
   name: 'inspect',
@@ -13,24 +12,8 @@ export const inspect = defineCommand({
   },
   run: async ({ positionals, library, stdout }) => {
     const documents = [];
-    for (const name of positionals) documents.push(documentOf(await library.describeImage(name)));
+    for (const name of positionals) documents.push(await library.inspectImage(name));
     stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
     return 0;
   },
 });
-
-function documentOf({ id, digest, names, config, layerSizesBytes }: ImageDetails) {
-  return {
-    Id: id,
-    RepoTags: names,
-    RepoDigests: names.map((name) => `${name.replace(/:[^:/]*$/, '')}@${digest}`),
-    Created: config.created,
-    Author: config.author ?? '',
-    Config: config.config ?? {},
-    Architecture: config.architecture,
-    ...(config.variant !== undefined && { Variant: config.variant }),
-    Os: config.os,
-    Size: layerSizesBytes.reduce((sum, size) => sum + size, 0),
-    RootFS: { Type: config.rootfs.type, Layers: config.rootfs.diff_ids },
-  };
-}

@@ -1,8 +1,9 @@
 // `tbuild load`: images from a docker or OCI archive, or from an OCI layout directory, into the store.
 
 import { TbuildError } from '../../base/errors.ts';
+import type { LoadOptions } from '../../images/load.ts';
+import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
-import type { LoadOptions } from '../library.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 export const load = defineCommand({
@@ -17,11 +18,11 @@ export const load = defineCommand({
     tag: { short: 't', value: 'string', help: 'Name of the image of the OCI layout (format: "[registry/]repository[:tag]")' },
   },
   run: async ({ flags, library, stdin, stdout }) => {
-    const loaded = await library.loadImages({ source: chooseSource(flags, stdin) });
+    const loaded = await library.loadImages(loadOptions(flags, stdin));
     if (flags.quiet) return 0;
     for (const { id, names } of loaded) {
       if (names.length === 0) stdout.write(`Loaded image ID: ${id}\n`);
-      for (const name of names) stdout.write(`Loaded image: ${name}\n`);
+      for (const name of names) stdout.write(`Loaded image: ${familiarName(name)}\n`);
     }
     return 0;
   },
@@ -33,16 +34,16 @@ interface SourceFlags {
   readonly tag: string | undefined;
 }
 
-function chooseSource({ input, 'oci-layout': layout, tag }: SourceFlags, stdin: Surroundings['stdin']): LoadOptions['source'] {
+function loadOptions({ input, 'oci-layout': layout, tag }: SourceFlags, stdin: Surroundings['stdin']): LoadOptions {
   if (layout !== undefined) {
     if (input !== undefined) throw new TbuildError('usage/conflict', '--input and --oci-layout cannot be used together');
-    return { layout, name: tag };
+    return { input: { path: layout }, ...(tag !== undefined && { names: [tag] }) };
   }
   if (tag !== undefined) throw new TbuildError('usage/conflict', '--tag goes with --oci-layout: archives name their images');
-  if (input !== undefined && input !== '-') return { archive: input };
+  if (input !== undefined && input !== '-') return { input: { path: input } };
   const stream = stdin();
   if (stream.isTTY) {
     throw new TbuildError('usage/terminal', 'there is no archive on standard input', { hint: 'name a file with --input' });
   }
-  return { stream };
+  return { input: { stream } };
 }

@@ -1,5 +1,6 @@
 // `tbuild rmi`: takes names away, and images with their last name.
 
+import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
 import { exitCodeOf, reportError } from '../report-error.ts';
 
@@ -13,9 +14,9 @@ export const rmi = defineCommand({
     let exitCode = 0;
     for (const name of positionals) {
       try {
-        const { untagged, deleted } = await library.removeImage(name, { force: flags.force });
-        const lines = [...untagged.map((text) => `Untagged: ${text}\n`), ...deleted.map((id) => `Deleted: ${id}\n`)];
-        stdout.write(lines.join(''));
+        for (const removal of await library.removeImage(name, { force: flags.force })) {
+          stdout.write('untagged' in removal ? `Untagged: ${familiarName(removal.untagged)}\n` : `Deleted: ${removal.deleted}\n`);
+        }
       } catch (error) {
         // The others are still removed, as by docker.
         reportError(error, { stderr, env, isDebug });

@@ -17,7 +17,6 @@ export const run = defineCommand({
     'env-file': { value: 'list', repeated: true, help: 'Read in a file of environment variables' },
     hostname: { short: 'h', value: 'string', help: 'Container host name' },
     interactive: { short: 'i', help: 'Keep STDIN open even if not attached' },
-    name: { value: 'string', help: 'Assign a name to the container' },
     network: {
       value: 'network',
       choices: ['default', 'host', 'none'],
@@ -25,7 +24,7 @@ export const run = defineCommand({
       help: 'Connect a container to a network',
     },
     'read-only': { help: "Mount the container's root filesystem as read only" },
-    rm: { help: 'Automatically remove the container and its associated anonymous volumes when it exits' },
+    rm: { help: 'Automatically remove the container when it exits (always so, while containers are not kept)' },
     tty: { short: 't', help: 'Allocate a pseudo-TTY' },
     user: { short: 'u', value: 'string', help: 'Username or UID (format: <name|uid>[:<group|gid>])' },
     volume: { short: 'v', value: 'list', repeated: true, help: 'Bind mount a volume' },
@@ -35,7 +34,6 @@ export const run = defineCommand({
     library.runContainer({
       image: image!,
       command,
-      remove: flags.rm,
       interactive: flags.interactive,
       tty: flags.tty,
       // Docker's order: what -e says wins over the files.
@@ -46,7 +44,6 @@ export const run = defineCommand({
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
       ...(flags.user !== undefined && { user: flags.user }),
       ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint }),
-      ...(flags.name !== undefined && { name: flags.name }),
       ...(flags.hostname !== undefined && { hostname: flags.hostname }),
     }),
   exitCodeOf: containerExitCode,
@@ -89,9 +86,9 @@ async function readEnvFiles(paths: readonly string[], env: Environment): Promise
   return entries;
 }
 
-/** `run/not-executable` and `run/not-found` are about the command in the container; anything else is a failure to run it. */
+/** Two codes are about the command in the container; anything else is a failure to run it. */
 function containerExitCode(error: unknown): number {
   if (!(error instanceof TbuildError)) return 125;
-  if (error.code === 'run/not-executable') return 126;
-  return error.code === 'run/not-found' ? 127 : 125;
+  if (error.code === 'run/command-not-executable') return 126;
+  return error.code === 'run/command-not-found' ? 127 : 125;
 }

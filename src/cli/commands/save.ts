@@ -1,8 +1,8 @@
 // `tbuild save`: images from the store as one archive.
 
 import { TbuildError } from '../../base/errors.ts';
+import type { SaveOptions } from '../../images/save.ts';
 import { defineCommand } from '../command.ts';
-import type { SaveOptions } from '../library.ts';
 import type { Output } from '../surroundings.ts';
 
 export const save = defineCommand({
@@ -21,17 +21,19 @@ export const save = defineCommand({
   },
   run: async ({ flags, positionals, library, stdout }) => {
     const format = flags.format.startsWith('oci') ? 'oci' : 'docker';
-    await library.saveImages({ images: positionals, format, output: chooseOutput(flags.output, stdout) });
+    const destination = chooseDestination(flags.output, stdout);
+    // As each tool's own: docker save does not compress, OCI archives are compressed.
+    await library.saveImages(positionals, { format, destination, compression: format === 'oci' ? 'gzip' : 'none' });
     return 0;
   },
 });
 
-function chooseOutput(path: string | undefined, stdout: Output): SaveOptions['output'] {
-  if (path !== undefined && path !== '-') return { path };
+function chooseDestination(path: string | undefined, stdout: Output): SaveOptions['destination'] {
+  if (path !== undefined && path !== '-') return path;
   if (stdout.isTTY) {
     throw new TbuildError('usage/terminal', 'an archive is not written to a terminal', {
       hint: 'name a file with --output, or redirect standard output',
     });
   }
-  return { stream: stdout };
+  return stdout;
 }

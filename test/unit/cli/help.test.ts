@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { commandTable } from '../../../src/cli/command-table.ts';
+import type { RunOptions } from '../../../src/containers/run.ts';
 import { FakeOutput, tbuild } from './fake-surroundings.ts';
 
 test('tbuild', async () => {
@@ -86,11 +87,10 @@ test('tbuild run: -h is the host name', async () => {
           --help                Print usage
       -h, --hostname string     Container host name
       -i, --interactive         Keep STDIN open even if not attached
-          --name string         Assign a name to the container
           --network network     Connect a container to a network (default "default")
           --read-only           Mount the container's root filesystem as read only
-          --rm                  Automatically remove the container and its
-                                associated anonymous volumes when it exits
+          --rm                  Automatically remove the container when it exits
+                                (always so, while containers are not kept)
       -t, --tty                 Allocate a pseudo-TTY
       -u, --user string         Username or UID (format: <name|uid>[:<group|gid>])
       -v, --volume list         Bind mount a volume
@@ -137,9 +137,9 @@ test('help comes before the arguments are missed', async () => {
 });
 
 test('help for the command in a container is not ours', async () => {
-  let command: string[] | undefined;
+  let command: readonly string[] | undefined;
   const library = {
-    runContainer: async (options: { command: string[] }) => {
+    runContainer: async (options: RunOptions) => {
       command = options.command;
       return 0;
     },

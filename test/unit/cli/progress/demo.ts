@@ -3,9 +3,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TbuildError } from '../../../../src/base/errors.ts';
+import type { BuildOptions, BuildResult } from '../../../../src/build/build.ts';
 import type { BuildEvent } from '../../../../src/build/events.ts';
 import { dispatch } from '../../../../src/cli/dispatch.ts';
-import type { BuildOptions, Library } from '../../../../src/cli/library.ts';
+import type { Library } from '../../../../src/cli/library.ts';
 
 const dockerfile = `# syntax=docker/dockerfile:1
 FROM node:24 AS build
@@ -23,7 +24,7 @@ CMD ["node", "/srv/main.js"]
 const image = 'sha256:0f3a7c1be1b2c8a6c2d3f0a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7';
 const log = '/var/lib/tbuild/builds/01kb/log';
 
-async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promise<{ image: string; names: string[] }> {
+async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promise<BuildResult> {
   const say = (event: { type: BuildEvent['type']; [field: string]: unknown }) =>
     onEvent({ time: Date.now(), ...event } as BuildEvent);
   const names = [
@@ -128,6 +129,6 @@ async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promi
 }
 
 const [kind = 'ok', ...args] = process.argv.slice(2);
-const library = { buildImage: (options: BuildOptions) => demoBuild(kind, options) } as Library;
+const library = { buildImage: (options: BuildOptions) => demoBuild(kind, options) } as Partial<Library> as Library;
 const { stdin, stdout, stderr, env } = process;
 process.exitCode = await dispatch(['build', ...args, '.'], { stdin: () => stdin, stdout, stderr, env, library });

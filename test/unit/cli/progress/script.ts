@@ -5,7 +5,7 @@ import type { BuildEvent, ErrorObject } from '../../../../src/build/events.ts';
 /** Sat, 21 Nov 2026 08:00:00 GMT. */
 export const startMs = Date.UTC(2026, 10, 21, 8);
 
-export const image = 'sha256:0f3a7c1be1b2c8a6c2d3f0a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7';
+export const image = 'sha256:0f3a7c1be1b2c8a6c2d3f0a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7' as const;
 export const log = '/store/builds/1/log';
 
 /** Events at times in milliseconds from the start. */
