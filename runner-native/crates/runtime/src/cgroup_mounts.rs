@@ -1,0 +1,70 @@
+//! A mount of type `cgroup`, which is no file system type: version 2's tree, or a tmpfs with a mount for each controller of version 1.
+//! Assumes that the container's cgroup namespace, if any, has been entered.
+
+use crate::error::{Context, MOUNT, Result};
+use crate::inside_root::Kind;
+use crate::mounts::{self, PlannedMount};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, mkdirat, openat, statfs, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
+use std::path::Path;
+
+const HOST: &str = "/sys/fs/cgroup";
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+pub fn mount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
+    let target = mounts::target(root, mount, Kind::Directory)?;
+    let made = if is_unified() { version_2() } else { version_1() };
+    let made = made.at(MOUNT, "mount cgroups at", &mount.destination)?;
+    // Version 1's hierarchies are mounts below: they are read-only with it.
+    mounts::finish(&made, mount, true)?;
+    mounts::attach(made, target).at(MOUNT, "mount cgroups at", &mount.destination)
+}
+
+fn is_unified() -> bool {
+    statfs(HOST).is_ok_and(|at| at.f_type as u64 == CGROUP2_MAGIC)
+}
+
+fn version_2() -> rustix::io::Result<OwnedFd> {
+    mounts::detached("cgroup2", "cgroup", &[], MountAttrFlags::empty())
+}
+
+fn version_1() -> rustix::io::Result<OwnedFd> {
+    let cgroups = std::fs::read_to_string("/proc/self/cgroup").map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let tmpfs = mounts::detached("tmpfs", "cgroup", &[("mode", "755"), ("size", "64k")], MountAttrFlags::MOUNT_ATTR_NODEV)?;
+    mounts::while_attached(&tmpfs, || {
+        for line in cgroups.lines() {
+            // number:controllers:path; version 2's has no controllers
+            match line.split(':').nth(1) {
+                None | Some("") => {}
+                Some(controllers) => hierarchy(&tmpfs, controllers)?,
+            }
+        }
+        mounts::detached_copy(&tmpfs, Path::new(""), true)
+    })
+}
+
+/// One hierarchy, with a link for each of several controllers: `cpu -> cpu,cpuacct`.
+fn hierarchy(tmpfs: &OwnedFd, controllers: &str) -> rustix::io::Result<()> {
+    let name = controllers.strip_prefix("name=").unwrap_or(controllers);
+    mkdirat(tmpfs, name, Mode::from_raw_mode(0o755))?;
+    let context = fsopen("cgroup", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "cgroup")?;
+    match controllers.strip_prefix("name=") {
+        Some(name) => {
+            fsconfig_set_flag(&context, "none")?;
+            fsconfig_set_string(&context, "name", name)?;
+        }
+        None => controllers.split(',').try_for_each(|controller| fsconfig_set_flag(&context, controller))?,
+    }
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let made = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let target = openat(tmpfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    mounts::attach(made, target)?;
+    if name.contains(',') {
+        name.split(',').try_for_each(|controller| symlinkat(name, tmpfs, controller))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What a container's first process and its parent say to each other while the container starts: "go" one way; the terminal's
+//! descriptor and an error the other way. The channel closes by itself when the command is executed: that is the good news.
+
+use crate::error::{Context, NativeError, PROCESS, Result};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::{IoSlice, IoSliceMut, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recvmsg, send, sendmsg, socketpair,
+};
+use std::mem::MaybeUninit;
+
+const TERMINAL: u8 = b'T';
+const ERROR: u8 = b'E';
+/// A message is one packet; an error is cut rather than lost.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+pub struct Parent(OwnedFd);
+pub struct Child(OwnedFd);
+
+pub enum Message {
+    Terminal(OwnedFd),
+    Failed(NativeError),
+    /// The command runs.
+    Started,
+}
+
+pub fn pair() -> Result<(Parent, Child)> {
+    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    pair.map(|(parent, child)| (Parent(parent), Child(child))).during(PROCESS, "make a channel")
+}
+
+impl Parent {
+    pub fn go(&self) -> Result<()> {
+        // A child that is gone has left its reason in the channel.
+        match send(&self.0, b"g", SendFlags::NOSIGNAL) {
+            Err(rustix::io::Errno::PIPE) => Ok(()),
+            result => result.map(drop).during(PROCESS, "let the container start"),
+        }
+    }
+
+    pub fn receive(&self) -> Result<Message> {
+        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = retry_on_intr(|| recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC));
+        let count = match received {
+            Err(rustix::io::Errno::CONNRESET) => 0,
+            result => result.during(PROCESS, "hear from the container")?.bytes,
+        };
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        match (bytes[..count].split_first(), fd) {
+            (None, _) => Ok(Message::Started),
+            (Some((&TERMINAL, _)), Some(fd)) => Ok(Message::Terminal(fd)),
+            (Some((_, text)), _) => Ok(Message::Failed(serde_json::from_slice(text).during(PROCESS, "read the container's error")?)),
+        }
+    }
+}
+
+impl Child {
+    /// Fails when the parent is gone.
+    pub fn wait_for_go(&self) -> Result<()> {
+        let mut byte = [0];
+        match retry_on_intr(|| rustix::io::read(&self.0, &mut byte)).during(PROCESS, "wait for the parent")? {
+            1 => Ok(()),
+            _ => Err(NativeError::new(PROCESS, "wait for the parent").detail("the parent is gone")),
+        }
+    }
+
+    pub fn parent_is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
+    }
+
+    pub fn send_terminal(&self, master: impl AsFd) -> Result<()> {
+        let fds = [master.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        let sent = sendmsg(&self.0, &[IoSlice::new(&[TERMINAL])], &mut control, SendFlags::NOSIGNAL);
+        sent.map(drop).during(PROCESS, "hand over the terminal")
+    }
+
+    /// The last that is heard of a container that could not start.
+    pub fn send_error(&self, mut error: NativeError) {
+        if error.detail.len() > MESSAGE_BYTES_MAX / 4 {
+            error.detail = error.detail.chars().take(MESSAGE_BYTES_MAX / 16).collect();
+        }
+        let text = serde_json::to_vec(&error).unwrap_or_default();
+        let _ = send(&self.0, &[&[ERROR], text.as_slice()].concat(), SendFlags::NOSIGNAL);
+    }
+}

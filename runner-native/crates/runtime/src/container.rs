@@ -1,0 +1,246 @@
+//! `run`: starts a container in the foreground and stays its parent until it has ended. The calling process has one thread, and the
+//! bundle as its working directory.
+
+use crate::channel::{self, Message};
+use crate::error::{Context, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result};
+use crate::init;
+use crate::plan::{Namespaces, Plan};
+use crate::relay::{Relay, is_ready, readable};
+use crate::streams::Streams;
+use crate::sys::{self, Clone};
+use crate::terminal::{self, OurTerminal};
+use crate::watcher::Watcher;
+use rustix::event::Timespec;
+use rustix::event::poll;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
+use std::path::PathBuf;
+
+#[derive(Default)]
+pub struct RunOptions<'a> {
+    pub pid_file: Option<PathBuf>,
+    /// The container ends when the other end of this pipe closes.
+    pub lifeline: Option<OwnedFd>,
+    /// Called about ten times a second.
+    pub tick: Option<Box<dyn FnMut() + 'a>>,
+}
+
+/// The container's exit status, as a shell would say it.
+pub fn run(plan: &Plan, options: RunOptions) -> Result<i32> {
+    start_and_wait(&plan.namespaces, plan.process.terminal, options, |channel, streams| init::main(plan, channel, streams))
+}
+
+/// `first_process` is what the child does; its answer is an exit status.
+pub fn start_and_wait(
+    namespaces: &Namespaces,
+    has_terminal: bool,
+    mut options: RunOptions,
+    first_process: impl FnOnce(channel::Child, Streams) -> i32,
+) -> Result<i32> {
+    let signals = sys::signals().during(PROCESS, "block signals")?;
+    let ours = if has_terminal { OurTerminal::find() } else { None };
+    let mut streams = if has_terminal { Streams::none() } else { Streams::of_this_process()? };
+    let has_pid_namespace = namespaces.is_own(libc::CLONE_NEWPID);
+    if !has_pid_namespace {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).during(PROCESS, "adopt orphans")?;
+    }
+    let (parent, child) = channel::pair()?;
+    let container = {
+        let _pid_namespace = EnteredPidNamespace::enter(namespaces)?;
+        match sys::clone(namespaces.new).map_err(explain_clone)? {
+            Clone::Child => {
+                drop(parent);
+                sys::exit_now(first_process(child, streams))
+            }
+            Clone::Parent { pid, pidfd } => Container { pid, pidfd },
+        }
+    };
+    drop(child);
+    let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline.as_ref().map(AsFd::as_fd), ours.as_ref())?;
+    if let Some(path) = &options.pid_file {
+        std::fs::write(path, container.pid.as_raw_nonzero().to_string()).at(PROCESS, "write the pid file", path)?;
+    }
+    parent.go()?;
+    let master = wait_for_start(&parent)?;
+    if has_terminal && master.is_none() {
+        return Err(terminal::expected());
+    }
+    let _restored = RawTerminal::enter(ours.as_ref())?;
+    let mut relays = streams.relays();
+    if let Some(master) = &master {
+        terminal::copy_size(master);
+        relays.extend(terminal_relays(master)?);
+    }
+    let status = supervise(&container, signals.as_fd(), master.as_ref(), &mut relays, options.tick.take())?;
+    if !has_pid_namespace {
+        end_orphans(watcher.pid());
+    }
+    drain(&mut relays);
+    Ok(status)
+}
+
+/// A container that is never left behind: dropped on an error, it is killed.
+struct Container {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL).is_ok() {
+            let _ = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()));
+        }
+    }
+}
+
+struct RawTerminal<'a>(Option<&'a OurTerminal>);
+
+impl<'a> RawTerminal<'a> {
+    fn enter(ours: Option<&'a OurTerminal>) -> Result<Self> {
+        let guard = Self(ours);
+        ours.map_or(Ok(()), OurTerminal::make_raw)?;
+        Ok(guard)
+    }
+}
+
+impl Drop for RawTerminal<'_> {
+    fn drop(&mut self) {
+        if let Some(terminal) = self.0 {
+            terminal.restore();
+        }
+    }
+}
+
+/// Only children are affected by entering a pid namespace; ours after the container (the watcher) belong to our own.
+struct EnteredPidNamespace(Option<OwnedFd>);
+
+impl EnteredPidNamespace {
+    fn enter(namespaces: &Namespaces) -> Result<Self> {
+        let Some((kind, path)) = namespaces.joined.iter().find(|(kind, _)| *kind == libc::CLONE_NEWPID) else { return Ok(Self(None)) };
+        let open = |path: &std::path::Path| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let own = open("/proc/self/ns/pid".as_ref()).during(NAMESPACE, "open our pid namespace")?;
+        let theirs = open(path).at(NAMESPACE, "open the pid namespace", path)?;
+        sys::set_namespace(theirs.as_fd(), *kind).at(NAMESPACE, "enter the pid namespace", path)?;
+        Ok(Self(Some(own)))
+    }
+}
+
+impl Drop for EnteredPidNamespace {
+    fn drop(&mut self) {
+        if let Some(own) = &self.0 {
+            let _ = sys::set_namespace(own.as_fd(), libc::CLONE_NEWPID);
+        }
+    }
+}
+
+pub fn explain_clone(errno: Errno) -> NativeError {
+    let error = NativeError::io("make namespaces", errno);
+    match errno {
+        Errno::PERM | Errno::ACCESS => NativeError { code: NO_NAMESPACE.into(), ..error }
+            .detail("this process may not make namespaces: run tbuild as root (in a container: a privileged one, or with CAP_SYS_ADMIN)"),
+        Errno::NOSPC => NativeError { code: NO_NAMESPACE.into(), ..error }
+            .detail("no more namespaces are allowed here: raise the limits in /proc/sys/user (max_mnt_namespaces and the like)"),
+        Errno::INVAL => {
+            NativeError { code: NO_NAMESPACE.into(), ..error }.detail("this kernel lacks a namespace that the configuration asks for")
+        }
+        _ => {
+            let detail = format!("cannot make namespaces: {}", error.detail);
+            error.or_code(NAMESPACE).detail(detail)
+        }
+    }
+}
+
+fn wait_for_start(parent: &channel::Parent) -> Result<Option<OwnedFd>> {
+    let mut master = None;
+    loop {
+        match parent.receive()? {
+            Message::Started => return Ok(master),
+            Message::Failed(error) => return Err(error),
+            Message::Terminal(fd) => master = Some(fd),
+        }
+    }
+}
+
+fn terminal_relays(master: &OwnedFd) -> Result<[Relay; 2]> {
+    let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3).during(PROCESS, "copy a descriptor");
+    Ok([
+        Relay::input(copy(rustix::stdio::stdin())?, copy(master.as_fd())?),
+        Relay::output(copy(master.as_fd())?, copy(rustix::stdio::stdout())?),
+    ])
+}
+
+fn supervise(
+    container: &Container,
+    signals: BorrowedFd<'_>,
+    master: Option<&OwnedFd>,
+    relays: &mut Vec<Relay>,
+    mut tick: Option<Box<dyn FnMut() + '_>>,
+) -> Result<i32> {
+    const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    loop {
+        let mut fds = vec![readable(container.pidfd.as_fd()), readable(signals)];
+        fds.extend(relays.iter().map(Relay::poll_fd));
+        match poll(&mut fds, tick.is_some().then_some(&TICK)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            result => return result.map(|_| 0).during(PROCESS, "wait for the container"),
+        }
+        let ready: Vec<bool> = fds.iter().map(is_ready).collect();
+        if ready[0] {
+            return exit_status(container);
+        }
+        if ready[1] {
+            forward_signals(container, signals, master);
+        }
+        relays.iter_mut().zip(&ready[2..]).filter(|(_, ready)| **ready).for_each(|(relay, _)| relay.step());
+        relays.retain(|relay| !relay.is_over());
+        if let Some(tick) = &mut tick {
+            tick();
+        }
+    }
+}
+
+fn forward_signals(container: &Container, signals: BorrowedFd<'_>, master: Option<&OwnedFd>) {
+    while let Some(signal) = sys::next_signal(signals) {
+        match (signal, master) {
+            (libc::SIGCHLD | libc::SIGPIPE, _) => {}
+            (libc::SIGWINCH, Some(master)) => terminal::copy_size(master),
+            _ => drop(sys::pidfd_send_signal(container.pidfd.as_fd(), signal)),
+        }
+    }
+}
+
+fn exit_status(container: &Container) -> Result<i32> {
+    let waited = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(container.pidfd.as_fd()), WaitIdOptions::EXITED));
+    let status = waited.during(PROCESS, "wait for the container")?;
+    Ok(status.and_then(|status| status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal))).unwrap_or(255))
+}
+
+/// Without a pid namespace the container's other processes outlive its first; they are our children then, as we are a subreaper.
+fn end_orphans(watcher: Pid) {
+    while let Ok(children) = std::fs::read_to_string("/proc/thread-self/children") {
+        let children = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).filter(|pid| *pid != watcher);
+        let ended = children.map(|pid| {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        });
+        if ended.count() == 0 {
+            break;
+        }
+    }
+}
+
+/// What the container wrote last. Nobody writes any more: what is not there now never comes.
+fn drain(relays: &mut [Relay]) {
+    const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    for relay in relays.iter_mut().filter(|relay| !relay.is_input()) {
+        while !relay.is_over() {
+            let timeout = if relay.has_buffered() { None } else { Some(&NOW) };
+            match poll(&mut [relay.poll_fd()], timeout) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => relay.step(),
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! How failures get their names: the codes this crate uses, and how a failed call becomes a `NativeError` with its operand.
+
+use std::path::Path;
+pub use tbuild_layers::error::{NativeError, Result};
+
+/// config.json, or the root's specification, says something that cannot be.
+pub const CONFIG: &str = "native/config";
+pub const MOUNT: &str = "native/mount";
+pub const NAMESPACE: &str = "native/namespace";
+/// Anything that fails while the container's first process gets ready.
+pub const PROCESS: &str = "native/process";
+pub const USAGE: &str = "native/usage";
+pub const NO_NAMESPACE: &str = "unsupported/no-namespace";
+/// A field of config.json that this runtime does not have.
+pub const FEATURE: &str = "unsupported/feature";
+pub const NOT_FOUND: &str = "run/command-not-found";
+pub const NOT_EXECUTABLE: &str = "run/command-not-executable";
+
+pub trait Context<T> {
+    /// Names the operation, under a code of this crate.
+    fn during(self, code: &str, op: &str) -> Result<T>;
+    /// The same, with the file it was about.
+    fn at(self, code: &str, op: &str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T, E: Into<std::io::Error>> Context<T> for std::result::Result<T, E> {
+    fn during(self, code: &str, op: &str) -> Result<T> {
+        self.map_err(|error| {
+            let error = NativeError::io(op, error).or_code(code);
+            let detail = format!("cannot {op}: {}", error.detail);
+            error.detail(detail)
+        })
+    }
+
+    fn at(self, code: &str, op: &str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|error| {
+            let error = NativeError::io(op, error).or_code(code).path(&path);
+            let detail = format!("cannot {op} {}: {}", path.as_ref().display(), error.detail);
+            error.detail(detail)
+        })
+    }
+}
+
+pub fn invalid(field: &str, detail: impl std::fmt::Display) -> NativeError {
+    NativeError::new(CONFIG, "read the configuration").detail(format!("{field}: {detail}"))
+}
+
+pub fn unsupported(field: &str) -> NativeError {
+    NativeError::new(FEATURE, "read the configuration").detail(format!("{field} is not supported by this runtime"))
+}

@@ -1,0 +1,70 @@
+//! Another OCI runtime (crun, runc …) in the root that was made: in a pid namespace of its own, whose first process this is, so that
+//! whatever the runtime starts ends with us. Reaps, forwards signals, and exits as the runtime does.
+
+use crate::channel::Child;
+use crate::container::{self, RunOptions};
+use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, unsupported};
+use crate::plan::Namespaces;
+use crate::spec::Config;
+use crate::streams::Streams;
+use crate::{mounts, sys};
+use rustix::fd::AsFd;
+use rustix::mount::MountAttrFlags;
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result<i32> {
+    if !config.linux.namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.as_os_str().is_empty()) {
+        return Err(unsupported("a container without a pid namespace of its own, under another runtime,"));
+    }
+    let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, joined: Vec::new() };
+    container::start_and_wait(&namespaces, false, options, |channel, streams| be_first_process(runtime, channel, streams))
+}
+
+fn be_first_process(runtime: &[OsString], channel: Child, streams: Streams) -> i32 {
+    match start(runtime, &channel, streams) {
+        Ok(pid) => {
+            drop(channel);
+            reap_until(pid).unwrap_or(255)
+        }
+        Err(error) => {
+            channel.send_error(error);
+            1
+        }
+    }
+}
+
+fn start(runtime: &[OsString], channel: &Child, streams: Streams) -> Result<Pid> {
+    set_parent_process_death_signal(Some(Signal::KILL)).during(PROCESS, "tie the process to its parent")?;
+    channel.wait_for_go()?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let proc = mounts::detached("proc", "proc", &[], attributes).during(NAMESPACE, "make a proc file system")?;
+    mounts::attach_at(proc, Path::new("/proc")).at(NAMESPACE, "mount", "/proc")?;
+    streams.take()?;
+    sys::close_on_exec_from(3).during(PROCESS, "close descriptors")?;
+    let command = if runtime[0] == "self" { OsString::from("/proc/self/exe") } else { runtime[0].clone() };
+    let started = Command::new(&command).args(&runtime[1..]).spawn();
+    let child = started.at(PROCESS, "start the runtime", &command)?;
+    Pid::from_raw(child.id() as i32).ok_or_else(|| NativeError::new(PROCESS, "start the runtime").detail("it has no process id"))
+}
+
+fn reap_until(runtime: Pid) -> Result<i32> {
+    let signals = sys::signals().during(PROCESS, "block signals")?;
+    loop {
+        // One that ended before the descriptor was there is found here, too.
+        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+            if pid == runtime {
+                return Ok(status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255));
+            }
+        }
+        let mut fds = [crate::relay::readable(signals.as_fd())];
+        let _ = rustix::event::poll(&mut fds, None);
+        while let Some(signal) = sys::next_signal(signals.as_fd()) {
+            if let (false, Some(signal)) = (signal == libc::SIGCHLD, Signal::from_named_raw(signal)) {
+                let _ = rustix::process::kill_process(runtime, signal);
+            }
+        }
+    }
+}

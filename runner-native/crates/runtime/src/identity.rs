@@ -1,0 +1,87 @@
+//! Who the command is: limits, user and groups, capabilities, seccomp filter. The order is the kernel's: each step takes away the right
+//! to do the one before.
+
+use crate::error::{Context, PROCESS, Result};
+use crate::plan::{PlannedCapabilities, PlannedProcess};
+use crate::seccomp::Filter;
+use crate::sys;
+use rustix::fs::{FileType, Gid, Mode, Uid, fchown, fstat};
+use rustix::io::Errno;
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::thread::{
+    CapabilitySet, clear_ambient_capability_set, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+/// Raising a hard limit needs CAP_SYS_RESOURCE: without it the container keeps ours.
+pub fn set_rlimits(process: &PlannedProcess) {
+    for (resource, limit) in &process.rlimits {
+        if let Err(errno) = rustix::process::setrlimit(*resource, *limit)
+            && std::env::var_os("TBUILD_DEBUG").is_some()
+        {
+            eprintln!("debug: cannot set {resource:?} to {limit:?}: {errno}");
+        }
+    }
+}
+
+/// So that the container's user can open /dev/stdout and /dev/stderr (runc: fixStdioPermissions). Only pipes: nobody else's files.
+pub fn give_streams(uid: u32) {
+    for stream in [stdin(), stdout(), stderr()] {
+        if fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_uid != uid) {
+            let _ = fchown(stream, Some(Uid::from_raw(uid)), None::<Gid>);
+        }
+    }
+}
+
+pub fn assume(process: &PlannedProcess, filter: Option<&Filter>) -> Result<()> {
+    let user = &process.user;
+    if process.no_new_privileges {
+        set_no_new_privs(true).during(PROCESS, "set no_new_privs")?;
+    } else if let Some(filter) = filter {
+        set_filter(filter)?; // needs CAP_SYS_ADMIN, which is about to go
+    }
+    limit_bounding_set(process.capabilities.bounding)?;
+    set_keep_capabilities(true).during(PROCESS, "keep capabilities")?;
+    let groups: Vec<Gid> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
+    set_thread_groups(&groups).during(PROCESS, "set the groups")?;
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_res_gid(gid, gid, gid).during(PROCESS, &format!("become the group {}", user.gid))?;
+    set_thread_res_uid(uid, uid, uid).during(PROCESS, &format!("become the user {}", user.uid))?;
+    rustix::process::umask(Mode::from_raw_mode(user.umask.unwrap_or(0o022)));
+    set_capability_sets(&process.capabilities)
+}
+
+pub fn set_filter(filter: &Filter) -> Result<()> {
+    match sys::set_seccomp_filter(filter.flags, &filter.program) {
+        Err(Errno::INVAL) if filter.flags != 0 => sys::set_seccomp_filter(0, &filter.program),
+        result => result,
+    }
+    .during(PROCESS, "set the seccomp filter")
+}
+
+fn limit_bounding_set(keep: CapabilitySet) -> Result<()> {
+    for number in 0..CapabilitySet::empty().bits().count_zeros() {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(capability) {
+            Err(Errno::INVAL) => break, // past the last that this kernel has
+            result => result.during(PROCESS, "limit the capabilities")?,
+        }
+    }
+    Ok(())
+}
+
+fn set_capability_sets(capabilities: &PlannedCapabilities) -> Result<()> {
+    set_capabilities(None, capabilities.sets).during(PROCESS, "set the capabilities")?;
+    match clear_ambient_capability_set() {
+        Ok(()) | Err(Errno::INVAL) => {}
+        result => return result.during(PROCESS, "clear the ambient capabilities"),
+    }
+    let ambient = capabilities.ambient.iter();
+    ambient
+        .map(|capability| configure_capability_in_ambient_set(capability, true))
+        .collect::<rustix::io::Result<()>>()
+        .during(PROCESS, "set the ambient capabilities")
+}

@@ -1,0 +1,98 @@
+//! The options of one entry of config.json's `mounts`, as the kernel's mount API wants them. The words are those of the
+//! runtime-spec's config-linux table; what is no such word goes to the file system. Decides only, mounts nothing.
+
+use crate::error::{Result, invalid, unsupported};
+use crate::spec::Mount;
+use crate::sys::MountAttributes;
+use rustix::mount::{MountAttrFlags as Attribute, MountPropagationFlags as Propagation};
+
+#[derive(Default, PartialEq, Debug)]
+pub struct MountOptions {
+    /// Some(recursive) for a bind mount.
+    pub bind: Option<bool>,
+    pub attributes: MountAttributes,
+    /// For every mount below, too.
+    pub recursive_attributes: MountAttributes,
+    pub propagation: Option<(Propagation, bool)>,
+    /// Of the superblock: `sync`, `lazytime` …
+    pub flags: Vec<String>,
+    pub values: Vec<(String, String)>,
+}
+
+pub fn parse(mount: &Mount) -> Result<MountOptions> {
+    let mut options = MountOptions::default();
+    if mount.kind == "bind" {
+        options.bind = Some(false);
+    }
+    for word in &mount.options {
+        let (recursive, plain) = match word.strip_prefix('r') {
+            Some(plain) if attribute(word).is_none() && attribute(plain).is_some() => (true, plain),
+            _ => (false, word.as_str()),
+        };
+        if let Some((set, clear)) = attribute(plain) {
+            let target = if recursive { &mut options.recursive_attributes } else { &mut options.attributes };
+            target.clear |= u64::from((set | clear).bits());
+            target.set = target.set & !u64::from((set | clear).bits()) | u64::from(set.bits());
+            continue;
+        }
+        match word.as_str() {
+            "bind" => options.bind = Some(options.bind.unwrap_or(false)),
+            "rbind" => options.bind = Some(true),
+            "remount" => return Err(unsupported(&format!("the mount option remount of {}", mount.destination.display()))),
+            "idmap" | "ridmap" => return Err(unsupported(&format!("the mount option {word} of {}", mount.destination.display()))),
+            "defaults" | "async" | "loud" | "silent" | "nomand" | "mand" | "nolazytime" | "noiversion" | "iversion" => {}
+            "sync" | "dirsync" | "lazytime" => options.flags.push(word.clone()),
+            _ => match (propagation(word), word.split_once('=')) {
+                (Some(propagation), _) => options.propagation = Some(propagation),
+                (None, Some((key, value))) => options.values.push((key.into(), value.into())),
+                (None, None) => options.flags.push(word.clone()),
+            },
+        }
+    }
+    if options.bind.is_some() && !(options.flags.is_empty() && options.values.is_empty()) {
+        let first = options.flags.first().or(options.values.first().map(|(key, _)| key));
+        let first = first.map(String::as_str).unwrap_or_default();
+        return Err(invalid("mounts.options", format!("{first:?} of {}: a bind mount has no such option", mount.destination.display())));
+    }
+    Ok(options)
+}
+
+/// What a word sets, and what it clears.
+fn attribute(word: &str) -> Option<(Attribute, Attribute)> {
+    let none = Attribute::empty();
+    let times = Attribute::MOUNT_ATTR__ATIME;
+    Some(match word {
+        "ro" => (Attribute::MOUNT_ATTR_RDONLY, none),
+        "rw" => (none, Attribute::MOUNT_ATTR_RDONLY),
+        "nosuid" => (Attribute::MOUNT_ATTR_NOSUID, none),
+        "suid" => (none, Attribute::MOUNT_ATTR_NOSUID),
+        "nodev" => (Attribute::MOUNT_ATTR_NODEV, none),
+        "dev" => (none, Attribute::MOUNT_ATTR_NODEV),
+        "noexec" => (Attribute::MOUNT_ATTR_NOEXEC, none),
+        "exec" => (none, Attribute::MOUNT_ATTR_NOEXEC),
+        "nodiratime" => (Attribute::MOUNT_ATTR_NODIRATIME, none),
+        "diratime" => (none, Attribute::MOUNT_ATTR_NODIRATIME),
+        "nosymfollow" => (Attribute::MOUNT_ATTR_NOSYMFOLLOW, none),
+        "symfollow" => (none, Attribute::MOUNT_ATTR_NOSYMFOLLOW),
+        "noatime" => (Attribute::MOUNT_ATTR_NOATIME, times),
+        "strictatime" => (Attribute::MOUNT_ATTR_STRICTATIME, times),
+        "relatime" | "atime" | "norelatime" | "nostrictatime" => (none, times),
+        _ => return None,
+    })
+}
+
+/// Also the values of linux.rootfsPropagation. The flag says whether every mount below is meant.
+pub fn propagation(word: &str) -> Option<(Propagation, bool)> {
+    let (recursive, plain) = match word.strip_prefix('r') {
+        Some(plain) => (true, plain),
+        None => (false, word),
+    };
+    let propagation = match plain {
+        "private" => Propagation::PRIVATE,
+        "shared" => Propagation::SHARED,
+        "slave" => Propagation::DOWNSTREAM,
+        "unbindable" => Propagation::UNBINDABLE,
+        _ => return None,
+    };
+    Some((propagation, recursive))
+}

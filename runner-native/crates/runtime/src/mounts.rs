@@ -1,0 +1,220 @@
+//! Mounts inside a container's root, by the kernel's descriptor-based mount API: every mount is made detached, gets its attributes, and
+//! is then moved to a target that was opened below the root. Runs in the container's own mount namespace, before pivot_root.
+
+use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::inside_root::{self, Kind};
+use crate::mount_options::MountOptions;
+use crate::sys::{self, MountAttributes};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount};
+use std::path::{Path, PathBuf};
+
+pub struct PlannedMount {
+    pub destination: PathBuf,
+    pub kind: String,
+    pub source: PathBuf,
+    pub options: MountOptions,
+}
+
+/// A new file system that is mounted nowhere yet.
+pub fn detached(kind: &str, source: &str, values: &[(&str, &str)], attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", source)?;
+    for (key, value) in values {
+        fsconfig_set_string(context.as_fd(), *key, *value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// A copy of what is visible at a path, mounted nowhere yet.
+pub fn detached_copy(directory: impl AsFd, path: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(directory, path, flags)
+}
+
+pub fn attach(mount: impl AsFd, target: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags)
+}
+
+pub fn attach_at(mount: impl AsFd, target: &Path) -> rustix::io::Result<()> {
+    move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Some things cannot be done to a detached mount before Linux 6.15. For the time of `work` it lies over the working directory, where
+/// nobody sees it: relative paths start below.
+pub fn while_attached<T>(mount: &OwnedFd, work: impl FnOnce() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    attach_at(mount, Path::new("."))?;
+    let done = work();
+    unmount(format!("/proc/self/fd/{}", mount.as_raw_fd()), UnmountFlags::DETACH)?;
+    done
+}
+
+pub fn set_attributes(mount: impl AsFd, set: MountAttrFlags, recursive: bool) -> rustix::io::Result<()> {
+    let attributes = MountAttributes { set: set.bits().into(), ..Default::default() };
+    sys::mount_setattr(mount.as_fd(), c"", recursive, attributes)
+}
+
+pub fn set_propagation(mount: impl AsFd, path: &Path, propagation: MountPropagationFlags, recursive: bool) -> rustix::io::Result<()> {
+    let attributes = MountAttributes { propagation: propagation.bits().into(), ..Default::default() };
+    sys::mount_setattr(mount.as_fd(), sys::c_path(path)?.as_c_str(), recursive, attributes)
+}
+
+pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount]) -> Result<()> {
+    mounts.iter().try_for_each(|mount| match (mount.options.bind, mount.kind.as_str()) {
+        (Some(recursive), _) => bind(root, mount, recursive),
+        (None, "cgroup") => crate::cgroup_mounts::mount(root, mount),
+        (None, _) => file_system(root, mount),
+    })
+}
+
+fn bind(root: &OwnedFd, mount: &PlannedMount, recursive: bool) -> Result<()> {
+    let copy = detached_copy(CWD, &mount.source, recursive).at(MOUNT, "bind", &mount.source)?;
+    let kind = inside_root::kind_of(&copy).at(MOUNT, "bind", &mount.source)?;
+    let target = target(root, mount, kind)?;
+    finish(&copy, mount, false)?;
+    attach(&copy, &target).at(MOUNT, "mount", &mount.destination).map_err(|error| explain_mismatch(error, kind))
+}
+
+fn explain_mismatch(error: NativeError, kind: Kind) -> NativeError {
+    if error.errno.as_deref() != Some("ENOTDIR") {
+        return error;
+    }
+    let what = if kind == Kind::File { "a file cannot be mounted on a directory" } else { "a directory cannot be mounted on a file" };
+    let detail = format!("{}: {what}", error.detail);
+    error.detail(detail)
+}
+
+fn file_system(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
+    let target = target(root, mount, Kind::Directory)?;
+    let made = new_file_system(mount).at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?;
+    finish(&made, mount, false)?;
+    attach(&made, &target).at(MOUNT, "mount", &mount.destination)
+}
+
+fn new_file_system(mount: &PlannedMount) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", &mount.source)?;
+    for flag in &mount.options.flags {
+        fsconfig_set_flag(context.as_fd(), flag.as_str())?;
+    }
+    for (key, value) in &mount.options.values {
+        fsconfig_set_string(context.as_fd(), key.as_str(), value.as_str())?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// Attributes and propagation of a mount that is still detached; `is_one` when what is mounted below is part of the same thing.
+pub fn finish(made: &OwnedFd, mount: &PlannedMount, is_one: bool) -> Result<()> {
+    let options = &mount.options;
+    for (attributes, recursive) in [(options.attributes, is_one), (options.recursive_attributes, true)] {
+        if attributes != MountAttributes::default() {
+            sys::mount_setattr(made.as_fd(), c"", recursive, attributes).at(MOUNT, "set the mount options of", &mount.destination)?;
+        }
+    }
+    if let Some((propagation, recursive)) = options.propagation {
+        set_propagation(made, Path::new(""), propagation, recursive).at(MOUNT, "set the propagation of", &mount.destination)?;
+    }
+    Ok(())
+}
+
+/// proc and sysfs go to a real directory only: through a link, an image could put them where masked paths do not reach (CVE-2019-19921).
+pub fn target(root: &OwnedFd, mount: &PlannedMount, kind: Kind) -> Result<OwnedFd> {
+    let path = inside_root::relative(&mount.destination);
+    if matches!(mount.kind.as_str(), "proc" | "sysfs") {
+        match inside_root::open_without_links(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::LOOP) => {
+                let what = format!("{} in the image is a symbolic link: {} is not mounted there", mount.destination.display(), mount.kind);
+                return Err(NativeError::new(MOUNT, "mount").path(&mount.destination).detail(what));
+            }
+            Err(Errno::NOENT) => {}
+            result => return result.at(MOUNT, "open the mount point", &mount.destination),
+        }
+    }
+    inside_root::open_or_make(root, path, kind, &mut |_, _| {})
+}
+
+/// Hides what must not be read: a file behind the null device, a directory behind an empty one.
+pub fn mask(root: &OwnedFd, paths: &[PathBuf]) -> Result<()> {
+    for path in paths {
+        let target = match inside_root::open(root, inside_root::relative(path), OFlags::PATH) {
+            Ok(target) => target,
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            Err(errno) => return Err(errno).at(MOUNT, "mask", path),
+        };
+        let cover = match inside_root::kind_of(&target).at(MOUNT, "mask", path)? {
+            Kind::File => detached_copy(CWD, Path::new("/dev/null"), false),
+            Kind::Directory => empty_directory(),
+        };
+        attach(cover.at(MOUNT, "mask", path)?, target).at(MOUNT, "mask", path)?;
+    }
+    Ok(())
+}
+
+fn empty_directory() -> rustix::io::Result<OwnedFd> {
+    let values = [("size", "0"), ("nr_inodes", "2"), ("mode", "755")];
+    detached("tmpfs", "tmpfs", &values, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+pub fn make_read_only(root: &OwnedFd, paths: &[PathBuf]) -> Result<()> {
+    for path in paths {
+        let path_in_root = inside_root::relative(path);
+        let target = match inside_root::open(root, path_in_root, OFlags::PATH) {
+            Ok(target) => target,
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            Err(errno) => return Err(errno).at(MOUNT, "make read-only", path),
+        };
+        let made = || {
+            let copy = detached_copy(&target, Path::new(""), true)?;
+            set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+            attach(copy, &target)
+        };
+        made().at(MOUNT, "make read-only", path)?;
+    }
+    Ok(())
+}
+
+/// Puts the root on a mount of its own, as pivot_root wants it, and returns that.
+pub fn open_root(path: &Path, propagation: Option<(MountPropagationFlags, bool)>) -> Result<OwnedFd> {
+    // As runc: changes below "/" reach the host only when config.json asks for it.
+    let (kind, recursive) = propagation.unwrap_or((MountPropagationFlags::DOWNSTREAM, true));
+    set_propagation(CWD, Path::new("/"), kind, recursive).during(MOUNT, "set the propagation of /")?;
+    if kind == MountPropagationFlags::SHARED {
+        make_parent_private(path)?;
+    }
+    let copy = detached_copy(CWD, path, true).at(MOUNT, "open the root", path)?;
+    attach_at(&copy, path).at(MOUNT, "mount the root on itself", path)?;
+    Ok(copy)
+}
+
+/// pivot_root refuses a root whose parent mount is shared; only the mount point itself, not a path on it, can be changed.
+fn make_parent_private(path: &Path) -> Result<()> {
+    let absolute = std::path::absolute(path).at(MOUNT, "resolve", path)?;
+    for ancestor in absolute.ancestors() {
+        match set_propagation(CWD, ancestor, MountPropagationFlags::PRIVATE, false) {
+            Err(Errno::INVAL) => {}
+            result => return result.at(MOUNT, "make private the mount of", path),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the working directory `/`, and the host's tree unreachable.
+pub fn pivot() -> Result<()> {
+    let pivoted = || {
+        // With "." twice the old root ends up on top of the new one (pivot_root(2)).
+        rustix::process::pivot_root(".", ".")?;
+        set_propagation(CWD, Path::new("."), MountPropagationFlags::DOWNSTREAM, true)?;
+        unmount(".", UnmountFlags::DETACH)?;
+        rustix::process::chdir("/")
+    };
+    pivoted().during(MOUNT, "change the root")
+}

@@ -1,0 +1,25 @@
+//! Keeps a container from writing to this very program. Its first process is a fork of ours until it executes the command, and an image
+//! whose command is (or is interpreted by) /proc/self/exe would open our file for writing (CVE-2019-5736). So we execute ourselves once
+//! more from a read-only mount of our own file, which is what /proc/self/exe then names.
+
+use crate::container::explain_clone;
+use crate::error::{Context, PROCESS, Result};
+use crate::{mounts, sys};
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open};
+use rustix::mount::MountAttrFlags;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+/// Returns when it is done, in the second execution.
+pub fn protect() -> Result<()> {
+    let own = open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", "/proc/self/exe")?;
+    if fstatvfs(&own).is_ok_and(|at| at.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        return Ok(());
+    }
+    let copy = mounts::detached_copy(&own, Path::new(""), false).map_err(explain_clone)?;
+    mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false).at(PROCESS, "make read-only", "/proc/self/exe")?;
+    let arguments = std::env::args_os().map(|argument| CString::new(argument.into_vec()).unwrap_or_default());
+    Err(sys::execute_again(copy.as_fd(), &arguments.collect::<Vec<_>>())).at(PROCESS, "execute", "/proc/self/exe")
+}

@@ -1,0 +1,330 @@
+//! config.json read to the end: every value checked and turned into what the kernel takes, before anything is created.
+//! Pure, but for the host's list of capabilities. What this runtime does not have is refused here, never ignored.
+
+use crate::error::{Result, invalid, unsupported};
+use crate::mount_options;
+use crate::mounts::PlannedMount;
+use crate::seccomp::{self, Filter};
+use crate::spec::{Capabilities, Config, ConsoleSize, Linux, Mount, Namespace, Process, User};
+use crate::{devices, spec};
+use rustix::mount::MountPropagationFlags;
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+pub struct Plan {
+    pub root: PathBuf,
+    pub read_only: bool,
+    pub propagation: Option<(MountPropagationFlags, bool)>,
+    pub namespaces: Namespaces,
+    pub hostname: String,
+    pub domainname: String,
+    pub mounts: Vec<PlannedMount>,
+    pub devices: Vec<spec::Device>,
+    pub masked: Vec<PathBuf>,
+    pub read_only_paths: Vec<PathBuf>,
+    pub sysctls: Vec<(PathBuf, String)>,
+    pub seccomp: Option<Filter>,
+    pub personality: Option<u64>,
+    pub process: PlannedProcess,
+}
+
+#[derive(Default)]
+pub struct Namespaces {
+    /// CLONE_NEW… of those to make.
+    pub new: u64,
+    /// CLONE_NEW… and path of those to enter.
+    pub joined: Vec<(i32, PathBuf)>,
+}
+
+impl Namespaces {
+    pub fn is_new(&self, kind: i32) -> bool {
+        self.new & kind as u64 != 0
+    }
+
+    pub fn is_own(&self, kind: i32) -> bool {
+        self.is_new(kind) || self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+}
+
+pub struct PlannedProcess {
+    pub terminal: bool,
+    pub console_size: Option<ConsoleSize>,
+    pub user: User,
+    pub arguments: Vec<CString>,
+    pub environment: Vec<CString>,
+    pub cwd: PathBuf,
+    pub capabilities: PlannedCapabilities,
+    pub rlimits: Vec<(Resource, Rlimit)>,
+    pub no_new_privileges: bool,
+    pub oom_score_adj: Option<i32>,
+}
+
+pub struct PlannedCapabilities {
+    pub bounding: CapabilitySet,
+    pub sets: CapabilitySets,
+    pub ambient: CapabilitySet,
+}
+
+pub fn read(config: Config) -> Result<Plan> {
+    let root = config.root.ok_or_else(|| invalid("root", "is missing"))?;
+    let process = config.process.ok_or_else(|| invalid("process", "is missing"))?;
+    if !config.oci_version.starts_with("1.") {
+        return Err(invalid("ociVersion", format!("{:?} is not a version 1", config.oci_version)));
+    }
+    if root.path.as_os_str().is_empty() {
+        return Err(invalid("root.path", "is empty"));
+    }
+    if let Some((hook, _)) = config.hooks.iter().find(|(_, list)| !list.is_empty()) {
+        return Err(unsupported(&format!("the hook {hook}")));
+    }
+    refuse(&config.linux, &process)?;
+    let namespaces = namespaces(&config.linux.namespaces)?;
+    check_names(&namespaces, &config.hostname, &config.domainname)?;
+    if !namespaces.is_new(libc::CLONE_NEWNS) && !config.mounts.is_empty() {
+        return Err(invalid("mounts", "need a new mount namespace"));
+    }
+    let linux = config.linux;
+    let personality = linux.personality.as_ref().map(personality).transpose()?;
+    Ok(Plan {
+        root: root.path,
+        read_only: root.readonly,
+        propagation: propagation(&linux.rootfs_propagation)?,
+        sysctls: sysctls(&linux, &namespaces)?,
+        namespaces,
+        hostname: config.hostname,
+        domainname: config.domainname,
+        mounts: config.mounts.into_iter().map(mount).collect::<Result<_>>()?,
+        devices: check_devices(linux.devices)?,
+        masked: absolute("linux.maskedPaths", linux.masked_paths)?,
+        read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths)?,
+        seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+        personality,
+        process: plan_process(process)?,
+    })
+}
+
+fn refuse(linux: &Linux, process: &Process) -> Result<()> {
+    let refused = [
+        (!linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty(), "linux.uidMappings"),
+        (!linux.mount_label.is_empty(), "linux.mountLabel"),
+        (linux.intel_rdt.is_some(), "linux.intelRdt"),
+        (!process.apparmor_profile.is_empty(), "process.apparmorProfile"),
+        (!process.selinux_label.is_empty(), "process.selinuxLabel"),
+        (process.scheduler.is_some(), "process.scheduler"),
+        (process.io_priority.is_some(), "process.ioPriority"),
+    ];
+    refused.iter().find(|(there, _)| *there).map_or(Ok(()), |(_, field)| Err(unsupported(field)))
+}
+
+fn namespaces(list: &[Namespace]) -> Result<Namespaces> {
+    let mut namespaces = Namespaces::default();
+    for namespace in list {
+        let kind = match namespace.kind.as_str() {
+            "pid" => libc::CLONE_NEWPID,
+            "network" => libc::CLONE_NEWNET,
+            "mount" => libc::CLONE_NEWNS,
+            "ipc" => libc::CLONE_NEWIPC,
+            "uts" => libc::CLONE_NEWUTS,
+            "cgroup" => libc::CLONE_NEWCGROUP,
+            "user" | "time" => return Err(unsupported(&format!("a namespace of type {}", namespace.kind))),
+            other => return Err(invalid("linux.namespaces", format!("unknown type {other:?}"))),
+        };
+        if namespaces.is_own(kind) {
+            return Err(invalid("linux.namespaces", format!("{} is there twice", namespace.kind)));
+        }
+        if namespace.path.as_os_str().is_empty() {
+            namespaces.new |= kind as u64;
+        } else if namespace.path.is_absolute() {
+            namespaces.joined.push((kind, namespace.path.clone()));
+        } else {
+            return Err(invalid("linux.namespaces", format!("the path {} is not absolute", namespace.path.display())));
+        }
+    }
+    Ok(namespaces)
+}
+
+fn check_names(namespaces: &Namespaces, hostname: &str, domainname: &str) -> Result<()> {
+    const NAME_BYTES_MAX: usize = 64;
+    for (field, name) in [("hostname", hostname), ("domainname", domainname)] {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(invalid(field, format!("{name:?} is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        if !name.is_empty() && !namespaces.is_own(libc::CLONE_NEWUTS) {
+            return Err(invalid(field, "needs a uts namespace"));
+        }
+    }
+    Ok(())
+}
+
+fn mount(mount: Mount) -> Result<PlannedMount> {
+    let destination = &mount.destination;
+    if mount.destination.components().all(|part| matches!(part, std::path::Component::RootDir | std::path::Component::CurDir)) {
+        return Err(invalid("mounts", format!("the destination {destination:?} is the root itself")));
+    }
+    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return Err(unsupported(&format!("an idmapped mount at {}", destination.display())));
+    }
+    let options = mount_options::parse(&mount)?;
+    if options.bind.is_none() && mount.kind.is_empty() {
+        return Err(invalid("mounts", format!("{} has no type", destination.display())));
+    }
+    if options.bind.is_some() && mount.source.as_os_str().is_empty() {
+        return Err(invalid("mounts", format!("{} has no source", destination.display())));
+    }
+    // Relative destinations are old; they start at the root all the same (runtime-spec, config.md: Mounts).
+    Ok(PlannedMount { destination: Path::new("/").join(destination), kind: mount.kind, source: mount.source, options })
+}
+
+fn propagation(word: &str) -> Result<Option<(MountPropagationFlags, bool)>> {
+    if word.is_empty() {
+        return Ok(None);
+    }
+    let known = mount_options::propagation(word);
+    known.map(Some).ok_or_else(|| invalid("linux.rootfsPropagation", format!("unknown value {word:?}")))
+}
+
+fn absolute(field: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(invalid(field, format!("{} is not absolute", path.display()))),
+        None => Ok(paths),
+    }
+}
+
+fn check_devices(devices: Vec<spec::Device>) -> Result<Vec<spec::Device>> {
+    for device in &devices {
+        let path = device.path.display();
+        devices::file_type(device)?;
+        if !device.path.is_absolute() {
+            return Err(invalid("linux.devices", format!("{path} is not absolute")));
+        }
+        if ![device.major, device.minor].into_iter().all(|number| u32::try_from(number).is_ok()) {
+            return Err(invalid("linux.devices", format!("{path} has no such number")));
+        }
+    }
+    Ok(devices)
+}
+
+/// Only those that a namespace of the container's own holds (runc: libcontainer/configs/validate, sysctl).
+fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<(PathBuf, String)>> {
+    const IPC: [&str; 9] = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced", "msg_next_id"];
+    let mut sysctls = Vec::new();
+    for (name, value) in &linux.sysctl {
+        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+        let (family, rest) = path.split_once('/').unwrap_or((&path, ""));
+        let kind = match family {
+            "net" => libc::CLONE_NEWNET,
+            "fs" if rest.starts_with("mqueue/") => libc::CLONE_NEWIPC,
+            "kernel" if IPC.contains(&rest) => libc::CLONE_NEWIPC,
+            "kernel" if matches!(rest, "domainname" | "hostname") => libc::CLONE_NEWUTS,
+            _ => return Err(invalid("linux.sysctl", format!("{name} does not belong to a namespace"))),
+        };
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(invalid("linux.sysctl", format!("{name} is not a name")));
+        }
+        if !namespaces.is_own(kind) {
+            return Err(invalid("linux.sysctl", format!("{name} is not in a namespace of the container's own")));
+        }
+        sysctls.push((Path::new("/proc/sys").join(path), value.clone()));
+    }
+    Ok(sysctls)
+}
+
+fn personality(personality: &spec::Personality) -> Result<u64> {
+    if !personality.flags.is_empty() {
+        return Err(unsupported("linux.personality.flags"));
+    }
+    match personality.domain.as_str() {
+        "LINUX" => Ok(0),
+        "LINUX32" => Ok(8),
+        other => Err(invalid("linux.personality", format!("unknown domain {other:?}"))),
+    }
+}
+
+fn plan_process(process: Process) -> Result<PlannedProcess> {
+    if process.args.is_empty() || process.args[0].is_empty() {
+        return Err(invalid("process.args", "names no command"));
+    }
+    if !process.cwd.is_absolute() {
+        return Err(invalid("process.cwd", format!("{:?} is not absolute", process.cwd)));
+    }
+    if process.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
+        return Err(invalid("process.oomScoreAdj", "is not from -1000 to 1000"));
+    }
+    // A later entry wins, as in Docker: C libraries would find the first.
+    let mut environment: Vec<CString> = Vec::with_capacity(process.env.len());
+    for (position, entry) in process.env.iter().enumerate() {
+        let name = entry.split('=').next().unwrap_or_default();
+        let is_last = !process.env[position + 1..].iter().any(|later| later.split('=').next() == Some(name));
+        if is_last {
+            environment.push(c_string("process.env", entry)?);
+        }
+    }
+    Ok(PlannedProcess {
+        terminal: process.terminal,
+        console_size: process.console_size,
+        user: process.user,
+        arguments: process.args.iter().map(|argument| c_string("process.args", argument)).collect::<Result<_>>()?,
+        environment,
+        cwd: process.cwd,
+        capabilities: capabilities(&process.capabilities.unwrap_or_default()),
+        rlimits: rlimits(&process.rlimits)?,
+        no_new_privileges: process.no_new_privileges,
+        oom_score_adj: process.oom_score_adj,
+    })
+}
+
+fn c_string(field: &str, text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| invalid(field, format!("{text:?} contains a zero byte")))
+}
+
+/// What this process lacks or this kernel does not know cannot be given; the specification asks for a warning at most.
+fn capabilities(capabilities: &Capabilities) -> PlannedCapabilities {
+    let ours = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+    let set = |names: &[String]| {
+        let known = names.iter().filter_map(|name| CapabilitySet::from_name(name.strip_prefix("CAP_")?));
+        known.fold(CapabilitySet::empty(), |all, one| all | one) & ours
+    };
+    let permitted = set(&capabilities.permitted);
+    let inheritable = set(&capabilities.inheritable);
+    PlannedCapabilities {
+        bounding: set(&capabilities.bounding),
+        sets: CapabilitySets { effective: set(&capabilities.effective) & permitted, permitted, inheritable },
+        ambient: set(&capabilities.ambient) & permitted & inheritable,
+    }
+}
+
+fn rlimits(list: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>> {
+    let mut rlimits: Vec<(Resource, Rlimit)> = Vec::new();
+    for limit in list {
+        let resource = match limit.kind.as_str() {
+            "RLIMIT_AS" => Resource::As,
+            "RLIMIT_CORE" => Resource::Core,
+            "RLIMIT_CPU" => Resource::Cpu,
+            "RLIMIT_DATA" => Resource::Data,
+            "RLIMIT_FSIZE" => Resource::Fsize,
+            "RLIMIT_LOCKS" => Resource::Locks,
+            "RLIMIT_MEMLOCK" => Resource::Memlock,
+            "RLIMIT_MSGQUEUE" => Resource::Msgqueue,
+            "RLIMIT_NICE" => Resource::Nice,
+            "RLIMIT_NOFILE" => Resource::Nofile,
+            "RLIMIT_NPROC" => Resource::Nproc,
+            "RLIMIT_RSS" => Resource::Rss,
+            "RLIMIT_RTPRIO" => Resource::Rtprio,
+            "RLIMIT_RTTIME" => Resource::Rttime,
+            "RLIMIT_SIGPENDING" => Resource::Sigpending,
+            "RLIMIT_STACK" => Resource::Stack,
+            other => return Err(invalid("process.rlimits", format!("unknown type {other:?}"))),
+        };
+        if rlimits.iter().any(|(known, _)| *known == resource) {
+            return Err(invalid("process.rlimits", format!("{} is there twice", limit.kind)));
+        }
+        if limit.soft > limit.hard {
+            return Err(invalid("process.rlimits", format!("the soft {} is above the hard one", limit.kind)));
+        }
+        let value = |limit| (limit != u64::MAX).then_some(limit);
+        rlimits.push((resource, Rlimit { current: value(limit.soft), maximum: value(limit.hard) }));
+    }
+    Ok(rlimits)
+}

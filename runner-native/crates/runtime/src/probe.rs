@@ -1,0 +1,111 @@
+//! `probe`: what this machine can mount, found out by doing it: a tiny layer as the lower of an overlay, read through. The order of
+//! preference is that of docs/native.md; each driver that failed leaves its reason.
+
+use crate::container::explain_clone;
+use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::root_spec::Layer;
+use crate::stack::{self, Scratch, UpperDirectories};
+use crate::{inside_root, mounts, sys};
+use rustix::fd::OwnedFd;
+use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::mount::MountPropagationFlags;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use tbuild_layers::Driver;
+
+#[derive(Serialize)]
+pub struct Found {
+    pub driver: &'static str,
+    pub reasons: Vec<String>,
+    pub kernel: String,
+}
+
+const CONTENT: &[u8] = b"tbuild\n";
+
+/// Makes and removes a directory of its own in `directory`. This process is in another mount namespace afterwards.
+pub fn run(directory: &Path) -> Result<Found> {
+    sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
+    mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")?;
+    let place = Place::make(directory)?;
+    let mut reasons = Vec::new();
+    for (name, try_it) in [("erofs", try_image as fn(&Place) -> Result<()>), ("erofs-loop", try_loop), ("directory", try_directory)] {
+        match try_it(&place) {
+            Ok(()) => {
+                let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+                return Ok(Found { driver: name, reasons, kernel });
+            }
+            Err(error) => reasons.push(format!("{name}: {}", error.detail)),
+        }
+    }
+    Err(NativeError::new("unsupported/no-driver", "mount a layer").path(directory).detail(format!(
+        "no way of mounting layers works below {}: {}",
+        directory.display(),
+        reasons.join("; ")
+    )))
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn make(directory: &Path) -> Result<Self> {
+        let path = directory.join(format!("probe-{}", std::process::id()));
+        std::fs::create_dir_all(&path).at(MOUNT, "make", &path)?;
+        let place = Self(path);
+        for name in ["base", "top", "scratch"] {
+            std::fs::create_dir(place.0.join(name)).at(MOUNT, "make", place.0.join(name))?;
+        }
+        for file in ["base/kept", "base/gone"] {
+            std::fs::write(place.0.join(file), CONTENT).at(MOUNT, "write", place.0.join(file))?;
+        }
+        let whiteout = place.0.join("top/gone");
+        fs::mknodat(CWD, &whiteout, FileType::CharacterDevice, Mode::empty(), 0).at(MOUNT, "make the whiteout", &whiteout)?;
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.join("scratch"), rustix::mount::UnmountFlags::DETACH);
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn try_image(place: &Place) -> Result<()> {
+    try_driver(place, "erofs", Driver::Erofs, |data| Layer::Erofs { erofs: data, by_loop: false })
+}
+
+fn try_loop(place: &Place) -> Result<()> {
+    try_driver(place, "loop", Driver::Erofs, |data| Layer::Erofs { erofs: data, by_loop: true })
+}
+
+fn try_directory(place: &Place) -> Result<()> {
+    try_driver(place, "directory", Driver::Directory, |data| Layer::Directory { directory: data })
+}
+
+fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf) -> Layer) -> Result<()> {
+    let scratch = Scratch::mount(&place.0.join("scratch"))?;
+    let mut lowers = Vec::new();
+    for (from, is_upper) in [("base", false), ("top", true)] {
+        let out = place.0.join(format!("{name}-{from}"));
+        let summary = tbuild_layers::pack_dir(driver, &out, &place.0.join(from), is_upper)?;
+        lowers.push(stack::open_layer(&layer(summary.data.into()), &scratch)?);
+    }
+    let upper = UpperDirectories { upper: scratch.make_directory("upper")?, work: scratch.make_directory("work")? };
+    let root = stack::overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), &scratch)?;
+    let read = read(&root, "kept").at(MOUNT, "read through the overlay", &place.0)?;
+    if read != CONTENT {
+        return Err(NativeError::new(MOUNT, "read through the overlay").detail("the file in the layer reads otherwise than it was written"));
+    }
+    match inside_root::open(&root, Path::new("gone"), OFlags::PATH) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        _ => Err(NativeError::new(MOUNT, "read through the overlay").detail("a whiteout in a layer does not hide the file below")),
+    }
+}
+
+fn read(root: &OwnedFd, name: &str) -> rustix::io::Result<Vec<u8>> {
+    let file = inside_root::open(root, Path::new(name), OFlags::RDONLY)?;
+    let mut content = vec![0; 2 * CONTENT.len()];
+    let count = rustix::io::read(file, &mut content[..])?;
+    content.truncate(count);
+    Ok(content)
+}

@@ -1,0 +1,74 @@
+//! SPEC of `with-root`, as docs/native.md defines it: data only.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::path::PathBuf;
+use tbuild_layers::Driver;
+
+#[derive(Deserialize)]
+pub struct RootSpec {
+    pub scratch: PathBuf,
+    /// Bottom to top.
+    pub layers: Vec<Layer>,
+    #[serde(default)]
+    pub stub: Vec<Stub>,
+    pub upper: Option<Upper>,
+    #[serde(default)]
+    pub mounts: Vec<FurtherRoot>,
+    /// Handed on as it was written: other runtimes know fields that we do not.
+    pub config: Box<RawValue>,
+    pub commit: Option<Commit>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Layer {
+    Erofs {
+        erofs: PathBuf,
+        #[serde(default, rename = "loop")]
+        by_loop: bool,
+    },
+    Directory {
+        directory: PathBuf,
+    },
+}
+
+#[derive(Deserialize)]
+pub struct Stub {
+    pub path: PathBuf,
+    #[serde(rename = "type")]
+    pub kind: StubKind,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub enum StubKind {
+    Dir,
+    File,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Upper {
+    Tmpfs {
+        #[serde(rename = "tmpfs")]
+        size_bytes: u64,
+    },
+    Directory {
+        directory: PathBuf,
+        work: PathBuf,
+    },
+}
+
+#[derive(Deserialize)]
+pub struct FurtherRoot {
+    pub layers: Vec<Layer>,
+    #[serde(default)]
+    pub writable: bool,
+}
+
+#[derive(Deserialize)]
+pub struct Commit {
+    pub driver: Driver,
+    pub out: PathBuf,
+}

@@ -1,0 +1,209 @@
+//! The OCI runtime-spec's config.json (1.2), as far as this runtime reads it: data only, in the names the specification uses.
+//! Fields that are not here are ignored; fields that are here only to be refused say so in `validate`.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Go programs write `null` for empty lists and structs.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Config {
+    pub oci_version: String,
+    pub root: Option<Root>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub mounts: Vec<Mount>,
+    pub process: Option<Process>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub hostname: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub domainname: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub hooks: BTreeMap<String, Vec<serde::de::IgnoredAny>>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub linux: Linux,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Root {
+    pub path: PathBuf,
+    pub readonly: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mount {
+    pub destination: PathBuf,
+    #[serde(rename = "type", deserialize_with = "null_is_default")]
+    pub kind: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub source: PathBuf,
+    #[serde(deserialize_with = "null_is_default")]
+    pub options: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub uid_mappings: Vec<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub gid_mappings: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Process {
+    pub terminal: bool,
+    pub console_size: Option<ConsoleSize>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub user: User,
+    #[serde(deserialize_with = "null_is_default")]
+    pub args: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub env: Vec<String>,
+    pub cwd: PathBuf,
+    pub capabilities: Option<Capabilities>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub rlimits: Vec<Rlimit>,
+    pub no_new_privileges: bool,
+    pub oom_score_adj: Option<i32>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub apparmor_profile: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub selinux_label: String,
+    pub scheduler: Option<serde::de::IgnoredAny>,
+    pub io_priority: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+pub struct ConsoleSize {
+    pub height: u16,
+    pub width: u16,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    pub umask: Option<u32>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub additional_gids: Vec<u32>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Capabilities {
+    #[serde(deserialize_with = "null_is_default")]
+    pub bounding: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub effective: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub inheritable: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub permitted: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub ambient: Vec<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Rlimit {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Linux {
+    #[serde(deserialize_with = "null_is_default")]
+    pub namespaces: Vec<Namespace>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub uid_mappings: Vec<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub gid_mappings: Vec<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub devices: Vec<Device>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub sysctl: BTreeMap<String, String>,
+    pub seccomp: Option<Seccomp>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub rootfs_propagation: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub masked_paths: Vec<PathBuf>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub readonly_paths: Vec<PathBuf>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub mount_label: String,
+    pub intel_rdt: Option<serde::de::IgnoredAny>,
+    pub personality: Option<Personality>,
+}
+
+#[derive(Deserialize)]
+pub struct Namespace {
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub path: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub path: PathBuf,
+    #[serde(default)]
+    pub major: i64,
+    #[serde(default)]
+    pub minor: i64,
+    pub file_mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+#[derive(Deserialize)]
+pub struct Personality {
+    pub domain: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub flags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seccomp {
+    pub default_action: String,
+    pub default_errno_ret: Option<u32>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub architectures: Vec<String>,
+    /// Absent is not empty: without the list runc sets SPEC_ALLOW.
+    pub flags: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub syscalls: Vec<SeccompRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeccompRule {
+    pub names: Vec<String>,
+    pub action: String,
+    pub errno_ret: Option<u32>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub args: Vec<SeccompArgument>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeccompArgument {
+    pub index: u32,
+    pub value: u64,
+    #[serde(default)]
+    pub value_two: u64,
+    pub op: String,
+}

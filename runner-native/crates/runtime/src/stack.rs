@@ -1,0 +1,185 @@
+//! Layers as one root: EROFS images mounted detached, overlayfs over them. Assumes a mount namespace of our own.
+//! Lowers are given bottom to top, as everywhere in tbuild; overlayfs wants them the other way.
+
+use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::root_spec::Layer;
+use crate::{loop_device, mounts};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, open, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, mount, unmount,
+};
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+/// The kernel's limit (OVL_MAX_STACK).
+pub const LOWERS_MAX: usize = 500;
+/// fsconfig takes strings of up to 255 bytes.
+const FSCONFIG_BYTES_MAX: usize = 255;
+
+/// What overlays have in common. redirect_dir: a directory renamed by a RUN is copied, so that its layer means the same without overlayfs.
+const OPTIONS: [(&str, &str); 5] =
+    [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"), ("nfs_export", "off"), ("xino", "off")];
+
+pub struct UpperDirectories {
+    pub upper: OwnedFd,
+    pub work: OwnedFd,
+}
+
+/// A private tmpfs in which everything of one root is put together.
+pub struct Scratch {
+    pub path: PathBuf,
+    pub directory: OwnedFd,
+}
+
+impl Scratch {
+    pub fn mount(path: &Path) -> Result<Self> {
+        let tmpfs = mounts::detached("tmpfs", "tbuild", &[("mode", "700")], MountAttrFlags::empty());
+        let tmpfs = tmpfs.at(MOUNT, "make a tmpfs for", path)?;
+        mounts::attach_at(&tmpfs, path).at(MOUNT, "mount a tmpfs at", path)?;
+        // The descriptor of the mount itself can only name it.
+        let directory = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", path)?;
+        Ok(Self { path: path.into(), directory })
+    }
+
+    pub fn make_directory(&self, name: &str) -> Result<OwnedFd> {
+        make_directory(&self.directory, name).at(MOUNT, "make", self.path.join(name))
+    }
+}
+
+pub fn make_directory(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    openat(&parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// A descriptor of the layer's root: of a detached mount, or of the directory.
+pub fn open_layer(layer: &Layer, scratch: &Scratch) -> Result<OwnedFd> {
+    match layer {
+        Layer::Directory { directory } => {
+            open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open the layer", directory)
+        }
+        Layer::Erofs { erofs, by_loop: false } => mount_image(erofs).at(MOUNT, "mount the layer", erofs),
+        Layer::Erofs { erofs, by_loop: true } => {
+            let (_device, path) =
+                loop_device::attach(erofs, (&scratch.directory, &scratch.path)).at(MOUNT, "make a loop device for", erofs)?;
+            mount_image(&path).at(MOUNT, "mount by a loop device the layer", erofs)
+        }
+    }
+}
+
+fn mount_image(path: &Path) -> rustix::io::Result<OwnedFd> {
+    if path.as_os_str().len() <= FSCONFIG_BYTES_MAX {
+        return detached_image(path);
+    }
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    detached_image(Path::new(&fd_path(&file)))
+}
+
+fn detached_image(source: &Path) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", source)?;
+    fsconfig_set_flag(&context, "ro")?;
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+fn fd_path(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// One overlay of the layers, detached and nodev. Without an upper it is read-only.
+pub fn overlay(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, scratch: &Scratch) -> Result<OwnedFd> {
+    if lowers.len() > LOWERS_MAX {
+        let detail = format!("{} layers in one root: overlayfs takes {LOWERS_MAX}, one of which is tbuild's", lowers.len());
+        return Err(NativeError::new("unsupported/too-many-layers", "mount the root").detail(detail));
+    }
+    match overlay_by_descriptors(lowers, upper) {
+        // Kernels before 6.13 do not take descriptors, nor detached mounts.
+        Err(Errno::INVAL) => overlay_by_paths(lowers, upper, scratch),
+        result => result,
+    }
+    .during(MOUNT, "mount the root's overlay")
+}
+
+fn overlay_by_descriptors(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "tbuild")?;
+    for (key, value) in OPTIONS {
+        fsconfig_set_string(&context, key, value)?;
+    }
+    for lower in lowers.iter().rev() {
+        fsconfig_set_fd(&context, "lowerdir+", lower)?;
+    }
+    if let Some(UpperDirectories { upper, work }) = upper {
+        fsconfig_set_fd(&context, "upperdir", upper)?;
+        fsconfig_set_fd(&context, "workdir", work)?;
+        fsconfig_set_flag(&context, "volatile")?;
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+/// With mount(2), whose options are one page: names as short as can be.
+pub fn overlay_by_paths(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, scratch: &Scratch) -> rustix::io::Result<OwnedFd> {
+    let names = make_directory(&scratch.directory, "l")?;
+    let mut lowerdirs = Vec::with_capacity(lowers.len());
+    for lower in lowers.iter().rev() {
+        // What is mounted already (a directory) cannot be moved: a copy can.
+        let name = mount_at_next(&names, scratch, lower)?;
+        lowerdirs.push(name);
+    }
+    let mut data = format!("lowerdir={}", lowerdirs.join(":"));
+    for (key, value) in OPTIONS {
+        data.push_str(&format!(",{key}={value}"));
+    }
+    let mut flags = MountFlags::NODEV;
+    match upper {
+        Some(UpperDirectories { upper, work }) => {
+            data.push_str(&format!(",upperdir={},workdir={},volatile", fd_path(upper), fd_path(work)));
+        }
+        None => flags |= MountFlags::RDONLY,
+    }
+    let target = scratch.path.join("o");
+    make_directory(&scratch.directory, "o")?;
+    let before = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::process::chdir(scratch.path.join("l"))?;
+    let data = CString::new(data).map_err(|_| Errno::INVAL)?;
+    let mounted = mount("tbuild", &target, "overlay", flags, data.as_c_str());
+    rustix::process::fchdir(&before)?;
+    mounted?;
+    let copy = mounts::detached_copy(CWD, &target, false)?;
+    unmount(&target, UnmountFlags::DETACH)?;
+    Ok(copy)
+}
+
+fn mount_at_next(names: &OwnedFd, scratch: &Scratch, lower: &OwnedFd) -> rustix::io::Result<String> {
+    let taken = std::fs::read_dir(scratch.path.join("l")).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let name = taken.count().to_string();
+    make_directory(names, &name)?;
+    let target = scratch.path.join("l").join(&name);
+    match mounts::attach_at(lower, &target) {
+        Err(Errno::INVAL) => mounts::attach_at(mounts::detached_copy(lower, Path::new(""), false)?, &target)?,
+        result => result?,
+    }
+    Ok(name)
+}
+
+/// A root that only shows layers: the layer itself when there is but one.
+pub fn read_only_root(lowers: &[&OwnedFd], is_image: bool, scratch: &Scratch) -> Result<Option<OwnedFd>> {
+    match lowers {
+        [one] if is_image => one.try_clone().map(Some).during(MOUNT, "copy a descriptor"),
+        [one] => {
+            let copy = mounts::detached_copy(one, Path::new(""), false).during(MOUNT, "bind a layer")?;
+            mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV, false)
+                .during(MOUNT, "make a layer read-only")?;
+            Ok(Some(copy))
+        }
+        [] => Ok(None),
+        _ => overlay(lowers, None, scratch).map(Some),
+    }
+}

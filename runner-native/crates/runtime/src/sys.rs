@@ -1,0 +1,310 @@
+//! The kernel calls that rustix lacks or has only as `unsafe`: the one module of this crate that may use it.
+//! Each function does one call; none decides anything. `clone` and `fork` assume a process with a single thread.
+#![allow(unsafe_code)]
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::io::{Errno, Result};
+use rustix::process::Pid;
+use std::ffi::{CStr, CString, c_int, c_long, c_void};
+use std::mem::size_of;
+use std::path::Path;
+
+fn check(result: c_long) -> Result<c_long> {
+    if result >= 0 {
+        return Ok(result);
+    }
+    // SAFETY: errno is a thread's own integer.
+    Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() }))
+}
+
+pub enum Clone {
+    Child,
+    Parent { pid: Pid, pidfd: OwnedFd },
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Forks into new namespaces (`CLONE_NEW…`, 0 for none).
+pub fn clone(namespaces: u64) -> Result<Clone> {
+    let mut pidfd: RawFd = -1;
+    let arguments = CloneArguments {
+        flags: namespaces | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..Default::default()
+    };
+    // SAFETY: without CLONE_VM the child has its own copy of everything, and there are no other threads whose locks it could inherit.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) })?;
+    Ok(match Pid::from_raw(pid as i32) {
+        None => Clone::Child,
+        // SAFETY: the kernel has just made this descriptor for us.
+        Some(pid) => Clone::Parent { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } },
+    })
+}
+
+/// This process is killed when the thread that made it ends.
+pub fn die_with_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+}
+
+pub fn unshare(namespaces: c_int) -> Result<()> {
+    // SAFETY: only namespaces are unshared, no descriptors.
+    check(unsafe { libc::unshare(namespaces) }.into()).map(drop)
+}
+
+pub fn set_namespace(namespace: BorrowedFd<'_>, kind: c_int) -> Result<()> {
+    // SAFETY: plain call.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), kind) }.into()).map(drop)
+}
+
+/// Ends this process without running anything of the process it was forked from.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: never returns.
+    unsafe { libc::_exit(status) }
+}
+
+/// Returns only when it failed.
+pub fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let pointers =
+        |strings: &[CString]| -> Vec<*const libc::c_char> { strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect() };
+    // SAFETY: both arrays end with a null pointer and outlive the call.
+    let result = unsafe { libc::execve(path.as_ptr(), pointers(arguments).as_ptr(), pointers(environment).as_ptr()) };
+    check(result.into()).err().unwrap_or(Errno::INVAL)
+}
+
+/// Executes an open file with this process's arguments and environment. Returns only when it failed.
+pub fn execute_again(file: BorrowedFd<'_>, arguments: &[CString]) -> Errno {
+    let pointers: Vec<*const libc::c_char> = arguments.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+    // SAFETY: the argument array ends with a null pointer; environ is the process's own.
+    let result =
+        unsafe { libc::syscall(libc::SYS_execveat, file.as_raw_fd(), c"".as_ptr(), pointers.as_ptr(), libc::environ, libc::AT_EMPTY_PATH) };
+    check(result).err().unwrap_or(Errno::INVAL)
+}
+
+/// A descriptor that was handed to this process by number, on its command line. Takes it over.
+pub fn inherited(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: plain call; fails on a number that is no descriptor.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
+    // SAFETY: it exists, and who started us gave it to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// All descriptors from `first` on will be closed by execve.
+pub fn close_on_exec_from(first: u32) -> Result<()> {
+    // SAFETY: plain call.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
+/// Closes every descriptor but those. Only for a forked child that uses nothing else afterwards and never returns.
+pub fn close_all_but(keep: &mut [RawFd]) -> Result<()> {
+    keep.sort_unstable();
+    let mut next = 0;
+    for &fd in keep.iter() {
+        if fd > next {
+            // SAFETY: the caller promises that no owner of these descriptors acts again.
+            check(unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) })?;
+        }
+        next = fd + 1;
+    }
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_close_range, next, u32::MAX, 0) }).map(drop)
+}
+
+#[repr(C)]
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MountAttributes {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+    pub userns_fd: u64,
+}
+
+pub fn mount_setattr(mount: BorrowedFd<'_>, path: &CStr, recursive: bool, attributes: MountAttributes) -> Result<()> {
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let size = size_of::<MountAttributes>();
+    // SAFETY: the structure has the size that is passed.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path.as_ptr(), flags, &raw const attributes, size) }).map(drop)
+}
+
+/// Signals that no one can block, or that report faults of this very process.
+const NOT_FORWARDED: [c_int; 9] =
+    [libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP, libc::SIGABRT, libc::SIGTTIN, libc::SIGTTOU];
+
+/// Blocks what can be forwarded, and returns a descriptor that tells of it. Children inherit the mask: see `reset_signals`.
+pub fn signals() -> Result<OwnedFd> {
+    // SAFETY: the set is initialised by sigfillset before it is used.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for signal in NOT_FORWARDED {
+            libc::sigdelset(&raw mut set, signal);
+        }
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()).into())?;
+        let fd = check(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into())?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+pub fn block_signals() -> Result<()> {
+    // SAFETY: the set is initialised by sigfillset before it is used.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()).into()).map(drop)
+    }
+}
+
+/// The next pending signal's number.
+pub fn next_signal(signals: BorrowedFd<'_>) -> Option<i32> {
+    let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
+    let count = rustix::io::read(signals, &mut buffer).ok()?;
+    (count == buffer.len()).then(|| i32::from_ne_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]))
+}
+
+/// Every signal to its default action (Rust ignores SIGPIPE, callers may ignore others), none blocked.
+pub fn reset_signals() -> Result<()> {
+    // SAFETY: SIG_DFL needs no handler; the set is initialised before it is used.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()).into()).map(drop)
+    }
+}
+
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    // SAFETY: plain call.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<c_void>(), 0) }).map(drop)
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BpfInstruction {
+    pub code: u16,
+    pub jump_true: u8,
+    pub jump_false: u8,
+    pub k: u32,
+}
+
+pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<()> {
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const BpfInstruction,
+    }
+    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let program = Program { length, instructions: program.as_ptr() };
+    // SAFETY: the program outlives the call, which copies it.
+    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }).map(drop)
+}
+
+/// A session keyring of its own, so that the container cannot reach our user's keys.
+pub fn join_new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<c_void>()) }).map(drop)
+}
+
+pub fn set_personality(persona: u64) -> Result<()> {
+    // SAFETY: plain call.
+    check(unsafe { libc::personality(persona) }.into()).map(drop)
+}
+
+/// The loopback interface of the current network namespace is down when the namespace is new.
+pub fn bring_loopback_up() -> Result<()> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: an all-zero ifreq is valid; the kernel reads the name and the flags only.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request).into()).map(drop)
+    }
+}
+
+/// From <linux/loop.h>.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+#[repr(C)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// The number of a loop device that was free a moment ago.
+pub fn free_loop_device(control: BorrowedFd<'_>) -> Result<u32> {
+    const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+    // SAFETY: takes no argument.
+    check(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) }.into()).map(|number| number as u32)
+}
+
+/// Read-only, and gone with its last user.
+pub fn configure_loop_device(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> Result<()> {
+    const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+    // SAFETY: all-zero is valid for these structures.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.fd = file.as_raw_fd() as u32;
+    config.info.flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+    // SAFETY: the structure has the layout of <linux/loop.h> and outlives the call.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }.into()).map(drop)
+}
+
+/// A path as the C string that the kernel wants.
+pub fn c_path(path: &Path) -> Result<CString> {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)
+}
+
+/// Makes 0, 1 and 2 this descriptor.
+pub fn replace_stdio(fd: impl AsFd) -> Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    for target in 0..3 {
+        replace_descriptor(fd, target)?;
+    }
+    Ok(())
+}
+
+/// Makes `target` (one of 0, 1, 2) a copy of `fd`.
+pub fn replace_descriptor(fd: RawFd, target: RawFd) -> Result<()> {
+    // SAFETY: 0, 1 and 2 have no owner in this process.
+    check(unsafe { libc::dup2(fd, target) }.into()).map(drop)
+}

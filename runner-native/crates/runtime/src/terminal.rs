@@ -1,0 +1,84 @@
+//! The container's terminal: a pty in the container's own devpts, made by its first process; and our side, raw while it runs.
+
+use crate::error::{Context, NativeError, PROCESS, Result};
+use crate::inside_root::{self, Kind};
+use crate::mounts;
+use crate::spec::ConsoleSize;
+use crate::sys;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Gid, OFlags, Uid};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::path::Path;
+
+pub struct Pty {
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+/// Before pivot_root: makes the pty, and /dev/console a name for it.
+pub fn make(root: &OwnedFd, size: Option<&ConsoleSize>, owner: u32) -> Result<Pty> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let pty = || {
+        let master = inside_root::open(root, Path::new("dev/pts/ptmx"), flags)?;
+        unlockpt(&master)?;
+        let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        rustix::fs::fchown(&slave, Some(Uid::from_raw(owner)), None::<Gid>)?;
+        if let Some(ConsoleSize { height, width }) = size {
+            tcsetwinsize(&master, Winsize { ws_row: *height, ws_col: *width, ws_xpixel: 0, ws_ypixel: 0 })?;
+        }
+        Ok::<_, rustix::io::Errno>(Pty { master, slave })
+    };
+    let pty = pty().at(PROCESS, "make a terminal in the container's", "/dev/pts")?;
+    let console = inside_root::open_or_make(root, Path::new("dev/console"), Kind::File, &mut |_, _| {})?;
+    let copy = mounts::detached_copy(&pty.slave, Path::new(""), false).at(PROCESS, "bind", "/dev/console")?;
+    mounts::attach(copy, console).at(PROCESS, "mount", "/dev/console")?;
+    Ok(pty)
+}
+
+/// The calling process, a session leader, gets the terminal as its own and as stdin, stdout and stderr.
+pub fn take(slave: OwnedFd) -> Result<()> {
+    rustix::process::ioctl_tiocsctty(&slave).during(PROCESS, "take the terminal")?;
+    sys::replace_stdio(&slave).during(PROCESS, "take the terminal")
+}
+
+/// The terminal that we were started on, to be put back as it was.
+pub struct OurTerminal {
+    before: Termios,
+}
+
+impl OurTerminal {
+    /// None where stdin is no terminal.
+    pub fn find() -> Option<Self> {
+        if !isatty(stdin()) {
+            return None;
+        }
+        tcgetattr(stdin()).ok().map(|before| Self { before })
+    }
+
+    pub fn make_raw(&self) -> Result<()> {
+        let mut raw = self.before.clone();
+        raw.make_raw();
+        tcsetattr(stdin(), OptionalActions::Drain, &raw).during(PROCESS, "set the terminal to raw")
+    }
+
+    pub fn restore(&self) {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// Gives the container's terminal the size of ours.
+pub fn copy_size(master: impl AsFd) {
+    let size = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout()));
+    if let Ok(size) = size
+        && size.ws_row > 0
+        && size.ws_col > 0
+    {
+        let _ = tcsetwinsize(master, size);
+    }
+}
+
+pub fn expected() -> NativeError {
+    NativeError::new(PROCESS, "start the container").detail("the container made no terminal")
+}

@@ -1,0 +1,256 @@
+//! `with-root`: a root made of layers in a private mount namespace, an OCI runtime in it, and the upper as a new layer afterwards.
+//! Everything is mounted in the namespace of this process and its children, so nothing is left when they are gone, however they went.
+
+use crate::container::{self, RunOptions, explain_clone};
+use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result};
+use crate::root_spec::{Commit, FurtherRoot, Layer, RootSpec, Upper};
+use crate::spec::Config;
+use crate::stack::{self, Scratch, UpperDirectories};
+use crate::stubs::{self, Hidden};
+use crate::{foreign, mounts, plan, sys};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, unmount};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use tbuild_layers::LayerSummary;
+
+pub struct Arguments {
+    pub lifeline: Option<OwnedFd>,
+    pub spec: String,
+    pub runtime: Vec<OsString>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// As a shell's `$?`.
+    pub status: i32,
+    pub layer: Option<LayerSummary>,
+    pub upper_full: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<Outcome> {
+    let spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
+    let config: Config = serde_json::from_str(spec.config.get()).map_err(|error| malformed("config", &error))?;
+    let own = match arguments.runtime.first() {
+        Some(runtime) if runtime == "self" => OwnRun::read(&arguments.runtime[1..]),
+        _ => None,
+    };
+    // What is wrong in config.json is said before anything is made.
+    let program = match own {
+        Some(own) => Program::Own(Box::new(plan::read(config)?), own),
+        None => Program::Foreign(arguments.runtime, Box::new(config)),
+    };
+    enter_namespace()?;
+    let root = Root::make(&spec)?;
+    let mut fullness = Fullness::of(&root);
+    let pid_file = if let Program::Own(_, own) = &program { own.pid_file.clone() } else { None };
+    let options = RunOptions { lifeline: arguments.lifeline, tick: Some(Box::new(|| fullness.look())), pid_file };
+    let status = match &program {
+        Program::Own(plan, _) => container::run(plan, options)?,
+        Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
+    };
+    fullness.look();
+    let upper_full = fullness.was_full;
+    let layer = match &spec.commit {
+        Some(commit) if status == 0 => Some(root.commit(commit)?),
+        _ => None,
+    };
+    Ok(Outcome { status, layer, upper_full })
+}
+
+fn malformed(what: &str, error: &serde_json::Error) -> NativeError {
+    NativeError::new(CONFIG, "read the configuration").detail(format!("{what} is not as docs/native.md describes it: {error}"))
+}
+
+enum Program {
+    Own(Box<plan::Plan>, OwnRun),
+    Foreign(Vec<OsString>, Box<Config>),
+}
+
+/// `self run [--pid-file FILE] ID`: done in this process, which saves an exec.
+struct OwnRun {
+    pid_file: Option<PathBuf>,
+}
+
+impl OwnRun {
+    fn read(arguments: &[OsString]) -> Option<Self> {
+        match arguments {
+            [run, _id] if run == "run" => Some(Self { pid_file: None }),
+            [run, option, file, _id] if run == "run" && option == "--pid-file" => Some(Self { pid_file: Some(file.into()) }),
+            _ => None,
+        }
+    }
+}
+
+fn enter_namespace() -> Result<()> {
+    sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
+    mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")
+}
+
+/// The root as it is mounted at `<scratch>/bundle/rootfs`.
+struct Root {
+    path: PathBuf,
+    upper: Option<UpperDirectories>,
+    upper_path: PathBuf,
+    is_tmpfs: bool,
+    hidden: Hidden,
+}
+
+impl Root {
+    fn make(spec: &RootSpec) -> Result<Self> {
+        let scratch = Scratch::mount(&spec.scratch)?;
+        let bundle = scratch.make_directory("bundle")?;
+        let path = scratch.path.join("bundle/rootfs");
+        stack::make_directory(&bundle, "rootfs").at(MOUNT, "make", &path)?;
+        let stub = scratch.make_directory("stub")?;
+        stubs::make_tree(&stub, &spec.stub)?;
+
+        let mut lowers = vec![stub];
+        for layer in &spec.layers {
+            lowers.push(stack::open_layer(layer, &scratch)?);
+        }
+        let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch)?;
+        if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice()) {
+            copy_attributes(top, &upper.upper).at(MOUNT, "give the upper the attributes of the root below", &upper_path)?;
+        }
+        let lowers: Vec<&OwnedFd> = lowers.iter().collect();
+        let overlay = match (&upper, lowers.as_slice()) {
+            // overlayfs without an upper takes two lowers at least
+            (None, [_stub]) => stack::read_only_root(&lowers, false, &scratch)?.unwrap_or_else(|| unreachable!("there is a stub")),
+            (upper, lowers) => stack::overlay(lowers, upper.as_ref(), &scratch)?,
+        };
+        mounts::attach_at(&overlay, &path).at(MOUNT, "mount the root at", &path)?;
+        let hidden = match &upper {
+            Some(upper) => stubs::make_hidden(&overlay, &path, &upper.upper, &spec.stub)?,
+            None => Hidden::default(),
+        };
+        spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root))?;
+        std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
+        rustix::process::fchdir(&bundle).at(MOUNT, "enter", scratch.path.join("bundle"))?;
+        Ok(Self { path, upper, upper_path, is_tmpfs: matches!(spec.upper, Some(Upper::Tmpfs { .. })), hidden })
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<LayerSummary> {
+        let Some(UpperDirectories { upper, .. }) = &self.upper else {
+            return Err(crate::error::invalid("commit", "there is no upper to commit"));
+        };
+        match unmount(&self.path, UnmountFlags::empty()) {
+            // A runtime's own copy of the mount may take a moment to go; nobody writes to it any more.
+            Err(Errno::BUSY) => unmount(&self.path, UnmountFlags::DETACH),
+            result => result,
+        }
+        .at(MOUNT, "unmount", &self.path)?;
+        self.hidden.remove_from(upper)?;
+        tbuild_layers::pack_dir(commit.driver, &commit.out, &self.upper_path, true)
+    }
+}
+
+fn upper(upper: Option<&Upper>, scratch: &Scratch) -> Result<(Option<UpperDirectories>, PathBuf)> {
+    match upper {
+        None => Ok((None, PathBuf::new())),
+        Some(Upper::Tmpfs { size_bytes }) => {
+            let size = size_bytes.to_string();
+            let place = scratch.path.join("u");
+            scratch.make_directory("u")?;
+            let tmpfs = mounts::detached("tmpfs", "tbuild-upper", &[("mode", "700"), ("size", &size)], MountAttrFlags::empty());
+            mounts::attach_at(tmpfs.during(MOUNT, "make a tmpfs for the upper")?, &place).at(MOUNT, "mount a tmpfs at", &place)?;
+            let directories = open_upper(&place.join("upper"), &place.join("work"))?;
+            Ok((Some(directories), place.join("upper")))
+        }
+        Some(Upper::Directory { directory, work }) => Ok((Some(open_upper(directory, work)?), directory.clone())),
+    }
+}
+
+fn open_upper(upper: &Path, work: &Path) -> Result<UpperDirectories> {
+    let open = |path: &Path| {
+        match fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+    };
+    Ok(UpperDirectories { upper: open(upper).at(MOUNT, "open the upper", upper)?, work: open(work).at(MOUNT, "open", work)? })
+}
+
+/// Mode, owner, extended attributes and mtime.
+fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
+    let from = fs::openat(from, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fs::fstat(&from)?;
+    fs::fchown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid)))?;
+    fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    let mut names = vec![0; 64 << 10];
+    let count = match fs::flistxattr(&from, &mut names[..]) {
+        Err(Errno::OPNOTSUPP) => 0,
+        result => result?,
+    };
+    for name in names[..count].split(|byte| *byte == 0).filter(|name| !name.is_empty() && !name.starts_with(b"trusted.overlay.")) {
+        let mut value = vec![0; 64 << 10];
+        let count = fs::fgetxattr(&from, name, &mut value[..])?;
+        fs::fsetxattr(to, name, &value[..count], fs::XattrFlags::empty())?;
+    }
+    stubs::set_times(to, (stat.st_mtime, stat.st_mtime_nsec as i64))
+}
+
+/// What config.json binds from: at `<scratch>/m/<number>`. What is written there is lost.
+fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot) -> Result<()> {
+    let all = scratch.make_directory("m")?;
+    let path = scratch.path.join("m").join(number.to_string());
+    let place = stack::make_directory(&all, &number.to_string()).at(MOUNT, "make", &path)?;
+    let lowers = root.layers.iter().map(|layer| stack::open_layer(layer, scratch)).collect::<Result<Vec<_>>>()?;
+    let lowers: Vec<&OwnedFd> = lowers.iter().collect();
+    let is_image = matches!(root.layers.as_slice(), [Layer::Erofs { .. }]);
+    let made = match (root.writable, lowers.last()) {
+        (true, Some(top)) => {
+            let written = scratch.make_directory(&format!("w{number}"))?;
+            let directory = |name| stack::make_directory(&written, name).at(MOUNT, "make", &path);
+            let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+            copy_attributes(top, &upper.upper).at(MOUNT, "copy attributes to", &path)?;
+            Some(stack::overlay(&lowers, Some(&upper), scratch)?)
+        }
+        _ => stack::read_only_root(&lowers, is_image, scratch)?,
+    };
+    drop(place);
+    // No layers: the empty directory serves.
+    made.map_or(Ok(()), |made| mounts::attach_at(made, &path).at(MOUNT, "mount", &path))
+}
+
+/// Whether the tmpfs ran full at any time: a program that fails for it often removes what it had written.
+struct Fullness {
+    upper: Option<OwnedFd>,
+    was_full: bool,
+}
+
+impl Fullness {
+    /// Less than this was of no use to a writer.
+    const FREE_BYTES_MIN: u64 = 64 << 10;
+
+    fn of(root: &Root) -> Self {
+        let upper = root.upper.as_ref().filter(|_| root.is_tmpfs).and_then(|upper| upper.upper.as_fd().try_clone_to_owned().ok());
+        Self { upper, was_full: false }
+    }
+
+    fn look(&mut self) {
+        if let Some(upper) = &self.upper
+            && let Ok(now) = fs::fstatvfs(upper)
+        {
+            self.was_full |= now.f_bavail * now.f_bsize < Self::FREE_BYTES_MIN || now.f_ffree == 0;
+        }
+    }
+}
+
+/// SPEC by its path. `/dev/fd/N` is read as the descriptor it is: a socket, which Node.js makes its pipes of, cannot be opened by name.
+pub fn read_spec(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let number = path.strip_prefix("/dev/fd").or(path.strip_prefix("/proc/self/fd")).ok().and_then(|rest| rest.to_str()?.parse().ok());
+    let mut file = match number {
+        Some(number) => std::fs::File::from(sys::inherited(number).at(PROCESS, "open", path)?),
+        None => std::fs::File::open(path).at(PROCESS, "open", path)?,
+    };
+    let mut text = String::new();
+    file.read_to_string(&mut text).at(PROCESS, "read", path)?;
+    Ok(text)
+}
