@@ -1,11 +1,13 @@
 // What a command is and what it is given: its parsed arguments, the streams, the library below.
 // Here arguments become an invocation, and whatever it throws becomes a message and an exit code.
 
+import { debugLines } from '../base/debug.ts';
 import { TbuildError } from '../base/errors.ts';
 import { type FlagTable, type FlagValues, parseFlags } from './flags.ts';
 import { commandHelp } from './help.ts';
 import { exitCodeOf, reportError } from './report-error.ts';
-import type { Surroundings } from './surroundings.ts';
+import type { Output, Surroundings } from './surroundings.ts';
+import { oneLine } from './text.ts';
 
 export interface Invocation<T extends FlagTable> extends Surroundings {
   readonly flags: FlagValues<T>;
@@ -51,6 +53,7 @@ export function defineCommand<const T extends FlagTable>(parts: CommandParts<T>)
         return 0;
       }
       checkCount(parts, positionals.length);
+      if (isDebug) printDebugLines(stderr);
       return await parts.run({ ...surroundings, flags: flags as FlagValues<T>, positionals, isDebug });
     } catch (error) {
       reportError(withUsageHint(error, parts.name), { stderr, env, isDebug });
@@ -58,6 +61,11 @@ export function defineCommand<const T extends FlagTable>(parts: CommandParts<T>)
     }
   };
   return { help, start };
+}
+
+/** For as long as the process lives: it runs one command. */
+function printDebugLines(stderr: Output): void {
+  debugLines.subscribe((line) => stderr.write(`debug: ${oneLine(String(line))}\n`));
 }
 
 const globalFlags = {

@@ -10,8 +10,9 @@ if (process.env.NODE_COMPILE_CACHE || cacheHome) {
   enableCompileCache(process.env.NODE_COMPILE_CACHE || join(cacheHome!, 'tbuild', 'node'));
 }
 
-endQuietlyOnBrokenPipe(process.stdout);
-endQuietlyOnBrokenPipe(process.stderr);
+endWithStream(process.stdout);
+endWithStream(process.stderr);
+process.once('uncaughtException', reportBug);
 
 Promise.all([import('./dispatch.ts'), import('./connected-library.ts')])
   .then(([{ dispatch }, { library }]) => {
@@ -23,10 +24,19 @@ Promise.all([import('./dispatch.ts'), import('./connected-library.ts')])
     process.exitCode = exitCode;
   });
 
-/** `tbuild images | head -1` ends as any other filter does: as if SIGPIPE had ended it. */
-function endQuietlyOnBrokenPipe(stream: NodeJS.WriteStream): void {
+/** `tbuild images | head -1` ends as any other filter does: quietly, as if SIGPIPE had ended it. */
+function endWithStream(stream: NodeJS.WriteStream): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(141);
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`error: cannot write to standard output: ${error.message}\n`);
+    process.exit(1);
   });
+}
+
+/** What no command caught: a promise nobody waits for, or an event. */
+async function reportBug(error: unknown): Promise<void> {
+  const { exitCodeOf, reportError } = await import('./report-error.ts');
+  const { stderr, env, argv } = process;
+  reportError(error, { stderr, env, isDebug: argv.includes('--debug') || argv.includes('-D') });
+  process.exit(exitCodeOf(error));
 }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { debug } from '../../../src/base/debug.ts';
 import { chooseCommand } from '../../../src/cli/dispatch.ts';
 import { tbuild } from './fake-surroundings.ts';
 
@@ -61,6 +62,12 @@ test('-D before or behind the command prints stacks', async () => {
     hint: please report it, with what the same command prints with --debug
     "
   `);
+});
+
+test('-D prints what the floors below say of themselves', async () => {
+  const library = { tagImage: async () => debug(() => 'the driver is erofs\x07') };
+  expect((await tbuild(['tag', 'a', 'b'], { library })).stderr).toBe('');
+  expect((await tbuild(['-D', 'tag', 'a', 'b'], { library })).stderr).toBe('debug: the driver is erofs\n');
 });
 
 test('too few and too many arguments', async () => {

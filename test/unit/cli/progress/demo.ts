@@ -1,4 +1,4 @@
-// A scripted build to look at: `node test/unit/cli/progress/demo.ts [ok|fail|many|warn] [tbuild build flags]`.
+// A scripted build to look at: `node test/unit/cli/progress/demo.ts [ok|fail|many|warn|stubborn] [tbuild build flags]`.
 // The command line is the real one; the library below is a script.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -60,6 +60,12 @@ async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promi
     }
     say({ type: 'done', step: 1, cached: false, layer: undefined });
   };
+  if (kind === 'stubborn') {
+    for (let n = 0; n < 100; n++) {
+      say({ type: 'status', step: 1, text: `busy since ${n}00 ms` });
+      await sleep(100);
+    }
+  }
   try {
     await Promise.all([status(), step(2, 100, [], true), step(3, 1400)]);
     await step(4, 30, [], true);
