@@ -105,7 +105,7 @@ fn encode_entry(entry: &Entry, strings: &mut Vec<u8>, xattrs: &mut Vec<u8>) -> [
 }
 
 fn flags(entry: &Entry) -> u8 {
-    u8::from(entry.implied) * FLAG_IMPLIED | u8::from(entry.opaque) * FLAG_OPAQUE
+    (u8::from(entry.implied) * FLAG_IMPLIED) | (u8::from(entry.opaque) * FLAG_OPAQUE)
 }
 
 fn xattr_block(xattrs: &Xattrs) -> Vec<u8> {
@@ -166,6 +166,7 @@ pub struct Index {
     pub data_bytes: u64,
     /// Of the file that was read.
     pub id: blake3::Hash,
+    /// etc/passwd and etc/group.
     pub inlined: [Option<Vec<u8>>; 2],
 }
 

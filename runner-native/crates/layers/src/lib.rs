@@ -1,6 +1,7 @@
 //! Layers as files: indexes, EROFS images, directory trees, tars and their framing. The formats are those of docs/native.md.
 //! Input (contexts, archives, uppers) is hostile: nothing outside the output paths is ever written.
 
+mod archive;
 mod beneath;
 mod contents;
 mod data_reader;
@@ -9,19 +10,30 @@ mod directory_writer;
 mod entry;
 mod erofs;
 pub mod error;
+mod export;
+mod framing;
 mod image_writer;
 mod index;
+mod layer_tree;
 mod pack;
 mod remove;
 mod scan;
 mod summary;
+mod tar_header;
+mod tar_reader;
+mod tar_writer;
+mod unpack;
+mod verify;
 mod walk;
 mod write_layer;
 mod xattrs;
 
 pub use error::{NativeError, Result};
+pub use export::{Compression, FileSum, Layer, TarSummary, export_tar, sha256};
 pub use pack::pack_dir;
 pub use remove::remove;
 pub use scan::{ScanSummary, scan};
 pub use summary::{Driver, LayerSummary};
+pub use unpack::{UnpackSummary, unpack};
+pub use verify::verify;
 pub use write_layer::{LayerRequest, write_layer};

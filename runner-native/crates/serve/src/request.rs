@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tbuild_layers::{Driver, LayerRequest, NativeError};
+use tbuild_layers::{Compression, Driver, Layer, LayerRequest, NativeError};
 
 use crate::lease::Lease;
 use crate::{Answer, Session};
@@ -52,6 +52,33 @@ struct PackDir {
 }
 
 #[derive(Deserialize)]
+struct Unpack {
+    driver: Driver,
+    out: PathBuf,
+    archive: PathBuf,
+    #[serde(default)]
+    whiteouts: bool,
+    #[serde(default)]
+    split: bool,
+}
+
+#[derive(Deserialize)]
+struct Tar {
+    index: PathBuf,
+    data: PathBuf,
+    split: Option<PathBuf>,
+    out: Option<PathBuf>,
+    compression: Compression,
+    level: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct Verify {
+    index: PathBuf,
+    data: PathBuf,
+}
+
+#[derive(Deserialize)]
 struct OnePath {
     path: PathBuf,
 }
@@ -90,6 +117,20 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
         "packDir" => {
             let PackDir { driver, out, dir, overlay } = parse(op, line)?;
             ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
+        }
+        "unpack" => {
+            let Unpack { driver, out, archive, whiteouts, split } = parse(op, line)?;
+            ok(tbuild_layers::unpack(driver, &out, &archive, whiteouts, split)?)
+        }
+        "tar" => {
+            let Tar { index, data, split, out, compression, level } = parse(op, line)?;
+            let layer = Layer { index: &index, data: &data, split: split.as_deref() };
+            ok(tbuild_layers::export_tar(&layer, out.as_deref(), compression, level)?)
+        }
+        "sha256" => ok(tbuild_layers::sha256(&parse::<OnePath>(op, line)?.path)?),
+        "verify" => {
+            let Verify { index, data } = parse(op, line)?;
+            Ok(json!({ "problems": tbuild_layers::verify(&index, &data)? }))
         }
         "remove" => {
             let OnePath { path } = parse(op, line)?;

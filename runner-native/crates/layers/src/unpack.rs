@@ -1,0 +1,160 @@
+//! A tar as a layer, read once from beginning to end: contents go straight into the data file, everything else into memory.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::archive::Archive;
+use crate::data_writer::DataWriter;
+use crate::entry::{Content, Entry, Kind, Names, Place, Tree};
+use crate::error::{NativeError, Result};
+use crate::framing::{FramingWriter, keep_lost};
+use crate::layer_tree::{LayerTree, Spot};
+use crate::summary::{Driver, LayerSummary};
+use crate::tar_reader::{Member, MemberKind, TarReader};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnpackSummary {
+    #[serde(flatten)]
+    pub layer: LayerSummary,
+    /// sha256 of the plain tar.
+    pub diff_id: String,
+    /// sha256 of the bytes read.
+    pub blob_digest: String,
+    pub blob_size: u64,
+    pub split: Option<PathBuf>,
+}
+
+/// A content whose place in the framing is a name in the layer.
+struct Framed {
+    path: Box<[u8]>,
+    content: Content,
+}
+
+/// `whiteouts`: `.wh.` names have their OCI meaning, else they are refused. `split`: the framing is kept in `<out>.split`.
+pub fn unpack(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split: bool) -> Result<UnpackSummary> {
+    let split_path = split.then(|| out.with_added_extension("split"));
+    let result = unpack_into(driver, out, archive, whiteouts, split_path.as_deref());
+    if let (Err(_), Some(path)) = (&result, &split_path) {
+        // The first failure is what counts.
+        let _ = crate::remove::remove(path);
+        let _ = crate::remove::remove(&path.with_added_extension("new"));
+    }
+    result
+}
+
+fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split: Option<&Path>) -> Result<UnpackSummary> {
+    let failed = |error: crate::error::NativeError| if error.path.is_none() { error.path(archive) } else { error };
+    let input = Archive::open(archive)?;
+    let framing = split.map(FramingWriter::create).transpose()?;
+    let mut unpacking = Unpacking {
+        reader: TarReader::new(input, framing),
+        writer: DataWriter::create(driver, out)?,
+        tree: LayerTree::new(whiteouts)?,
+        framed: Vec::new(),
+        hole_bytes: 0,
+    };
+    while let Some(member) = unpacking.reader.next_member().map_err(failed)? {
+        unpacking.add(member).map_err(failed)?;
+    }
+    let Unpacking { reader, mut writer, tree, framed, .. } = unpacking;
+    let (input, framing) = reader.finish().map_err(failed)?;
+    let (plain, raw) = input.finish()?;
+    let split = framing.map(FramingWriter::finish).transpose()?;
+    if let Some(path) = &split {
+        frame_lost(path, &framed, &tree, &mut writer)?;
+    }
+    let layer = writer.finish(Tree::new(tree.into_entries(), Names::Layer).map_err(failed)?)?;
+    Ok(UnpackSummary { layer, diff_id: plain.digest, blob_digest: raw.digest, blob_size: raw.size, split })
+}
+
+/// Holes cost no space, only time: this many bytes of them are some minutes.
+const HOLES_MAX_BYTES: u64 = 1 << 40;
+
+struct Unpacking {
+    hole_bytes: u64,
+    reader: TarReader,
+    writer: DataWriter,
+    tree: LayerTree,
+    framed: Vec<Framed>,
+}
+
+impl Unpacking {
+    fn add(&mut self, member: Member) -> Result<()> {
+        if member.kind == MemberKind::Ignored {
+            return Ok(());
+        }
+        let path = match self.tree.spot(&member.path)? {
+            Spot::Nowhere => return Ok(()),
+            Spot::Opaque(path) => {
+                self.tree.make_opaque(&path);
+                return Ok(());
+            }
+            Spot::Whiteout(path) => return self.tree.insert_whiteout(&path),
+            Spot::At(path) => path,
+        };
+        let kind = match member.kind {
+            MemberKind::HardLink => return self.tree.link(&path, &member.link),
+            MemberKind::Symlink => Kind::Symlink,
+            MemberKind::CharDevice => Kind::CharDevice,
+            MemberKind::BlockDevice => Kind::BlockDevice,
+            MemberKind::Directory => Kind::Directory,
+            MemberKind::Fifo => Kind::Fifo,
+            MemberKind::File | MemberKind::Ignored => Kind::File,
+        };
+        let content = if kind == Kind::File { self.add_content(&member, &path)? } else { Content::default() };
+        self.tree.insert(Entry {
+            mode: member.mode,
+            uid: member.uid,
+            gid: member.gid,
+            mtime: member.mtime,
+            rdev: member.rdev,
+            target: if kind == Kind::Symlink { member.link.into() } else { Box::default() },
+            xattrs: member.xattrs,
+            content,
+            ..Entry::new(&path, kind)
+        })
+    }
+
+    fn add_content(&mut self, member: &Member, path: &[u8]) -> Result<Content> {
+        let Self { reader, writer, .. } = self;
+        writer.begin(member.size)?;
+        if let Some(pieces) = &member.pieces {
+            self.hole_bytes = self.hole_bytes.saturating_add(member.size - pieces.iter().map(|(_, length)| length).sum::<u64>());
+            if self.hole_bytes > HOLES_MAX_BYTES {
+                return Err(NativeError::new("native/too-large", "read archive").detail("an archive holds at most 1 TiB of holes"));
+            }
+            let mut at = 0;
+            for &(offset, length) in pieces {
+                writer.append_zeros(offset - at)?;
+                reader.read_piece(length, |piece| writer.append(piece))?;
+                at = offset + length;
+            }
+            writer.append_zeros(member.size - at)?;
+            return Ok(writer.end());
+        }
+        let is_framed = match &mut reader.framing {
+            Some(framing) if member.size > 0 => framing.content(path, member.size).map(|()| true)?,
+            _ => false,
+        };
+        reader.read_content(|piece| writer.append(piece))?;
+        let content = writer.end();
+        if is_framed {
+            self.framed.push(Framed { path: path.into(), content });
+        }
+        Ok(content)
+    }
+}
+
+/// Contents that are not found under the name the framing has for them go into the framing.
+fn frame_lost(split: &Path, framed: &[Framed], tree: &LayerTree, writer: &mut DataWriter) -> Result<()> {
+    let same = |framed: &Framed| tree.get(&framed.path).is_some_and(|entry| entry.kind == Kind::File && entry.content == framed.content);
+    let lost: HashMap<u64, Place> =
+        (0..).zip(framed).filter(|(_, framed)| !same(framed)).map(|(number, framed)| (number, framed.content.place)).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    keep_lost(split, |number| lost.contains_key(&number), |number, at, buffer| writer.read_back(lost[&number], at, buffer))
+}
