@@ -106,19 +106,21 @@ function checkTraces(store: Store, layers: Layers): Problem[] {
     }));
 }
 
-/** A process's folder in tmp/ has a lock that it holds for life. */
+/** A process's folder in tmp/ has a lock that it holds for life. Names with a dot belong to the locking itself. */
 async function checkScratch(store: Store, serve: Serve): Promise<Problem[]> {
   const folder = store.path('tmp');
   const found = await Promise.all(
-    readdirSync(folder).map(async (name) => {
-      const path = join(folder, name);
-      const lockFile = join(path, 'lock');
-      if (!existsSync(lockFile)) return existsSync(path) ? [{ what: 'no process owns this', path, hint: LEFT_OVER }] : [];
-      const { lock } = await serve.call('lock', { path: lockFile, shared: true, wait: false });
-      if (lock === null) return [];
-      await serve.call('unlock', { lock });
-      return [{ what: 'the process that owned this folder is gone', path, hint: LEFT_OVER }];
-    }),
+    readdirSync(folder)
+      .filter((name) => !name.startsWith('.'))
+      .map(async (name) => {
+        const path = join(folder, name);
+        const lockFile = join(path, 'lock');
+        if (!existsSync(lockFile)) return existsSync(path) ? [{ what: 'no process owns this', path, hint: LEFT_OVER }] : [];
+        const { lock } = await serve.call('lock', { path: lockFile, shared: true, wait: false });
+        if (lock === null) return [];
+        await serve.call('unlock', { lock });
+        return [{ what: 'the process that owned this folder is gone', path, hint: LEFT_OVER }];
+      }),
   );
   return found.flat();
 }

@@ -1,6 +1,7 @@
 // `load`: an archive, a stream or a layout folder becomes images of the store.
 
 import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
@@ -27,6 +28,8 @@ export async function loadImages(place: Workplace, store: Images, options: LoadO
   const names = options.names?.map(normalizeName);
   const folder = place.newPath();
   await mkdir(folder);
+  let made = 0;
+  const own: Workplace = { ...place, newPath: () => join(folder, `own-${++made}`) };
   try {
     const files = await openFiles(options.input, folder);
     const found = await readImages(files, options.platform ?? hostPlatform());
@@ -36,7 +39,7 @@ export async function loadImages(place: Workplace, store: Images, options: LoadO
         hint: 'load it without -t',
       });
     }
-    return await receiveImages(place, store, names ? found.map((image) => ({ ...image, names })) : found);
+    return await receiveImages(own, store, names ? found.map((image) => ({ ...image, names })) : found);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
