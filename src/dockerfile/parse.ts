@@ -3,6 +3,7 @@
 
 import type { Location } from '../base/errors.ts';
 import { knownKeywords } from './arguments.ts';
+import { checkSyntax } from './checks.ts';
 import { parseDuration } from './duration.ts';
 import { dockerfileError, locate } from './errors.ts';
 import { type FlagKinds, Flags } from './flags.ts';
@@ -41,7 +42,8 @@ export function parseDockerfile(source: string | Uint8Array, file: string): Dock
   if (stages.length === 0) {
     throw dockerfileError('no-stage', 'dockerfile contains no stages to build', nodes.at(-1)?.where);
   }
-  return { file, text, escapeToken: directives.escapeToken, syntax: directives.syntax, globalArgs, stages, warnings: [] };
+  const { escapeToken, syntax, check } = directives;
+  return { file, text, escapeToken, syntax, globalArgs, stages, warnings: checkSyntax(nodes, check) };
 }
 
 /** The instruction that an image's config or an ONBUILD keeps as text; it is said to stand at `where`. */

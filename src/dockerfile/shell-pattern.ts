@@ -23,7 +23,7 @@ export function parseShellPattern(pattern: string): ShellPattern {
       if (next === undefined || !'*?\\}/'.includes(next)) {
         throw dockerfileError(
           'substitution',
-          `invalid pattern (${pattern}) in substitution: invalid escapeToken '\\${next ?? '\ufffd'}'`,
+          `invalid pattern (${pattern}) in substitution: invalid escape '\\${next ?? '\ufffd'}'`,
         );
       }
       tokens.push({ literal: next });

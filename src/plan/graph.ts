@@ -132,7 +132,7 @@ export interface WorkdirOperation {
   readonly user: string;
 }
 
-/** A line of the image's history; `step` is the step whose layer it is (none: `empty_layer`). */
+/** A line of the image's history; `step` is the step whose layer it is (none: `empty_layer`, or a line of the base image's). */
 export interface PlannedHistory {
   readonly entry: HistoryEntry;
   readonly step: StepId | undefined;

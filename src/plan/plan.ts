@@ -49,10 +49,12 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, ba
   for (const node of stages.reachable()) plan.planStage(node);
   return {
     steps: plan.graph.steps,
-    target: targetOf(plan.stateOf(stages.target), stages.shownName(stages.target), options),
+    target: targetOf(plan.stateOf(stages.target), stageLabel(stages.target), options),
     warnings: dockerfile.warnings,
   };
 }
+
+const stageLabel = ({ name, index }: StageNode): string => name ?? String(index);
 
 function targetOf(stage: StageState, name: string, { labels, platform }: PlanOptions): Target {
   const hasLabels = Object.keys(labels).length > 0;
@@ -93,11 +95,12 @@ class Planner {
   }
 
   planStage(node: StageNode): void {
-    const names = new StepNames(this.stages.shownName(node), node.stepCount);
+    const shown = this.stages.shownName(node);
+    const names = new StepNames(stageLabel(node), shown, node.stepCount);
     const start = locate(node.where, () => this.begin(node, names));
     const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken);
     for (const planned of node.instructions) {
-      locate(planned.instruction.where, () => this.apply(stage, planned, names.stage));
+      locate(planned.instruction.where, () => this.apply(stage, planned, shown));
     }
     this.states.set(node, stage);
   }

@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { TbuildError } from '../../src/base/errors.ts';
 import type { Command } from '../../src/dockerfile/arguments.ts';
+import { checkSyntax } from '../../src/dockerfile/checks.ts';
 import { parseDockerfile } from '../../src/dockerfile/parse.ts';
 import { type Node, parseSyntax } from '../../src/dockerfile/syntax.ts';
 import { describeReference, report } from './reference.ts';
@@ -17,6 +18,7 @@ interface Row {
     readonly meta_args?: readonly string[];
     readonly syntax?: string;
     readonly warnings?: readonly string[];
+    readonly lint_rules?: readonly string[];
     readonly parse_error?: string;
     readonly instruction_error?: string;
   };
@@ -98,16 +100,37 @@ const sorted = (value: unknown): string =>
       : member,
   );
 
+/** The rules that BuildKit's parser finds, no directive heeded; NoEmptyContinuation is among its warnings. */
+function lintOf(text: string): string[] {
+  return checkSyntax(parseSyntax(text, 'Dockerfile').nodes, undefined)
+    .filter(({ rule }) => rule !== 'NoEmptyContinuation')
+    .map(({ rule }) => rule);
+}
+
 describeReference('parse.json', 'language/parse.json', (text) => {
   const rows = JSON.parse(text) as readonly Row[];
   test('every file: instructions, stages, warnings, errors', () => {
     const failed = rows.flatMap(({ name, dockerfile, expected }) => {
-      const { lint_rules: _, ...wanted } = expected as Row['expected'] & { lint_rules?: unknown };
+      const { lint_rules: _, ...wanted } = expected;
       const actual = describeFile(dockerfile);
       return sorted(actual) === sorted(wanted) ? [] : [{ name, difference: firstDifference(wanted, actual) }];
     });
     expect(report(failed)).toBe('');
     expect(rows.length - failed.length).toBe(359);
+  });
+
+  test('the build checks that parsing answers', () => {
+    const failed = rows.flatMap(({ name, dockerfile, expected: { parse_error, lint_rules = [] } }) => {
+      if (parse_error !== undefined) return [];
+      // Counted rules, in the order they were found.
+      const wanted = lint_rules.flatMap((entry) => {
+        const [rule, count] = entry.split(':') as [string, string];
+        return Array.from({ length: Number(count) }, () => rule);
+      });
+      const actual = lintOf(dockerfile);
+      return sorted(wanted.toSorted()) === sorted(actual.toSorted()) ? [] : [{ name, wanted, actual }];
+    });
+    expect(report(failed)).toBe('');
   });
 });
 

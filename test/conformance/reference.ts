@@ -5,9 +5,11 @@ import { describe, test } from 'vitest';
 
 const directory = new URL('../../../shared/conformance/', import.meta.url);
 
+export const referenceUrl = (file: string): URL => new URL(file, directory);
+
 /** A suite over one file of answers; where the answers are not on this machine it is skipped, and says so. */
 export function describeReference(title: string, file: string, body: (text: string) => void): void {
-  const path = new URL(file, directory);
+  const path = referenceUrl(file);
   if (existsSync(path)) {
     describe(title, () => body(readFileSync(path, 'utf8')));
     return;
