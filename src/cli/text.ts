@@ -1,7 +1,5 @@
 // Text as a terminal shows it: how wide it is, how to cut it, and what of foreign text may reach it. Pure.
 
-import { stripVTControlCharacters } from 'node:util';
-
 /** By far the most lines. */
 const plainAscii = /^[\x20-\x7e]*$/;
 
@@ -51,7 +49,7 @@ const bidiControls = /[\u202a-\u202e\u2066-\u2069]/g;
 /** Foreign text as one harmless line: no escape sequences, no control characters, tabs as spaces. */
 export function oneLine(text: string): string {
   if (plainAscii.test(text)) return text;
-  return withoutControls(stripVTControlCharacters(lastWritten(text)).replaceAll('\t', '        '));
+  return withoutControls(withoutEscapes(lastWritten(text)).replaceAll('\t', '        '));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences start with one
@@ -75,6 +73,11 @@ export function oneColouredLine(text: string): string {
 
 function withoutControls(text: string): string {
   return text.replace(controlCharacters, '').replace(bidiControls, '');
+}
+
+/** What is left without colours, titles, links and cursor movements. */
+export function withoutEscapes(text: string): string {
+  return text.includes('\x1b') || text.includes('\x9b') ? text.replace(escapeSequence, '') : text;
 }
 
 /** What a carriage return leaves of a line: progress bars write over themselves. */

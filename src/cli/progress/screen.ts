@@ -1,9 +1,8 @@
 // A block of lines at the bottom of a terminal, drawn over itself. Knows nothing of what the lines say;
 // each must fit the width it was made for.
 
-import { stripVTControlCharacters } from 'node:util';
 import type { Output } from '../surroundings.ts';
-import { widthOf } from '../text.ts';
+import { widthOf, withoutEscapes } from '../text.ts';
 
 const hideCursor = '\x1b[?25l';
 const showCursor = '\x1b[?25h';
@@ -52,7 +51,7 @@ export class Screen {
     const { columns } = this.size;
     // Terminals wrap what stands there anew when they become narrower: a line may be several rows by now.
     const rowsDrawn = this.#drawn.reduce(
-      (rows, line) => rows + Math.max(1, Math.ceil(widthOf(stripVTControlCharacters(line)) / columns)),
+      (rows, line) => rows + Math.max(1, Math.ceil(widthOf(withoutEscapes(line)) / columns)),
       0,
     );
     const up = Math.min(rowsDrawn, this.size.rows - 1);
