@@ -1,12 +1,12 @@
-// Where the native binary is: beside the bundle; for sources, in the checkout's dist.
+// Where the native binary is: in dist, which is above the bundle's chunks, and beside the sources.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 
 export function runnerPath(): string {
-  const folder = import.meta.filename.endsWith('.ts') ? join(import.meta.dirname, '../../dist') : import.meta.dirname;
-  const path = join(folder, 'tbuild-runner');
+  const dist = import.meta.filename.endsWith('.ts') ? join(import.meta.dirname, '../../dist') : join(import.meta.dirname, '..');
+  const path = join(dist, 'tbuild-runner');
   if (!existsSync(path)) {
     throw new TbuildError('native/missing', `the native binary is not at ${path}`, { hint: 'build it: npm run setup' });
   }

@@ -72,6 +72,7 @@ class Solver {
   readonly #options: SolveOptions;
   readonly #signal: AbortSignal;
   readonly #limit;
+  readonly #started = new Set<StepId>();
   readonly #pending = new Map<StepId, Promise<Solved>>();
   /** Steps in the target's own chain: their layers will be described, which goes on while the next step runs. */
   readonly #inTarget: ReadonlySet<StepId>;
@@ -116,19 +117,28 @@ class Solver {
         ? error
         : new TbuildError('internal/step', error instanceof Error ? error.message : String(error), { cause: error });
     const located = failure.where || !step.where ? failure : failure.at(step.where);
+    this.#start(step);
     this.#options.listener.failed(step, located);
     return located;
   }
 
+  /** Said when a step has its slot, or needs none: one that waits has not started. */
+  #start(step: Step): void {
+    if (this.#started.has(step.id)) return;
+    this.#started.add(step.id);
+    this.#options.listener.started(step);
+  }
+
   async #work(step: Step, below: State, others: readonly Result[]): Promise<Solved> {
     const { listener, workshop } = this.#options;
-    listener.started(step);
+    if (isSource(step)) this.#start(step);
     const source = await this.#source(step);
     if (source) {
       listener.done(step, false, undefined);
       return { result: source, layer: undefined, created: undefined };
     }
     const { layer, created, cached } = await this.#layer(step, await this.#prepare(step, below, others));
+    this.#start(step);
     if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
     listener.done(step, cached, layer.id);
     return { result: { kind: 'state', state: [...below, layer] }, layer, created };
@@ -157,11 +167,12 @@ class Solver {
       status: (text) => listener.status(step, text),
       signal: this.#signal,
     };
-    if (noCache) return this.#limit(() => this.#execute(prepared, report));
-    const found = this.#find(prepared);
+    const found = noCache ? undefined : this.#find(prepared);
     if (found) return found;
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
+      this.#start(step);
+      if (noCache) return this.#execute(prepared, report);
       // Another process may be doing this very step: then its result is ours.
       const path = workshop.storePath('locks', lockName(prepared));
       const { lock } = await workshop.serve.call('lock', { path, wait: true });
@@ -215,6 +226,10 @@ class Solver {
 /** One of 4096 files: enough that steps seldom share one, few enough to keep. A step holds one lock and waits for no other step. */
 function lockName(prepared: Prepared): string {
   return hexOf(sha256([stepKey(prepared.record), ...prepared.inputs].join('\n'))).slice(0, 3);
+}
+
+function isSource({ op }: Step): boolean {
+  return op.kind === 'image' || op.kind === 'context';
 }
 
 /** The parent first, then what a COPY or bind mounts come from. */

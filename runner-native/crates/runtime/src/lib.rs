@@ -6,6 +6,7 @@ mod channel;
 pub mod container;
 mod devices;
 pub mod error;
+mod files;
 mod foreign;
 mod identity;
 mod init;

@@ -14,6 +14,8 @@ pub struct RootSpec {
     pub stub: Vec<Stub>,
     pub upper: Option<Upper>,
     #[serde(default)]
+    pub files: Vec<File>,
+    #[serde(default)]
     pub mounts: Vec<FurtherRoot>,
     /// Handed on as it was written: other runtimes know fields that we do not.
     pub config: Box<RawValue>,
@@ -58,6 +60,16 @@ pub enum Upper {
         directory: PathBuf,
         work: PathBuf,
     },
+}
+
+#[derive(Deserialize)]
+pub struct File {
+    pub name: String,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// In base64.
+    pub data: String,
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use crate::root_spec::{Commit, FurtherRoot, Layer, RootSpec, Upper};
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
-use crate::{foreign, mounts, plan, sys};
+use crate::{files, foreign, mounts, plan, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -128,6 +128,7 @@ impl Root {
             Some(upper) => stubs::make_hidden(&overlay, &path, &upper.upper, &spec.stub)?,
             None => Hidden::default(),
         };
+        files::write(&scratch, &spec.files)?;
         spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root))?;
         std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
         rustix::process::fchdir(&bundle).at(MOUNT, "enter", scratch.path.join("bundle"))?;
