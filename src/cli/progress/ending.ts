@@ -23,6 +23,11 @@ export function failureLines(state: BuildState, paint: Paint, quote: (text: stri
   return [...failed.flatMap((step) => stepLog(step, paint, quote)), ...warningLines(state, paint)];
 }
 
+/** After the error. A build that had no step yet has nothing more in its log. */
+export function logLine({ log, steps }: BuildState, paint: Paint): string[] {
+  return log && steps.length > 0 ? [`${paint('dim', 'log:')} ${oneLine(log)}`] : [];
+}
+
 function warningLines({ warnings }: BuildState, paint: Paint): string[] {
   if (warnings.length === 0) return [];
   const heading = warnings.length === 1 ? '1 warning found:' : `${warnings.length} warnings found:`;

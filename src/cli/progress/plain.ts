@@ -5,7 +5,7 @@ import { choosePaint } from '../paint.ts';
 import { exitCodeOf, reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState, type StepState } from './build-state.ts';
-import { failureLines, successLines } from './ending.ts';
+import { failureLines, logLine, successLines } from './ending.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 
 export function plainProgress(surroundings: ProgressSurroundings): Progress {
@@ -23,7 +23,7 @@ export function plainProgress(surroundings: ProgressSurroundings): Progress {
     fail: (error) => {
       write(failureLines(state, paint, quote));
       reportError(error, surroundings);
-      if (state.log) write([`${paint('dim', 'log:')} ${state.log}`]);
+      write(logLine(state, paint));
       return exitCodeOf(error);
     },
   };

@@ -5,7 +5,7 @@ import { choosePaint } from '../paint.ts';
 import { exitCodeOf, reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState } from './build-state.ts';
-import { failureLines, successLines } from './ending.ts';
+import { failureLines, logLine, successLines } from './ending.ts';
 import { frameLines } from './frame.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 import { Screen } from './screen.ts';
@@ -49,7 +49,7 @@ export function ttyProgress(surroundings: ProgressSurroundings): Progress {
       close();
       write(failureLines(state, paint, quote));
       reportError(error, surroundings);
-      if (state.log) write([`${paint('dim', 'log:')} ${state.log}`]);
+      write(logLine(state, paint));
       return exitCodeOf(error);
     },
   };
