@@ -17,7 +17,11 @@ const LINKS: [(&str, &str); 4] =
 
 /// A container that has the host's /dev bound over its own gets nothing (runc: needsSetupDev).
 pub fn are_wanted(mounts: &[PlannedMount]) -> bool {
-    !mounts.iter().any(|mount| mount.options.bind.is_some() && inside_root::relative(&mount.destination) == Path::new("dev"))
+    !mounts.iter().any(|mount| mount.options.bind.is_some() && is_dev(&mount.destination))
+}
+
+pub fn is_dev(destination: &Path) -> bool {
+    destination.components().eq(Path::new("/dev").components())
 }
 
 pub fn set_up(root: &OwnedFd, devices: &[Device]) -> Result<()> {

@@ -55,7 +55,11 @@ pub fn open_or_make(root: impl AsFd, path: &Path, kind: Kind, making: &mut dyn F
         let directory = open(root, &parent, OFlags::PATH | OFlags::DIRECTORY).at(MOUNT, "make the mount point", path)?;
         match fs::readlinkat(&directory, &name, Vec::new()) {
             // A link to nothing: what it points to is made.
-            Ok(target) => wanted = parent.join(OsString::from_vec(target.into_bytes())).join(rest),
+            Ok(target) => {
+                let target = parent.join(OsString::from_vec(target.into_bytes()));
+                // Joined with nothing, a path would end with a slash and mean a directory.
+                wanted = if rest.as_os_str().is_empty() { target } else { target.join(rest) };
+            }
             Err(Errno::NOENT) => {
                 making(&directory, &name);
                 let as_file = kind == Kind::File && rest.as_os_str().is_empty();

@@ -96,6 +96,10 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
     let target = target(root, mount, Kind::Directory)?;
     let made = new_file_system(mount).at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?;
     finish(&made, mount, false)?;
+    if mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination) {
+        // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.
+        set_attributes(&made, MountAttrFlags::MOUNT_ATTR_NODEV, false).at(MOUNT, "set nodev on", &mount.destination)?;
+    }
     attach(&made, &target).at(MOUNT, "mount", &mount.destination)
 }
 

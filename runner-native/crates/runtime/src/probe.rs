@@ -44,29 +44,34 @@ pub fn run(directory: &Path) -> Result<Found> {
     )))
 }
 
-struct Place(PathBuf);
+struct Place {
+    path: PathBuf,
+    /// What the layers are made from is in a tmpfs: overlayfs, which `path` may be on, lets nobody make a whiteout.
+    scratch: Scratch,
+}
 
 impl Place {
     fn make(directory: &Path) -> Result<Self> {
         let path = directory.join(format!("probe-{}", std::process::id()));
-        std::fs::create_dir_all(&path).at(MOUNT, "make", &path)?;
-        let place = Self(path);
-        for name in ["base", "top", "scratch"] {
-            std::fs::create_dir(place.0.join(name)).at(MOUNT, "make", place.0.join(name))?;
-        }
-        for file in ["base/kept", "base/gone"] {
-            std::fs::write(place.0.join(file), CONTENT).at(MOUNT, "write", place.0.join(file))?;
-        }
-        let whiteout = place.0.join("top/gone");
-        fs::mknodat(CWD, &whiteout, FileType::CharacterDevice, Mode::empty(), 0).at(MOUNT, "make the whiteout", &whiteout)?;
+        std::fs::create_dir_all(path.join("scratch")).at(MOUNT, "make", &path)?;
+        let place = Self { scratch: Scratch::mount(&path.join("scratch"))?, path };
+        let (base, top) = (place.scratch.make_directory("base")?, place.scratch.make_directory("top")?);
+        let fill = || {
+            for file in ["kept", "gone"] {
+                let file = fs::openat(&base, file, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+                rustix::io::write(file, CONTENT)?;
+            }
+            fs::mknodat(&top, "gone", FileType::CharacterDevice, Mode::empty(), 0)
+        };
+        fill().at(MOUNT, "make files in", &place.scratch.path)?;
         Ok(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = rustix::mount::unmount(self.0.join("scratch"), rustix::mount::UnmountFlags::DETACH);
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = rustix::mount::unmount(&self.scratch.path, rustix::mount::UnmountFlags::DETACH);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -83,16 +88,17 @@ fn try_directory(place: &Place) -> Result<()> {
 }
 
 fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf) -> Layer) -> Result<()> {
-    let scratch = Scratch::mount(&place.0.join("scratch"))?;
+    let scratch = &place.scratch;
     let mut lowers = Vec::new();
     for (from, is_upper) in [("base", false), ("top", true)] {
-        let out = place.0.join(format!("{name}-{from}"));
-        let summary = tbuild_layers::pack_dir(driver, &out, &place.0.join(from), is_upper)?;
-        lowers.push(stack::open_layer(&layer(summary.data.into()), &scratch)?);
+        let out = place.path.join(format!("{name}-{from}"));
+        let summary = tbuild_layers::pack_dir(driver, &out, &scratch.path.join(from), is_upper)?;
+        lowers.push(stack::open_layer(&layer(summary.data.into()), scratch)?);
     }
-    let upper = UpperDirectories { upper: scratch.make_directory("upper")?, work: scratch.make_directory("work")? };
-    let root = stack::overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), &scratch)?;
-    let read = read(&root, "kept").at(MOUNT, "read through the overlay", &place.0)?;
+    let directory = |kind: &str| scratch.make_directory(&format!("{name}-{kind}"));
+    let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+    let root = stack::overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), scratch)?;
+    let read = read(&root, "kept").at(MOUNT, "read through the overlay", &place.path)?;
     if read != CONTENT {
         return Err(NativeError::new(MOUNT, "read through the overlay").detail("the file in the layer reads otherwise than it was written"));
     }

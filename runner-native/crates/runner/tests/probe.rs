@@ -1,0 +1,62 @@
+//! `probe`, and the small commands.
+
+mod support;
+
+use serde_json::Value;
+use std::process::Command;
+use support::RUNNER;
+
+fn probe(directory: &std::path::Path) -> Value {
+    let output = Command::new(RUNNER).arg("probe").arg(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn finds_a_driver_and_leaves_nothing() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let found = probe(directory.path());
+    let driver = found["driver"].as_str().unwrap();
+    let position = ["erofs", "erofs-loop", "directory"].iter().position(|known| *known == driver).unwrap();
+    assert_eq!(found["reasons"].as_array().unwrap().len(), position, "{found}");
+    assert_eq!(found["kernel"].as_str().unwrap(), std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    assert!(!support::is_mounted_below(directory.path()));
+}
+
+#[test]
+fn finds_a_driver_on_tmpfs_and_on_overlayfs() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let found = probe(directory.path());
+    assert!(["erofs", "erofs-loop", "directory"].contains(&found["driver"].as_str().unwrap()), "{found}");
+    let script = "mount -t tmpfs t $0 && mkdir $0/l $0/u $0/w $0/m && mount -t overlay o -o lowerdir=$0/l,upperdir=$0/u,workdir=$0/w $0/m && exec $1 probe $0/m";
+    let output = Command::new("unshare").args(["-m", "sh", "-c", script]).arg(directory.path()).arg(RUNNER).output().unwrap();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert!(["erofs", "erofs-loop", "directory"].contains(&found["driver"].as_str().unwrap()), "{found}");
+}
+
+#[test]
+fn says_what_to_do_where_no_namespace_can_be_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new("setpriv")
+        .args(["--bounding-set", "-sys_admin", "--inh-caps", "-all", RUNNER, "probe"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), error["code"].as_str()), (Some(125), Some("unsupported/no-namespace")));
+    assert!(error["detail"].as_str().unwrap().contains("run tbuild as root"), "{error}");
+}
+
+#[test]
+fn knows_its_version_and_features_and_refuses_other_words() {
+    let run = |arguments: &[&str]| Command::new(RUNNER).args(arguments).output().unwrap();
+    assert!(run(&["--version"]).stdout.starts_with(b"tbuild-runner "));
+    let features: Value = serde_json::from_slice(&run(&["features"]).stdout).unwrap();
+    assert_eq!(features["ociVersionMax"], "1.2.0");
+    for wrong in [&["create"][..], &[], &["run"], &["run", "--bundle"], &["run", "--no-such", "x"], &["with-root", "/x"], &["probe"]] {
+        let output = run(wrong);
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((output.status.code(), error["code"].as_str()), (Some(125), Some("native/usage")), "{wrong:?}");
+    }
+}
