@@ -62,7 +62,11 @@ export async function spoolArchive(input: Readable, label: string, folder: strin
   const fed = pipeline(await decompress(input, label), reader);
   fed.catch(() => {});
   try {
-    for await (const entry of reader) await spoolEntry(entry as unknown as Entry, entries, label, folder);
+    let count = 0;
+    for await (const entry of reader) {
+      if (++count > MAX_ENTRIES) throw badArchive(label, `it has more than ${MAX_ENTRIES} entries`);
+      await spoolEntry(entry as unknown as Entry, entries, label, join(folder, `file-${count}`));
+    }
     await fed;
   } catch (cause) {
     reader.destroy();
@@ -72,10 +76,10 @@ export async function spoolArchive(input: Readable, label: string, folder: strin
   return { label, isOurs: true, find: async (name) => followLinks(entries, name, label) };
 }
 
-async function spoolEntry(entry: Entry, entries: Map<string, Spooled>, label: string, folder: string): Promise<void> {
+/** `path`: where the bytes of a file go. */
+async function spoolEntry(entry: Entry, entries: Map<string, Spooled>, label: string, path: string): Promise<void> {
   const { header } = entry;
   const name = cleanName(header.name, label);
-  if (entries.size >= MAX_ENTRIES) throw badArchive(label, `it has more than ${MAX_ENTRIES} entries`);
   const size = header.size ?? 0;
   switch (header.type) {
     case 'directory':
@@ -85,7 +89,6 @@ async function spoolEntry(entry: Entry, entries: Map<string, Spooled>, label: st
       return;
     case 'file':
     case 'contiguous-file': {
-      const path = join(folder, `file-${entries.size}`);
       const digest = await writeHashed(entry, path);
       return remember(entries, name, { path, size, digest }, label);
     }

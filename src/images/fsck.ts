@@ -66,12 +66,8 @@ async function checkLayer(layers: Layers, serve: Serve, layer: Layer): Promise<P
   const missing = needed.filter((path) => !existsSync(path));
   if (missing.length > 0) return missing.map((path) => ({ what: `the layer ${layer.id} lacks this file`, path, hint: REBUILD }));
   try {
-    const { id, problems } = await serve.call('verify', { index, data });
-    const isOther = `blake3:${id}` !== layer.id;
-    return [
-      ...(isOther ? [{ what: `the index of the layer ${layer.id} is that of blake3:${id}`, path: index, hint: REBUILD }] : []),
-      ...problems.map((problem) => ({ what: `layer ${layer.id}: ${problem}`, path: data, hint: REBUILD })),
-    ];
+    const { problems } = await serve.call('verify', { index, data });
+    return problems.map((problem) => ({ what: `layer ${layer.id}: ${problem}`, path: data, hint: REBUILD }));
   } catch (error) {
     return [{ what: `the layer ${layer.id} cannot be read: ${(error as Error).message}`, path: index, hint: REBUILD }];
   }

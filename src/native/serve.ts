@@ -77,7 +77,7 @@ interface Operations {
     TarSummary,
   ];
   sha256: [{ path: string }, { digest: string; size: number }];
-  verify: [{ index: string; data: string }, { id: string; problems: string[] }];
+  verify: [{ index: string; data: string }, { problems: string[] }];
   remove: [{ path: string }, Record<string, never>];
 }
 

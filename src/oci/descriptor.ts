@@ -116,8 +116,8 @@ function asPlatform(value: unknown, where: string): Platform {
 
 export function platformMembers(members: Members, where: string): Platform {
   return {
-    os: optional(members, 'os', where, asString) ?? '',
     architecture: optional(members, 'architecture', where, asString) ?? '',
+    os: optional(members, 'os', where, asString) ?? '',
     ...present({
       // An empty variant is no variant: Go's encoders before omitempty wrote it.
       variant: optional(members, 'variant', where, asString) || undefined,

@@ -21,6 +21,8 @@ pub struct UnpackSummary {
     pub layer: LayerSummary,
     /// sha256 of the plain tar.
     pub diff_id: String,
+    /// Of the plain tar.
+    pub tar_size: u64,
     /// sha256 of the bytes read.
     pub blob_digest: String,
     pub blob_size: u64,
@@ -67,7 +69,7 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, spli
         frame_lost(path, &framed, &tree, &mut writer)?;
     }
     let layer = writer.finish(Tree::new(tree.into_entries(), Names::Layer).map_err(failed)?)?;
-    Ok(UnpackSummary { layer, diff_id: plain.digest, blob_digest: raw.digest, blob_size: raw.size, split })
+    Ok(UnpackSummary { layer, diff_id: plain.digest, tar_size: plain.size, blob_digest: raw.digest, blob_size: raw.size, split })
 }
 
 /// Holes cost no space, only time: this many bytes of them are some minutes.
