@@ -76,12 +76,14 @@ impl DirectoryWriter {
             children[tree.parent(index)].push(index);
         }
         let mut fallback_whiteouts = vec![false; tree.entries().len()];
-        for (index, entry) in tree.entries().iter().enumerate().filter(|(_, entry)| entry.kind == Kind::Directory) {
-            let directory = beneath::open_directory(&self.root, &entry.path).map_err(|error| self.failed("open", error))?;
-            for &child in &children[index] {
-                let is_fallback =
-                    self.make(tree, child, directory.as_fd()).map_err(|error| error.path(as_path(&tree.entries()[child].path)))?;
-                fallback_whiteouts[index] |= is_fallback;
+        // What a hard link is to may stand in a directory that comes later: links are a second pass.
+        for links in [false, true] {
+            for (index, entry) in tree.entries().iter().enumerate().filter(|(index, _)| !children[*index].is_empty()) {
+                let directory = beneath::open_directory(&self.root, &entry.path).map_err(|error| self.failed("open", error))?;
+                for &child in children[index].iter().filter(|child| tree.leads(**child) != links) {
+                    let is_fallback = self.make(tree, child, directory.as_fd());
+                    fallback_whiteouts[index] |= is_fallback.map_err(|error| error.path(as_path(&tree.entries()[child].path)))?;
+                }
             }
         }
         // Innermost first: making a child changes its directory's time, and a directory may be without write permission.

@@ -62,7 +62,7 @@ pub struct Content {
     pub place: Place,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     pub path: Box<[u8]>,
     pub kind: Kind,
@@ -79,6 +79,24 @@ pub struct Entry {
     pub content: Content,
     /// Entries with the same number are hard links of each other. In a `Tree`: the index of the group's first entry.
     pub inode: u64,
+}
+
+/// One line, names as text: entries are looked at by the thousand.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, mode, uid, gid, rdev, mtime, inode, .. } = self;
+        let marks = [(self.implied, " implied"), (self.opaque, " opaque")].map(|(set, mark)| if set { mark } else { "" }).concat();
+        write!(
+            f,
+            "{} {kind:?}{marks} {mode:o} {uid}:{gid} {rdev:?} {}.{:09} #{inode}",
+            self.path.escape_ascii(),
+            mtime.seconds,
+            mtime.nanos
+        )?;
+        write!(f, " {} bytes {}", self.content.size, blake3::Hash::from(self.content.digest).to_hex().split_at(8).0)?;
+        self.xattrs.iter().try_for_each(|(name, value)| write!(f, " {}[{}]", name.escape_ascii(), value.len()))?;
+        if self.target.is_empty() { Ok(()) } else { write!(f, " -> {}", self.target.escape_ascii()) }
+    }
 }
 
 impl Entry {

@@ -28,6 +28,8 @@ pub struct Metadata<'a> {
     /// Entries of each directory in order, by the directory's index.
     children: Vec<Vec<u32>>,
     links: Vec<u32>,
+    /// Of the inodes with their xattrs and inline contents, whole blocks.
+    inodes_bytes: u64,
     end: u64,
 }
 
@@ -52,6 +54,7 @@ impl<'a> Metadata<'a> {
             inodes: Vec::with_capacity(tree.entries().len()),
             children: Vec::new(),
             links: vec![0; tree.entries().len()],
+            inodes_bytes: 0,
             end: 0,
         };
         plan.list_children();
@@ -64,7 +67,9 @@ impl<'a> Metadata<'a> {
             };
             plan.inodes.push(inode);
         }
-        plan.place_blocks(at.next_multiple_of(BLOCK));
+        // fsck.erofs reads an xattr header behind every inode, the last one too, whether it has xattrs or not.
+        plan.inodes_bytes = (at + SLOT).next_multiple_of(BLOCK);
+        plan.place_blocks();
         if plan.end / BLOCK > u64::from(u32::MAX) {
             return Err(NativeError::new("native/too-large", "write image").detail("a layer holds at most 16 TiB"));
         }
@@ -122,8 +127,8 @@ impl<'a> Metadata<'a> {
     }
 
     /// Directories and symlinks too large to stand beside their inodes come behind all inodes, in blocks of their own.
-    fn place_blocks(&mut self, inodes_bytes: u64) {
-        let mut at = self.start + inodes_bytes;
+    fn place_blocks(&mut self) {
+        let mut at = self.start + self.inodes_bytes;
         for (index, inode) in self.inodes.iter_mut().enumerate() {
             if !inode.inline && matches!(self.tree.entries()[index].kind, Kind::Directory | Kind::Symlink) {
                 inode.data_at = at;
@@ -155,7 +160,7 @@ impl<'a> Metadata<'a> {
             out.write_all(&buffer).map_err(failed)?;
             written += buffer.len() as u64;
         }
-        out.write_all(&vec![0; (written.next_multiple_of(BLOCK) - written) as usize]).map_err(failed)?;
+        out.write_all(&vec![0; (self.inodes_bytes - written) as usize]).map_err(failed)?;
         for index in 0..self.inodes.len() {
             if !self.inodes[index].inline && matches!(self.tree.entries()[index].kind, Kind::Directory | Kind::Symlink) {
                 buffer.clear();

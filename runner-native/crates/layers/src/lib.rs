@@ -37,3 +37,6 @@ pub use summary::{Driver, LayerSummary};
 pub use unpack::{UnpackSummary, unpack};
 pub use verify::verify;
 pub use write_layer::{LayerRequest, write_layer};
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,11 @@ use crate::walk::{Walk, number_inodes};
 
 /// A directory as a layer: `<out>.index` with `<out>.erofs` or the tree `<out>/`. With `overlay_upper` the directory is what overlayfs wrote.
 pub fn pack_dir(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
+    pack(driver, out, dir, overlay_upper)
+        .map_err(|error| if error.code.starts_with("context/") { NativeError { code: "native/io".into(), ..error } } else { error })
+}
+
+fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
     let root = beneath::open_root(dir)?;
     let mut found = Walk { root: &root, hash: false, keep_xattr: |name| !is_host_label(name) }.all()?;
     for found in &mut found {
@@ -39,7 +44,7 @@ fn write_files(tree: &mut Tree, root: &std::os::fd::OwnedFd, writer: &mut DataWr
     Ok(())
 }
 
-fn is_whiteout(entry: &Entry) -> bool {
+pub fn is_whiteout(entry: &Entry) -> bool {
     let marked = |mark: &[u8]| entry.xattrs.iter().any(|(name, _)| **name == *mark);
     match entry.kind {
         Kind::CharDevice => entry.rdev == (0, 0),
@@ -49,7 +54,7 @@ fn is_whiteout(entry: &Entry) -> bool {
 }
 
 /// Removes overlayfs's xattrs; in an upper an opaque mark becomes the flag, and what would need the layers below is refused.
-fn take_overlay_marks(entry: &mut Entry, overlay_upper: bool) -> Result<()> {
+pub fn take_overlay_marks(entry: &mut Entry, overlay_upper: bool) -> Result<()> {
     for (name, value) in entry.xattrs.iter().filter(|(name, _)| overlay_upper && is_overlay_xattr(name)) {
         let mark = name.splitn(3, |&byte| byte == b'.').last();
         match mark {
