@@ -1,8 +1,9 @@
 // The library's face: what the command does, a TypeScript program can do through here.
 
+export type { ErrorObject } from './base/error-object.ts';
 export { TbuildError } from './base/errors.ts';
 export { type BuildOptions, type BuildOutput, type BuildResult, buildImage } from './build/build.ts';
-export type { BuildEvent, ErrorObject } from './build/events.ts';
+export type { BuildEvent } from './build/events.ts';
 export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';
 export { checkStore } from './images/fsck.ts';

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
+import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { checkDirectory, scanDirectory } from '../context/directory.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
@@ -19,7 +20,6 @@ import { upperBytes } from '../steps/run.ts';
 import type { ContextResult, State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
-import { errorObject } from './error-object.ts';
 import type { BuildEvent } from './events.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 
@@ -77,7 +77,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
       options.signal.aborted && !(error instanceof TbuildError)
         ? new TbuildError('cancelled/interrupted', 'the build was cancelled')
         : error;
-    emit({ type: 'error', time: Date.now(), error: errorObject(shown), log: log.path });
+    emit({ type: 'error', time: Date.now(), error: toErrorObject(shown), log: log.path });
     throw shown;
   } finally {
     log.close();
@@ -183,7 +183,7 @@ function listenerOf(emit: (event: BuildEvent) => void): Listener {
     output: (step, stream, text) => emit({ type: 'output', ...at(step), stream, text }),
     status: (step, text) => emit({ type: 'status', ...at(step), text }),
     done: (step, cached, layer) => emit({ type: 'done', ...at(step), cached, layer }),
-    failed: (step, error) => emit({ type: 'failed', ...at(step), error: errorObject(error) }),
+    failed: (step, error) => emit({ type: 'failed', ...at(step), error: toErrorObject(error) }),
     canceled: (step) => emit({ type: 'canceled', ...at(step) }),
   };
 }

@@ -1,7 +1,7 @@
 // What a build says while it goes on. src/cli renders it; the library hands it to its caller; `--progress=rawjson` prints it as it is.
 // Times are milliseconds since the epoch.
 
-import type { ErrorCode, Location } from '../base/errors.ts';
+import type { ErrorObject } from '../base/error-object.ts';
 import type { Warning } from '../plan/graph.ts';
 
 export type BuildEvent =
@@ -43,12 +43,3 @@ export type BuildEvent =
     }
   /** The last event of a build that failed. */
   | { readonly type: 'error'; readonly time: number; readonly error: ErrorObject; readonly log: string };
-
-/** An error as data: what `--progress=rawjson` prints. */
-export interface ErrorObject {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly hint?: string;
-  readonly where?: Omit<Location, 'text'>;
-  readonly causes?: readonly string[];
-}

@@ -2,10 +2,11 @@
 // Here arguments become an invocation, and whatever it throws becomes a message and an exit code.
 
 import { debugLines } from '../base/debug.ts';
+import { exitCodeOf } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { type FlagTable, type FlagValues, parseFlags } from './flags.ts';
 import { commandHelp } from './help.ts';
-import { exitCodeOf, reportError } from './report-error.ts';
+import { reportError } from './report-error.ts';
 import type { Output, Surroundings } from './surroundings.ts';
 import { oneLine } from './text.ts';
 

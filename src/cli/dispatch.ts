@@ -1,11 +1,12 @@
 // argv → command → exit code. Decides which command is meant; knows nothing of what any of them does.
 
 import { existsSync } from 'node:fs';
+import { exitCodeOf } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { aliases, commandTable } from './command-table.ts';
 import { programHelp } from './help.ts';
 import { nearest } from './nearest.ts';
-import { exitCodeOf, reportError } from './report-error.ts';
+import { reportError } from './report-error.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Resolves to the exit code; never rejects for what a user did. */

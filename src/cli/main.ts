@@ -35,7 +35,7 @@ function endWithStream(stream: NodeJS.WriteStream): void {
 
 /** What no command caught: a promise nobody waits for, or an event. */
 async function reportBug(error: unknown): Promise<void> {
-  const { exitCodeOf, reportError } = await import('./report-error.ts');
+  const [{ exitCodeOf }, { reportError }] = await Promise.all([import('../base/error-object.ts'), import('./report-error.ts')]);
   const { stderr, env, argv } = process;
   reportError(error, { stderr, env, isDebug: argv.includes('--debug') || argv.includes('-D') });
   process.exit(exitCodeOf(error));

@@ -156,13 +156,13 @@ function splitAtStars(pattern: string): string[] {
 /** Whether a path below `directory` could match: its segments match the pattern's first ones, and there are more. */
 function belowTest(pattern: string): (directory: string) => boolean {
   const segments = pattern.split('/').map((segment): Glob | 'any' | undefined => {
-    return segment.includes('**') ? 'any' : parseGlob(segment);
+    // A class may match a slash (`[^a]`, `[.-0]`): then segments cannot be told apart.
+    return segment.includes('**') || segment.includes('[') ? 'any' : parseGlob(segment);
   });
   return (directory) => {
     const names = directory.split('/');
     for (const [i, name] of names.entries()) {
       const segment = segments[i];
-      // A class that holds a slash cannot be taken apart: anything may match.
       if (segment === 'any' || (segment === undefined && i < segments.length)) return true;
       if (segment === undefined || !matchesGlob(segment, name)) return false;
     }

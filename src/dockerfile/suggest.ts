@@ -1,4 +1,4 @@
-// "did you mean": the nearest of the known words, as BuildKit's util/suggest finds it (edit distance below 3).
+// "did you mean": the nearest of the known words, as BuildKit's util/suggest finds it (edit distance below 3), but that swapped letters are one edit.
 
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
   if (known.includes(word)) return undefined;
@@ -20,17 +20,20 @@ export function suggestion(word: string, known: readonly string[]): string {
   return nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
 }
 
-/** Levenshtein distance, or `limit` when it is not below it. */
+/** Levenshtein distance in which two neighbours swapped count once, or `limit` when it is not below it. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substituted = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(substituted, previous[j]! + 1, row[j - 1]! + 1));
+      const substituted = last[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? beforeLast[j - 2]! + 1 : limit;
+      row.push(Math.min(substituted, swapped, last[j]! + 1, row[j - 1]! + 1));
     }
-    previous = row;
+    beforeLast = last;
+    last = row;
   }
-  return Math.min(previous[b.length]!, limit);
+  return Math.min(last[b.length]!, limit);
 }

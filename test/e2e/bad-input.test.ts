@@ -116,7 +116,7 @@ describe('a RUN that fails', () => {
 describe('a command line', () => {
   it.each([
     [['build', '--no-such-flag', '.'], /unknown flag: --no-such-flag/],
-    [['build'], /requires exactly 1 argument/i],
+    [['build'], /takes 1 argument, not 0/],
     [['build', '-t', 'Not A Name', '.'], /Not A Name/],
     [['build', '--secret', 'id=x,src=/no/such/file', '.'], /cannot read the secret x/],
     [['run', '-v', 'relative:', 'busybox'], /invalid volume/],
@@ -130,7 +130,7 @@ describe('a command line', () => {
   it('run exits as docker run does', async () => {
     const exit = async (...args: string[]) => (await tbuild(['run', '--rm', ...args], { store })).code;
     expect(await exit('busybox', 'sh', '-c', 'exit 7')).toBe(7);
-    expect(await exit('busybox', 'sh', '-c', 'kill -9 $$')).toBe(137);
+    expect(await exit('busybox', 'sh', '-c', 'sh -c "kill -9 \\$\\$"; exit $?')).toBe(137);
     expect(await exit('busybox', '/no/such/command')).toBe(127);
     expect(await exit('busybox', '/etc')).toBe(126);
     expect(await exit('no-such-image')).toBe(125);
@@ -162,8 +162,8 @@ describe('a full disk', () => {
 
 describe('a store', () => {
   it('that cannot be made', async () => {
-    expect(await failure([makeContext({ Dockerfile: 'FROM scratch\n' })], 7, { store: '/proc/no/store' })).toContain(
-      'cannot make a store at /proc/no/store',
+    expect(await failure([makeContext({ Dockerfile: 'FROM scratch\n' })], 7, { store: '/etc/passwd/store' })).toContain(
+      'cannot make a store at /etc/passwd/store',
     );
   });
 

@@ -1,8 +1,9 @@
 // `tbuild rmi`: takes names away, and images with their last name.
 
+import { exitCodeOf } from '../../base/error-object.ts';
 import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
-import { exitCodeOf, reportError } from '../report-error.ts';
+import { reportError } from '../report-error.ts';
 
 export const rmi = defineCommand({
   name: 'rmi',

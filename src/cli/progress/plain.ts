@@ -1,8 +1,9 @@
 // `--progress=plain`: lines to read in a CI log and to grep, `#5 0.123 text`. Every line of a step starts with its number.
 
+import { exitCodeOf } from '../../base/error-object.ts';
 import type { BuildEvent } from '../../build/events.ts';
 import { choosePaint } from '../paint.ts';
-import { exitCodeOf, reportError } from '../report-error.ts';
+import { reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState, type StepState } from './build-state.ts';
 import { failureLines, logLine, successLines } from './ending.ts';

@@ -1,6 +1,7 @@
 // `--progress=quiet`: the image ID on standard output, or the error.
 
-import { exitCodeOf, reportError } from '../report-error.ts';
+import { exitCodeOf } from '../../base/error-object.ts';
+import { reportError } from '../report-error.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 
 export function quietProgress(surroundings: ProgressSurroundings): Progress {

@@ -1,7 +1,7 @@
 // `--progress=rawjson`: each event as it is, a JSON object a line, on standard error. docs/progress.md describes them.
 
+import { exitCodeOf, toErrorObject } from '../../base/error-object.ts';
 import type { BuildEvent } from '../../build/events.ts';
-import { exitCodeOf, toErrorObject } from '../report-error.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 
 export function rawjsonProgress({ stderr }: ProgressSurroundings): Progress {

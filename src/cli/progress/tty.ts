@@ -1,8 +1,9 @@
 // `--progress=tty`: the steps of a build as a block that is redrawn in place, in buildx's look.
 // Holds the terminal only while it draws: the cursor is back however the process ends, short of SIGKILL.
 
+import { exitCodeOf } from '../../base/error-object.ts';
 import { choosePaint } from '../paint.ts';
-import { exitCodeOf, reportError } from '../report-error.ts';
+import { reportError } from '../report-error.ts';
 import { oneColouredLine, oneLine } from '../text.ts';
 import { BuildState } from './build-state.ts';
 import { failureLines, logLine, successLines } from './ending.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { exitCodeOf, toErrorObject } from '../../../src/base/error-object.ts';
 import { TbuildError } from '../../../src/base/errors.ts';
-import { exitCodeOf, reportError, toErrorObject } from '../../../src/cli/report-error.ts';
+import { reportError } from '../../../src/cli/report-error.ts';
 import { FakeOutput } from './fake-surroundings.ts';
 
 function report(error: unknown, { columns = 80, isTTY = false, isDebug = false } = {}): string {

@@ -1,6 +1,7 @@
 // Events of builds, written short: what the displays are driven with.
 
-import type { BuildEvent, ErrorObject } from '../../../../src/build/events.ts';
+import type { ErrorObject } from '../../../../src/base/error-object.ts';
+import type { BuildEvent } from '../../../../src/build/events.ts';
 
 /** Sat, 21 Nov 2026 08:00:00 GMT. */
 export const startMs = Date.UTC(2026, 10, 21, 8);
