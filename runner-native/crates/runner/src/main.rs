@@ -1,11 +1,15 @@
 //! `tbuild-runner`: argv to one of its faces. Errors are one JSON line on stderr (docs/native.md); exit statuses are those of docker run:
 //! the container's own, 127 and 126 for a command that is missing or cannot be executed, 125 for everything else.
 
-use std::ffi::OsString;
+mod options;
+
+use options::{Options, usage};
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use tbuild_runtime::container::{self, RunOptions};
-use tbuild_runtime::error::{CONFIG, Context, NOT_EXECUTABLE, NOT_FOUND, NativeError, Result, USAGE};
+use tbuild_runtime::error::{CONFIG, Context, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result, USAGE};
 use tbuild_runtime::{own_binary, plan, probe, spec, sys, with_root};
 
 const STATUS_FAILED: i32 = 125;
@@ -14,7 +18,7 @@ fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let command = arguments.first().and_then(|argument| argument.to_str()).unwrap_or_default();
     let done = match command {
-        "serve" => tbuild_serve::main().during("native/io", "serve").map(|()| 0),
+        "serve" => tbuild_serve::main().during(PROCESS, "serve").map(|()| 0),
         "with-root" => with_root(&arguments[1..]),
         "probe" => probe(&arguments[1..]),
         "run" => run(&arguments[1..]),
@@ -36,47 +40,21 @@ fn status_of(error: &NativeError) -> i32 {
     }
 }
 
-fn usage(detail: impl Into<String>) -> NativeError {
-    NativeError::new(USAGE, "read the arguments").detail(detail)
-}
-
 fn print(text: &str) -> Result<i32> {
-    writeln!(std::io::stdout(), "{text}").during("native/io", "write")?;
+    writeln!(std::io::stdout(), "{text}").during(PROCESS, "write")?;
     Ok(0)
-}
-
-/// The words before the first that is no option, as (name, value); `--` ends them, too.
-fn options<'a>(arguments: &'a [OsString], known: &[&str]) -> Result<(Vec<(String, &'a OsString)>, &'a [OsString])> {
-    let mut options = Vec::new();
-    let mut rest = arguments;
-    while let [first, after @ ..] = rest {
-        let name = first.to_string_lossy();
-        if !name.starts_with('-') {
-            break;
-        }
-        match after {
-            [value, after @ ..] if known.contains(&name.as_ref()) => {
-                options.push((name.into_owned(), value));
-                rest = after;
-            }
-            _ if known.contains(&name.as_ref()) => return Err(usage(format!("{name} needs a value"))),
-            _ => return Err(usage(format!("unknown option {name}"))),
-        }
-    }
-    Ok((options, rest))
 }
 
 /// `run [--bundle DIR] [--root DIR] [--pid-file F] ID`; `--root` is where the container's root is, in place of config.json's root.path.
 fn run(arguments: &[OsString]) -> Result<i32> {
     own_binary::protect()?;
-    let (options, rest) = options(arguments, &["--bundle", "-b", "--root", "--pid-file"])?;
-    let [_id] = rest else { return Err(usage("run wants the container's id")) };
-    let value = |names: &[&str]| options.iter().rfind(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| PathBuf::from(value));
-    let absolute = |path: PathBuf| std::path::absolute(&path).at(USAGE, "resolve", &path);
-    let root = value(&["--root"]).map(absolute).transpose()?;
-    let pid_file = value(&["--pid-file"]).map(absolute).transpose()?;
-    if let Some(bundle) = value(&["--bundle", "-b"]) {
-        std::env::set_current_dir(&bundle).at(CONFIG, "enter the bundle", &bundle)?;
+    let options = Options::read(arguments, &["--bundle", "-b", "--root", "--pid-file"])?;
+    let [_id] = options.operands else { return Err(usage("run wants the container's id")) };
+    let absolute = |path: &OsStr| std::path::absolute(path).at(USAGE, "resolve", path);
+    let root = options.value(&["--root"]).map(absolute).transpose()?;
+    let pid_file = options.value(&["--pid-file"]).map(absolute).transpose()?;
+    if let Some(bundle) = options.value(&["--bundle", "-b"]) {
+        std::env::set_current_dir(bundle).at(CONFIG, "enter the bundle", bundle)?;
     }
     let text = std::fs::read_to_string("config.json").at(CONFIG, "read", "config.json")?;
     let mut config: spec::Config = serde_json::from_str(&text)
@@ -84,45 +62,43 @@ fn run(arguments: &[OsString]) -> Result<i32> {
     if let (Some(path), Some(root_in_config)) = (root, &mut config.root) {
         root_in_config.path = path;
     }
-    sys::die_with_parent().during("native/process", "tie the process to its parent")?;
+    sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
     container::run(&plan::read(config)?, RunOptions { pid_file, ..Default::default() })
 }
 
 /// `with-root [--lifeline FD] [--result FD] SPEC -- RUNTIME [ARG…]`
 fn with_root(arguments: &[OsString]) -> Result<i32> {
     own_binary::protect()?;
-    sys::die_with_parent().during("native/process", "tie the process to its parent")?;
-    let (options, rest) = options(arguments, &["--lifeline", "--result"])?;
-    let [spec, separator, runtime @ ..] = rest else { return Err(usage("with-root wants SPEC -- RUNTIME [ARG…]")) };
-    if separator != "--" || runtime.is_empty() {
-        return Err(usage("with-root wants SPEC -- RUNTIME [ARG…]"));
-    }
-    let descriptor = |name: &str| {
-        let given = options.iter().find(|(option, _)| option == name);
-        given.map(|(_, number)| {
-            let number = number.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
-            let number = number.ok_or_else(|| usage(format!("{name} wants the number of an open descriptor above 2")))?;
-            sys::inherited(number).during(USAGE, &format!("take over the descriptor of {name}"))
-        })
+    sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
+    let options = Options::read(arguments, &["--lifeline", "--result"])?;
+    let (spec, runtime) = match options.operands {
+        [spec, separator, runtime @ ..] if separator == "--" && !runtime.is_empty() => (spec, runtime.to_vec()),
+        _ => return Err(usage("with-root wants SPEC -- RUNTIME [ARG…]")),
     };
-    let lifeline = descriptor("--lifeline").transpose()?;
-    let result = descriptor("--result").transpose()?;
-    let outcome = with_root::read_spec(Path::new(spec))
-        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime: runtime.to_vec() }));
+    let lifeline = descriptor(&options, "--lifeline")?;
+    let result = descriptor(&options, "--result")?;
+    let outcome = with_root::read_spec(Path::new(spec)).and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime }));
     let Some(result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {
         Ok(outcome) => (serde_json::to_string(outcome), outcome.status),
         Err(error) => (serde_json::to_string(&serde_json::json!({ "error": error })), status_of(error)),
     };
-    let line = line.map_err(std::io::Error::from).during("native/io", "write the result")?;
-    writeln!(std::fs::File::from(result), "{line}").during("native/io", "write the result")?;
+    let line = line.map_err(std::io::Error::from).during(PROCESS, "write the result")?;
+    writeln!(std::fs::File::from(result), "{line}").during(PROCESS, "write the result")?;
     Ok(status)
+}
+
+fn descriptor(options: &Options, name: &str) -> Result<Option<OwnedFd>> {
+    let Some(given) = options.value(&[name]) else { return Ok(None) };
+    let number = given.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
+    let number = number.ok_or_else(|| usage(format!("{name} wants the number of an open descriptor above 2")))?;
+    sys::inherited(number).map(Some).during(USAGE, &format!("take over the descriptor of {name}"))
 }
 
 fn probe(arguments: &[OsString]) -> Result<i32> {
     let [directory] = arguments else { return Err(usage("probe wants a directory")) };
     let found = probe::run(Path::new(directory))?;
-    print(&serde_json::to_string(&found).map_err(std::io::Error::from).during("native/io", "write")?)
+    print(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
 }
 
 /// The runtime-spec's features.md.

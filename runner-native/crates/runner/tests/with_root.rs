@@ -221,7 +221,7 @@ fn takes_500_lowers_and_says_so_when_there_are_more() {
         fs::write(fixture.path(&format!("lower/{number}/{number}")), "here\n").unwrap();
     }
     let base = fixture.spec["layers"][0].clone();
-    fixture.spec["layers"] = json!([&[base.clone()], &layers[1..]].concat());
+    fixture.spec["layers"] = json!([std::slice::from_ref(&base), &layers[1..]].concat());
     let output = fixture.run();
     assert_eq!(output.stdout, "here\n", "{} {}", output.stderr, output.result);
     fixture.spec["layers"] = json!([&[base], &layers[..]].concat());

@@ -79,9 +79,7 @@ fn set_capability_sets(capabilities: &PlannedCapabilities) -> Result<()> {
         Ok(()) | Err(Errno::INVAL) => {}
         result => return result.during(PROCESS, "clear the ambient capabilities"),
     }
-    let ambient = capabilities.ambient.iter();
-    ambient
-        .map(|capability| configure_capability_in_ambient_set(capability, true))
-        .collect::<rustix::io::Result<()>>()
-        .during(PROCESS, "set the ambient capabilities")
+    let mut ambient = capabilities.ambient.iter();
+    let raised = ambient.try_for_each(|capability| configure_capability_in_ambient_set(capability, true));
+    raised.during(PROCESS, "set the ambient capabilities")
 }

@@ -96,3 +96,50 @@ pub fn propagation(word: &str) -> Option<(Propagation, bool)> {
     };
     Some((propagation, recursive))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(kind: &str, options: &[&str]) -> Result<MountOptions> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        parse(&Mount { kind: kind.into(), options, destination: "/x".into(), ..Default::default() })
+    }
+
+    fn bits(attributes: Attribute) -> u64 {
+        attributes.bits().into()
+    }
+
+    #[test]
+    fn the_later_word_wins() {
+        let options = parsed("tmpfs", &["ro", "nosuid", "noatime", "rw", "strictatime", "size=1m", "mode=755", "sync"]).unwrap();
+        assert_eq!(options.attributes.set, bits(Attribute::MOUNT_ATTR_NOSUID | Attribute::MOUNT_ATTR_STRICTATIME));
+        let cleared = Attribute::MOUNT_ATTR_RDONLY | Attribute::MOUNT_ATTR_NOSUID | Attribute::MOUNT_ATTR__ATIME;
+        assert_eq!(options.attributes.clear, bits(cleared));
+        assert_eq!(options.values, [("size".into(), "1m".into()), ("mode".into(), "755".into())]);
+        assert_eq!(options.flags, ["sync"]);
+    }
+
+    #[test]
+    fn recursive_words_are_kept_apart() {
+        let options = parsed("", &["rbind", "rro", "nodev", "rslave", "rnosuid"]).unwrap();
+        assert_eq!(options.bind, Some(true));
+        assert_eq!(options.attributes.set, bits(Attribute::MOUNT_ATTR_NODEV));
+        assert_eq!(options.recursive_attributes.set, bits(Attribute::MOUNT_ATTR_RDONLY | Attribute::MOUNT_ATTR_NOSUID));
+        assert_eq!(options.propagation, Some((Propagation::DOWNSTREAM, true)));
+        // These begin with an r of their own.
+        let options = parsed("", &["bind", "ro", "relatime"]).unwrap();
+        assert_eq!(
+            (options.attributes.set, options.recursive_attributes),
+            (bits(Attribute::MOUNT_ATTR_RDONLY), MountAttributes::default())
+        );
+    }
+
+    #[test]
+    fn a_bind_mount_has_no_options_of_a_file_system() {
+        assert_eq!(parsed("bind", &[]).unwrap().bind, Some(false));
+        assert!(parsed("bind", &["size=1m"]).unwrap_err().detail.contains("\"size\""));
+        assert!(parsed("none", &["rbind", "frobnicate"]).unwrap_err().detail.contains("\"frobnicate\""));
+        assert!(parsed("bind", &["remount"]).is_err());
+    }
+}

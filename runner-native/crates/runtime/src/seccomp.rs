@@ -90,10 +90,12 @@ enum Abi {
 }
 
 impl Abi {
+    /// What a kernel of this build's architecture can run, the native one first.
     #[cfg(target_arch = "x86_64")]
-    const NATIVE: Abi = Abi::X86_64;
+    const POSSIBLE: [Abi; 3] = [Abi::X86_64, Abi::X86, Abi::X32];
     #[cfg(target_arch = "aarch64")]
-    const NATIVE: Abi = Abi::Aarch64;
+    const POSSIBLE: [Abi; 2] = [Abi::Aarch64, Abi::Arm];
+    const NATIVE: Abi = Abi::POSSIBLE[0];
 
     /// AUDIT_ARCH_…
     fn audit(self) -> u32 {
@@ -122,7 +124,7 @@ impl Abi {
     }
 }
 
-/// The architectures of the list that this build can have, the native one always (as libseccomp does).
+/// The architectures of the list that can occur here, the native one always (as libseccomp does).
 fn abis(names: &[String]) -> Result<Vec<Abi>> {
     const OTHERS: [&str; 17] = [
         "MIPS",
@@ -154,7 +156,7 @@ fn abis(names: &[String]) -> Result<Vec<Abi>> {
             Some(other) if OTHERS.contains(&other) => continue,
             _ => return Err(invalid("linux.seccomp.architectures", format!("unknown architecture {name:?}"))),
         };
-        if !abis.contains(&abi) {
+        if Abi::POSSIBLE.contains(&abi) && !abis.contains(&abi) {
             abis.push(abi);
         }
     }
@@ -432,3 +434,7 @@ fn jump(distance: usize) -> BpfInstruction {
 fn jump_if(code: u16, k: u32, jump_true: u8, jump_false: u8) -> BpfInstruction {
     BpfInstruction { code, jump_true, jump_false, k }
 }
+
+#[cfg(test)]
+#[path = "seccomp_tests.rs"]
+mod tests;

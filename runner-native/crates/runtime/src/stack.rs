@@ -183,3 +183,85 @@ pub fn read_only_root(lowers: &[&OwnedFd], is_image: bool, scratch: &Scratch) ->
         _ => overlay(lowers, None, scratch).map(Some),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+    use rustix::mount::MountPropagationFlags;
+    use std::fs;
+    use tbuild_layers::{Driver, pack_dir};
+
+    /// In a thread with a mount namespace of its own.
+    fn in_namespace(work: impl FnOnce(&Path) + Send) {
+        assert!(rustix::process::getuid().is_root(), "this test needs root");
+        let directory = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sys::unshare(libc::CLONE_NEWNS).unwrap();
+                mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).unwrap();
+                work(directory.path());
+            });
+        });
+    }
+
+    /// An image, a directory above it that hides one of its files, and an upper.
+    fn lowers(directory: &Path, scratch: &Scratch) -> (Vec<OwnedFd>, UpperDirectories) {
+        for name in ["image", "above"] {
+            fs::create_dir(directory.join(name)).unwrap();
+            fs::write(directory.join(name).join(name), name).unwrap();
+        }
+        fs::write(directory.join("image/hidden"), "").unwrap();
+        let whiteout = directory.join("above/hidden");
+        rustix::fs::mknodat(CWD, &whiteout, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+        pack_dir(Driver::Erofs, &directory.join("layer"), &directory.join("image"), false).unwrap();
+        // By a loop device if need be: what is tried here is the overlay.
+        let image = |by_loop| open_layer(&Layer::Erofs { erofs: directory.join("layer.erofs"), by_loop }, scratch);
+        let image = image(false).or_else(|_| image(true)).unwrap();
+        let above = open_layer(&Layer::Directory { directory: directory.join("above") }, scratch).unwrap();
+        let upper = UpperDirectories { upper: scratch.make_directory("upper").unwrap(), work: scratch.make_directory("work").unwrap() };
+        (vec![image, above], upper)
+    }
+
+    fn listing(mount: &OwnedFd, at: &Path) -> Vec<String> {
+        fs::create_dir_all(at).unwrap();
+        mounts::attach_at(mount, at).unwrap();
+        let mut names: Vec<String> =
+            fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn scratch(directory: &Path) -> Scratch {
+        fs::create_dir(directory.join("scratch")).unwrap();
+        Scratch::mount(&directory.join("scratch")).unwrap()
+    }
+
+    #[test]
+    fn an_older_kernel_s_way_shows_the_same() {
+        in_namespace(|directory| {
+            let scratch = scratch(directory);
+            let (lowers, upper) = lowers(directory, &scratch);
+            let lowers: Vec<&OwnedFd> = lowers.iter().collect();
+            let read_only = overlay_by_paths(&lowers, None, &scratch).unwrap();
+            assert_eq!(listing(&read_only, &directory.join("ro")), ["above", "image"]);
+            assert!(fs::write(directory.join("ro/x"), "").is_err());
+            let writable = overlay_by_paths(&lowers, Some(&upper), &scratch).unwrap();
+            assert_eq!(listing(&writable, &directory.join("rw")), ["above", "image"]);
+            fs::write(directory.join("rw/written"), "").unwrap();
+            assert!(directory.join("scratch/upper/written").exists());
+            let flags = rustix::fs::statvfs(directory.join("rw")).unwrap().f_flag;
+            assert!(flags.contains(rustix::fs::StatVfsMountFlags::NODEV));
+        });
+    }
+
+    #[test]
+    fn descriptors_show_the_same() {
+        in_namespace(|directory| {
+            let scratch = scratch(directory);
+            let (lowers, upper) = lowers(directory, &scratch);
+            let made = overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), &scratch).unwrap();
+            assert_eq!(listing(&made, &directory.join("rw")), ["above", "image"]);
+        });
+    }
+}
