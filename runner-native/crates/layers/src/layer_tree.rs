@@ -58,7 +58,11 @@ impl LayerTree {
             return Ok(Spot::Opaque(parent));
         }
         // `.wh.` alone and `.wh..` would hide a directory's own name or what is above it.
-        let hidden = join_path(&parent, &last[WHITEOUT.len()..]);
+        let hidden = &last[WHITEOUT.len()..];
+        if hidden.is_empty() {
+            return Err(bad_archive(&format!("the whiteout {} hides nothing", name.escape_ascii())));
+        }
+        let hidden = join_path(&parent, hidden);
         check_path(&hidden, Names::Layer)?;
         Ok(Spot::Whiteout(hidden))
     }

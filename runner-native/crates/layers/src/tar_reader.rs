@@ -126,9 +126,14 @@ impl TarReader {
     }
 
     fn pass_content(&mut self) -> Result<()> {
-        let count = self.stored + self.padding;
+        let (stored, padding) = (self.stored, self.padding);
         (self.stored, self.padding) = (0, 0);
-        self.take(count, &mut |_| Ok(()))
+        self.take(stored, &mut |_| Ok(()))?;
+        // umoci's insert ends right behind the last content. Go's reader takes that for the end, so other tools load such layers.
+        if self.input.fill_buf().map_err(read_failed)?.is_empty() {
+            return Ok(());
+        }
+        self.take(padding, &mut |_| Ok(()))
     }
 
     fn take(&mut self, count: u64, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
@@ -318,13 +323,13 @@ impl Special {
             None => (value.as_slice(), b"".as_slice()),
         };
         let seconds = decimal(whole)?;
-        let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(9);
-        let nanos = digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit.wrapping_sub(b'0')));
         if !fraction.iter().all(u8::is_ascii_digit) {
             return Err(bad_archive("a time is malformed"));
         }
+        let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(9);
+        let nanos = digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
         if whole.starts_with(b"-") && nanos > 0 {
-            return Ok(Some(Mtime { seconds: seconds - 1, nanos: 1_000_000_000 - nanos }));
+            return Ok(Some(Mtime { seconds: seconds.saturating_sub(1), nanos: 1_000_000_000 - nanos }));
         }
         Ok(Some(Mtime { seconds, nanos }))
     }
