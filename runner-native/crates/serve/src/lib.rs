@@ -65,9 +65,7 @@ pub fn serve<W: Write + Send + 'static>(mut input: impl BufRead, output: W, is_h
     while *running > 0 && is_heard() {
         running = answers.ended.wait_timeout(running, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner).0;
     }
-    if let Some(lease) = lock(&session.lease).take() {
-        lease.end();
-    }
+    // A lease that was not closed stays as a dead one: it tells the next process that this one was killed, and to look for what it left.
     Ok(())
 }
 
@@ -93,3 +91,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(crate) type Answer = Result<Value, NativeError>;
+
+#[cfg(test)]
+mod tests;

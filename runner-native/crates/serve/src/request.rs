@@ -100,6 +100,12 @@ pub fn answer(line: &[u8], session: &Session) -> (Option<u64>, Answer) {
 fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
     match op {
         "open" => open(&parse(op, line)?, session),
+        "close" => {
+            if let Some(lease) = crate::lock(&session.lease).take() {
+                lease.end();
+            }
+            Ok(json!({}))
+        }
         "lock" => {
             let Lock { path, shared, wait } = parse(op, line)?;
             Ok(json!({ "lock": session.locks.lock(&path, shared, wait)? }))

@@ -287,7 +287,7 @@ fn removal_follows_no_link_and_goes_to_any_depth() {
     }
     std::fs::create_dir(gone.join("closed")).unwrap();
     std::fs::write(gone.join("closed/file"), "").unwrap();
-    std::fs::set_permissions(gone.join("closed"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(gone.join("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
     crate::remove(&gone).unwrap();
     assert!(!gone.exists() && kept.join("file").exists());
     crate::remove(&gone).unwrap();
