@@ -47,7 +47,7 @@ fn code(answer: &Value) -> &str {
 }
 
 #[test]
-fn a_lease_lives_as_long_as_its_process_listens() {
+fn a_lease_is_dead_when_its_process_is() {
     let dir = tempfile::tempdir().unwrap();
     let tmp = dir.path().join("tmp");
     std::fs::create_dir_all(tmp.join("killed/half-written")).unwrap();
@@ -63,9 +63,14 @@ fn a_lease_lives_as_long_as_its_process_listens() {
     assert_ne!(other["ok"]["dir"], lease.as_str());
     assert!(Path::new(&lease).is_dir(), "the second process removed a living lease");
     assert_eq!(code(&first.ask(&json!({"id": 2, "op": "open", "root": dir.path()}))), "native/bad-request");
-    first.end();
+    assert_eq!(first.ask(&json!({"id": 3, "op": "close"})), json!({"id": 3, "ok": {}}));
     assert!(!Path::new(&lease).exists());
+    first.end();
+    // One that was not closed is what a killed process leaves.
     second.end();
+    let mut third = Client::start();
+    assert_eq!(third.ask(&json!({"id": 1, "op": "open", "root": dir.path()}))["ok"]["dead"], 1);
+    third.end();
 }
 
 #[test]
