@@ -88,17 +88,14 @@ fn with_root(arguments: &[OsString]) -> Result<i32> {
     Ok(status)
 }
 
-fn descriptor(options: &Options, name: &str) -> Result<Option<OwnedFd>> {
-    let Some(given) = options.value(&[name]) else { return Ok(None) };
-    let number = given.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
-    let number = number.ok_or_else(|| usage(format!("{name} wants the number of an open descriptor above 2")))?;
-    sys::inherited(number).map(Some).during(USAGE, &format!("take over the descriptor of {name}"))
-}
-
+/// `probe DIR [DRIVER]`
 fn probe(arguments: &[OsString]) -> Result<i32> {
-    let [directory] = arguments else { return Err(usage("probe wants a directory")) };
-    let found = probe::run(Path::new(directory))?;
-    print(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
+    let (directory, only) = match arguments {
+        [directory] => (directory, None),
+        [directory, only] => (directory, Some(only.to_string_lossy())),
+        _ => return Err(usage("probe wants a directory, and a driver if no other is to be tried")),
+    };
+    let found = probe::run(Path::new(directory), only.as_deref())?;
 }
 
 /// The runtime-spec's features.md.

@@ -36,6 +36,23 @@ fn finds_a_driver_on_tmpfs_and_on_overlayfs() {
 }
 
 #[test]
+fn tries_only_the_driver_that_is_asked_for() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let run = |driver: &str| Command::new(RUNNER).arg("probe").arg(directory.path()).arg(driver).output().unwrap();
+    let found: Value = serde_json::from_slice(&run("directory").stdout).unwrap();
+    assert_eq!((found["driver"].as_str(), found["reasons"].as_array().map(Vec::len)), (Some("directory"), Some(0)), "{found}");
+    // No kernel reads an image through tmpfs.
+    let error: Value = serde_json::from_slice(&run("erofs").stderr).unwrap();
+    assert_eq!(error["code"], "unsupported/no-driver");
+    assert!(
+        error["detail"].as_str().unwrap().contains(": erofs: ") && !error["detail"].as_str().unwrap().contains("directory: "),
+        "{error}"
+    );
+    let error: Value = serde_json::from_slice(&run("ext4").stderr).unwrap();
+    assert_eq!(error["code"], "native/usage");
+}
+
+#[test]
 fn says_what_to_do_where_no_namespace_can_be_made() {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new("setpriv")

@@ -11,6 +11,8 @@ pub const NAMESPACE: &str = "native/namespace";
 pub const PROCESS: &str = "native/process";
 pub const USAGE: &str = "native/usage";
 pub const NO_NAMESPACE: &str = "unsupported/no-namespace";
+/// The upper is on a file system that overlayfs does not write to.
+pub const UPPER: &str = "unsupported/upper";
 /// A field of config.json that this runtime does not have.
 pub const FEATURE: &str = "unsupported/feature";
 pub const NOT_FOUND: &str = "run/command-not-found";

@@ -2,7 +2,7 @@
 //! preference is that of docs/native.md; each driver that failed leaves its reason.
 
 use crate::container::explain_clone;
-use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::error::{Context, MOUNT, NativeError, Result, USAGE};
 use crate::root_spec::Layer;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::{inside_root, mounts, sys};
@@ -22,13 +22,24 @@ pub struct Found {
 
 const CONTENT: &[u8] = b"tbuild\n";
 
-/// Makes and removes a directory of its own in `directory`. This process is in another mount namespace afterwards.
-pub fn run(directory: &Path) -> Result<Found> {
+type Attempt = (&'static str, fn(&Place) -> Result<()>);
+/// Best first.
+const DRIVERS: [Attempt; 3] = [("erofs", try_image), ("erofs-loop", try_loop), ("directory", try_directory)];
+
+/// Tries them all, or the `only` one. Makes and removes a directory of its own in `directory`. This process is in another mount namespace afterwards.
+pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
+    let tried: Vec<Attempt> = DRIVERS.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
+    if tried.is_empty() {
+        let names = DRIVERS.map(|(name, _)| name).join(", ");
+        return Err(
+            NativeError::new(USAGE, "read the arguments").detail(format!("unknown driver {:?}: one of {names}", only.unwrap_or_default()))
+        );
+    }
     sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
     mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")?;
     let place = Place::make(directory)?;
     let mut reasons = Vec::new();
-    for (name, try_it) in [("erofs", try_image as fn(&Place) -> Result<()>), ("erofs-loop", try_loop), ("directory", try_directory)] {
+    for (name, try_it) in tried {
         match try_it(&place) {
             Ok(()) => {
                 let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -76,7 +87,15 @@ impl Drop for Place {
 }
 
 fn try_image(place: &Place) -> Result<()> {
-    try_driver(place, "erofs", Driver::Erofs, |data| Layer::Erofs { erofs: data, by_loop: false })
+    try_driver(place, "erofs", Driver::Erofs, |data| Layer::Erofs { erofs: data, by_loop: false }).map_err(|error| {
+        // What erofs says of a file whose file system has no page cache for it to read through, or without CONFIG_EROFS_FS_BACKED_BY_FILE.
+        if error.errno.as_deref() != Some("ENOTBLK") {
+            return error;
+        }
+        let directory = place.path.parent().unwrap_or(&place.path).display();
+        let detail = format!("this kernel does not mount images that are files of the file system of {directory}");
+        error.detail(detail)
+    })
 }
 
 fn try_loop(place: &Place) -> Result<()> {

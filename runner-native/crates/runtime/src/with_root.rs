@@ -121,7 +121,9 @@ impl Root {
         let overlay = match (&upper, lowers.as_slice()) {
             // overlayfs without an upper takes two lowers at least
             (None, [_stub]) => stack::read_only_root(&lowers, false, &scratch)?.unwrap_or_else(|| unreachable!("there is a stub")),
-            (upper, lowers) => stack::overlay(lowers, upper.as_ref(), &scratch)?,
+            (upper, lowers) => {
+                stack::overlay(lowers, upper.as_ref(), &scratch).map_err(|error| explain_upper(error, spec.upper.as_ref()))?
+            }
         };
         mounts::attach_at(&overlay, &path).at(MOUNT, "mount the root at", &path)?;
         let hidden = match &upper {
@@ -163,6 +165,21 @@ fn upper(upper: Option<&Upper>, scratch: &Scratch) -> Result<(Option<UpperDirect
             Ok((Some(directories), place.join("upper")))
         }
         Some(Upper::Directory { directory, work }) => Ok((Some(open_upper(directory, work)?), directory.clone())),
+    }
+}
+
+/// What overlayfs says of an upper on itself and on most network file systems, which lack what it needs there.
+fn explain_upper(error: NativeError, upper: Option<&Upper>) -> NativeError {
+    match (upper, error.errno.as_deref()) {
+        (Some(Upper::Directory { directory, .. }), Some("EINVAL")) => {
+            let detail = format!(
+                "what is written cannot be kept on the file system of {}: overlayfs takes no upper there (it is an overlay itself, or a network \
+                 file system); let it fit into memory, or move the store to a local disk (TBUILD_ROOT; in a container: a volume)",
+                directory.display()
+            );
+            NativeError { code: crate::error::UPPER.into(), path: Some(directory.to_string_lossy().into_owned()), ..error }.detail(detail)
+        }
+        _ => error,
     }
 }
 
