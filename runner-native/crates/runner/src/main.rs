@@ -88,6 +88,13 @@ fn with_root(arguments: &[OsString]) -> Result<i32> {
     Ok(status)
 }
 
+fn descriptor(options: &Options, name: &str) -> Result<Option<OwnedFd>> {
+    let Some(given) = options.value(&[name]) else { return Ok(None) };
+    let number = given.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
+    let number = number.ok_or_else(|| usage(format!("{name} wants the number of an open descriptor above 2")))?;
+    sys::inherited(number).map(Some).during(USAGE, &format!("take over the descriptor of {name}"))
+}
+
 /// `probe DIR [DRIVER]`
 fn probe(arguments: &[OsString]) -> Result<i32> {
     let (directory, only) = match arguments {
@@ -96,6 +103,7 @@ fn probe(arguments: &[OsString]) -> Result<i32> {
         _ => return Err(usage("probe wants a directory, and a driver if no other is to be tried")),
     };
     let found = probe::run(Path::new(directory), only.as_deref())?;
+    print(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
 }
 
 /// The runtime-spec's features.md.
