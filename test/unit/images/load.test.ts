@@ -134,6 +134,17 @@ describe('every form of archive', () => {
   });
 });
 
+test('a layer that ends right behind its last content, as umoci insert writes them, and comes back so', async () => {
+  const store = await openImageStore();
+  const layer = (await layerOf('hello', 'hello')).subarray(0, 512 + 'hello'.length);
+  const [image] = await load(store, await archiveOf(await oldDockerArchive([layer])));
+  const kept = store.place.layers.get(image?.layers[0] as Digest)!;
+  expect(await store.place.layers.writeTar(kept, { compression: 'none' })).toMatchObject({
+    diffId: hexOf(layer),
+    tarSize: layer.length,
+  });
+});
+
 describe('names and platforms', () => {
   test('several images in one archive, one of them under two names', async () => {
     const store = await openImageStore();
