@@ -14,7 +14,7 @@ test('a command starts without the parts it does not use', () => {
   expect(sizeBytes).toBeLessThan(16_000);
 });
 
-test('starting costs little more than Node itself', () => {
+test('starting costs little more than Node itself', { timeout: 60_000 }, () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'tbuild-startup-'));
   try {
     const empty = path.join(directory, 'empty.mjs');
