@@ -63,6 +63,7 @@ export interface LayerEntry {
 
 interface Operations {
   open: [{ root: string }, { dir: string; dead: number }];
+  close: [Record<string, never>, Record<string, never>];
   lock: [{ path: string; shared?: boolean; wait: boolean }, { lock: number | null }];
   unlock: [{ lock: number }, Record<string, never>];
   scan: [
@@ -100,7 +101,8 @@ export function startServe(): Serve {
   };
 
   const start = (): ChildProcess => {
-    const started = spawn(runnerPath(), ['serve'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    // In a session of its own: a ^C is for this process, which ends the helper in order.
+    const started = spawn(runnerPath(), ['serve'], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     started.on('error', (error) => fail(error.message));
     started.on('exit', (code, signal) => fail(signal ?? `exit code ${code}`));
     started.stdin.on('error', () => {}); // 'exit' tells why.
@@ -114,21 +116,23 @@ export function startServe(): Serve {
     return started;
   };
 
-  return {
-    call: (op, fields) =>
-      new Promise((resolve, reject) => {
-        if (failure) return reject(failure);
-        child ??= start();
-        const id = ++lastId;
-        waiting.set(id, { resolve: resolve as (value: never) => void, reject });
-        child.stdin?.write(`${JSON.stringify({ id, op, ...fields })}\n`);
-      }),
-    close: async () => {
-      if (!child || child.exitCode !== null || child.signalCode !== null) return;
-      child.removeAllListeners('exit');
-      const exited = new Promise((resolve) => child?.once('exit', resolve));
-      child.stdin?.end();
-      await exited;
-    },
+  const call: Serve['call'] = (op, fields) =>
+    new Promise((resolve, reject) => {
+      if (failure) return reject(failure);
+      child ??= start();
+      const id = ++lastId;
+      waiting.set(id, { resolve: resolve as (value: never) => void, reject });
+      child.stdin?.write(`${JSON.stringify({ id, op, ...fields })}\n`);
+    });
+
+  const close = async (): Promise<void> => {
+    if (!child || failure) return;
+    await call('close', {});
+    child.removeAllListeners('exit');
+    const exited = new Promise((resolve) => child?.once('exit', resolve));
+    child.stdin?.end();
+    await exited;
   };
+
+  return { call, close };
 }

@@ -5,14 +5,22 @@ import { encodeImageConfig, parseImageConfig } from '../../../src/oci/image-conf
 
 const DIGEST = `sha256:${'0'.repeat(64)}` as const;
 const descriptor = (mediaType: string = mediaTypes.layerGzip) => ({ mediaType, digest: DIGEST, size: 7 });
-const manifest = (more: object = {}) => ({ schemaVersion: 2, config: descriptor(mediaTypes.config), layers: [descriptor()], ...more });
+const manifest = (more: object = {}) => ({
+  schemaVersion: 2,
+  config: descriptor(mediaTypes.config),
+  layers: [descriptor()],
+  ...more,
+});
 const parse = (document: unknown) => parseManifest(Buffer.from(JSON.stringify(document)), 'the manifest');
 const parseConfig = (document: unknown) => parseImageConfig(Buffer.from(JSON.stringify(document)), 'the config');
 
 describe('parseManifest', () => {
   test('reads both media types, and takes an untyped document for what it holds', () => {
     expect(parse(manifest())).toMatchObject({ kind: 'manifest', mediaType: mediaTypes.manifest });
-    expect(parse(manifest({ mediaType: mediaTypes.dockerManifest }))).toMatchObject({ kind: 'manifest', mediaType: mediaTypes.dockerManifest });
+    expect(parse(manifest({ mediaType: mediaTypes.dockerManifest }))).toMatchObject({
+      kind: 'manifest',
+      mediaType: mediaTypes.dockerManifest,
+    });
     expect(parse({ schemaVersion: 2, manifests: [descriptor(mediaTypes.manifest)] })).toMatchObject({ kind: 'index' });
   });
 
@@ -29,12 +37,24 @@ describe('parseManifest', () => {
     ['no version', {}, 'the manifest, schemaVersion is not an integer'],
     ['schema 1', { schemaVersion: 1, fsLayers: [] }, 'the manifest has the schema version 1: only 2 is supported'],
     ['both at once', manifest({ manifests: [] }), 'the manifest is both a manifest and an index'],
-    ['a type that contradicts', manifest({ mediaType: mediaTypes.index }), `the manifest has the media type "${mediaTypes.index}"`],
+    [
+      'a type that contradicts',
+      manifest({ mediaType: mediaTypes.index }),
+      `the manifest has the media type "${mediaTypes.index}"`,
+    ],
     ['no layers', manifest({ layers: undefined }), 'the manifest, layers is not a list'],
     ['a layer that is none', manifest({ layers: [null] }), 'the manifest, layers[0] is not an object'],
-    ['a digest with a path', manifest({ layers: [{ ...descriptor(), digest: 'sha256:../../etc/passwd' }] }), 'the manifest, layers[0], digest is not a sha256 digest: "sha256:../../etc/passwd"'],
+    [
+      'a digest with a path',
+      manifest({ layers: [{ ...descriptor(), digest: 'sha256:../../etc/passwd' }] }),
+      'the manifest, layers[0], digest is not a sha256 digest: "sha256:../../etc/passwd"',
+    ],
     ['a negative size', manifest({ layers: [{ ...descriptor(), size: -1 }] }), 'the manifest, layers[0], size is negative'],
-    ['a size beyond all', manifest({ layers: [{ ...descriptor(), size: 1e300 }] }), 'the manifest, layers[0], size is not an integer'],
+    [
+      'a size beyond all',
+      manifest({ layers: [{ ...descriptor(), size: 1e300 }] }),
+      'the manifest, layers[0], size is not an integer',
+    ],
     ['a fraction', manifest({ layers: [{ ...descriptor(), size: 1.5 }] }), 'the manifest, layers[0], size is not an integer'],
   ])('refuses %s', (_, document, message) => {
     expect(() => parse(document)).toThrow(message);
@@ -76,7 +96,15 @@ describe('parseImageConfig', () => {
       container: 'x',
       docker_version: '1',
       history: null,
-      config: { Hostname: 'h', Env: null, Cmd: ['sh'], Labels: null, User: '', ArgsEscaped: true, Healthcheck: { Test: ['NONE'] } },
+      config: {
+        Hostname: 'h',
+        Env: null,
+        Cmd: ['sh'],
+        Labels: null,
+        User: '',
+        ArgsEscaped: true,
+        Healthcheck: { Test: ['NONE'] },
+      },
     });
     expect(config).toEqual({ ...minimal, config: { Cmd: ['sh'], Healthcheck: { Test: ['NONE'] } } });
   });
@@ -122,8 +150,13 @@ test("a config is written in BuildKit's bytes", () => {
       Healthcheck: { Test: ['CMD', 'true'], Retries: 3, Interval: 0 },
     },
     rootfs: { type: 'layers', diff_ids: [DIGEST] },
-    history: [{ created_by: 'RUN x', created: '2026-01-02T03:04:05Z', comment: 'buildkit.dockerfile.v0' }, { empty_layer: true, created_by: 'CMD' }],
+    history: [
+      { created_by: 'RUN x', created: '2026-01-02T03:04:05Z', comment: 'buildkit.dockerfile.v0' },
+      { empty_layer: true, created_by: 'CMD' },
+    ],
   }).toString();
-  expect(text).toMatchInlineSnapshot(`"{"architecture":"arm","config":{"ExposedPorts":{"80/tcp":{}},"Env":["A=1"],"Cmd":["echo","\\u003c\\u0026\\u003e\\u2028"],"WorkingDir":"/","Labels":{"a":"1","b":"2"},"Healthcheck":{"Test":["CMD","true"],"Retries":3}},"created":"2026-01-02T03:04:05Z","history":[{"created":"2026-01-02T03:04:05Z","created_by":"RUN x","comment":"buildkit.dockerfile.v0"},{"created_by":"CMD","empty_layer":true}],"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"]},"variant":"v7"}"`);
+  expect(text).toMatchInlineSnapshot(
+    `"{"architecture":"arm","config":{"ExposedPorts":{"80/tcp":{}},"Env":["A=1"],"Cmd":["echo","\\u003c\\u0026\\u003e\\u2028"],"WorkingDir":"/","Labels":{"a":"1","b":"2"},"Healthcheck":{"Test":["CMD","true"],"Retries":3}},"created":"2026-01-02T03:04:05Z","history":[{"created":"2026-01-02T03:04:05Z","created_by":"RUN x","comment":"buildkit.dockerfile.v0"},{"created_by":"CMD","empty_layer":true}],"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"]},"variant":"v7"}"`,
+  );
   expect(encodeImageConfig(parseImageConfig(Buffer.from(text), 'ours')).toString()).toBe(text);
 });

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { formatPlatform, hostPlatform, matchesPlatform, parsePlatform, platformOf, rankPlatform } from '../../../src/oci/platform.ts';
+import {
+  formatPlatform,
+  hostPlatform,
+  matchesPlatform,
+  parsePlatform,
+  platformOf,
+  rankPlatform,
+} from '../../../src/oci/platform.ts';
 
 describe('parsePlatform', () => {
   // containerd/platforms: platforms_test.go.
@@ -34,7 +41,15 @@ describe('parsePlatform', () => {
     expect(parsePlatform('windows').architecture).toBe(hostPlatform().architecture);
   });
 
-  test.each([[''], ['/'], ['linux/'], ['linux/amd64/v1/x'], ['something'], ['linux/am d64'], ['linux/&']])('refuses %j', (text) => {
+  test.each([
+    [''],
+    ['/'],
+    ['linux/'],
+    ['linux/amd64/v1/x'],
+    ['something'],
+    ['linux/am d64'],
+    ['linux/&'],
+  ])('refuses %j', (text) => {
     expect(() => parsePlatform(text)).toThrow(expect.objectContaining({ code: 'usage/bad-platform' }));
   });
 });

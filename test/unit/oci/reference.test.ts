@@ -35,7 +35,11 @@ describe('parseReference', () => {
     ['127.0.0.1:8000/a/b', '127.0.0.1:8000/a/b', '127.0.0.1:8000/a/b'],
     ['[::1]:5000/app', '[::1]:5000/app', '[::1]:5000/app'],
     ['UPPER/lower', 'UPPER/lower', 'UPPER/lower'],
-    ['test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1', 'test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1', 'test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1'],
+    [
+      'test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1',
+      'test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1',
+      'test.example.com/a_b/c__d/e-f/g---h/i.j:T_a.g-1',
+    ],
     [`debian@sha256:${HEX}`, `docker.io/library/debian@sha256:${HEX}`, `debian@sha256:${HEX}`],
     [`debian:12@sha256:${HEX}`, `docker.io/library/debian:12@sha256:${HEX}`, `debian:12@sha256:${HEX}`],
     ['a'.repeat(63), `docker.io/library/${'a'.repeat(63)}`, 'a'.repeat(63)],
@@ -90,10 +94,18 @@ describe('parseReference', () => {
   });
 
   test('says what is wrong', () => {
-    expect(messageOf(() => parseReference('Debian:12'))).toMatchInlineSnapshot(`"invalid image reference "Debian:12": the repository name (library/Debian) must be lowercase | write debian:12"`);
-    expect(messageOf(() => parseReference('debian:a:b'))).toMatchInlineSnapshot(`"invalid image reference "debian:a:b": "a:b" is not a tag"`);
-    expect(messageOf(() => parseReference(HEX))).toMatchInlineSnapshot(`"invalid image reference "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": a name cannot be 64 hexadecimal digits: that is an image ID"`);
-    expect(messageOf(() => parseReference(`x@sha512:${'a'.repeat(128)}`))).toMatchInlineSnapshot(`"invalid image reference "x@sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…": the digest sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is not a sha256 of 64 lowercase hexadecimal digits"`);
+    expect(messageOf(() => parseReference('Debian:12'))).toMatchInlineSnapshot(
+      `"invalid image reference "Debian:12": the repository name (library/Debian) must be lowercase | write debian:12"`,
+    );
+    expect(messageOf(() => parseReference('debian:a:b'))).toMatchInlineSnapshot(
+      `"invalid image reference "debian:a:b": "a:b" is not a tag"`,
+    );
+    expect(messageOf(() => parseReference(HEX))).toMatchInlineSnapshot(
+      `"invalid image reference "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": a name cannot be 64 hexadecimal digits: that is an image ID"`,
+    );
+    expect(messageOf(() => parseReference(`x@sha512:${'a'.repeat(128)}`))).toMatchInlineSnapshot(
+      `"invalid image reference "x@sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…": the digest sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is not a sha256 of 64 lowercase hexadecimal digits"`,
+    );
   });
 });
 
