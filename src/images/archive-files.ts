@@ -193,15 +193,22 @@ export async function openArchiveFile(path: string): Promise<Readable> {
 }
 
 function archiveError(label: string, cause: unknown): TbuildError {
-  if (cause instanceof TbuildError) return cause;
-  const { code, message } = cause as NodeJS.ErrnoException;
+  const known = loadError(label, cause);
+  if (known instanceof TbuildError) return known;
+  return new TbuildError('image/bad-archive', `${label} is damaged, or no image archive: ${(cause as Error).message}`, { cause });
+}
+
+/** What the system refused while `label` was loaded, as an error of ours; anything else as it is. */
+export function loadError(label: string, cause: unknown): unknown {
+  const { code, syscall, message } = cause as NodeJS.ErrnoException;
+  if (cause instanceof TbuildError || syscall === undefined) return cause;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new TbuildError('store/full', `no space left on the disk while reading ${label}`, {
+    return new TbuildError('store/full', `no space left on the disk while loading ${label}`, {
       cause,
       hint: 'free some space, or set TBUILD_ROOT to another disk',
     });
   }
-  return new TbuildError('image/bad-archive', `${label} is damaged, or no image archive: ${message}`, { cause });
+  return new TbuildError('image/unreadable-archive', `cannot load ${label}: ${message}`, { cause });
 }
 
 export function badArchive(label: string, why: string): TbuildError {

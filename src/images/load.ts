@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
-import { hostPlatform } from '../oci/platform.ts';
+import { parseImageConfig } from '../oci/image-config.ts';
+import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
 import { normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import { type ArchiveFiles, badArchive, openArchiveFile, openFolder, spoolArchive } from './archive-files.ts';
-import type { Image } from './image.ts';
+import { type ArchiveFiles, badArchive, loadError, openArchiveFile, openFolder, spoolArchive } from './archive-files.ts';
+import type { Image, IncomingImage } from './image.ts';
 import { readImages } from './read-archive.ts';
 import { receiveImages } from './receive.ts';
 import type { Images } from './store.ts';
@@ -26,27 +27,38 @@ export interface LoadOptions {
 /** The images loaded, in the order of the archive. */
 export async function loadImages(place: Workplace, store: Images, options: LoadOptions): Promise<Image[]> {
   const names = options.names?.map(normalizeName);
+  const label = 'path' in options.input ? options.input.path : 'standard input';
   const folder = place.newPath();
   await mkdir(folder);
   let made = 0;
   const own: Workplace = { ...place, newPath: () => join(folder, `own-${++made}`) };
   try {
-    const files = await openFiles(options.input, folder);
+    const files = await openFiles(options.input, label, folder);
     const found = await readImages(files, options.platform ?? hostPlatform());
-    if (found.length === 0) throw badArchive(files.label, 'there is no image in it');
+    if (found.length === 0) throw badArchive(label, 'there is no image in it');
+    if (options.platform) for (const image of found) assertPlatform(image, options.platform);
     if (names && found.length > 1) {
-      throw new TbuildError('usage/several-images', `${files.label} has ${found.length} images: one name does not fit them all`, {
+      throw new TbuildError('usage/several-images', `${label} has ${found.length} images: one name does not fit them all`, {
         hint: 'load it without -t',
       });
     }
     return await receiveImages(own, store, names ? found.map((image) => ({ ...image, names })) : found);
+  } catch (error) {
+    throw loadError(label, error);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function openFiles(input: LoadOptions['input'], folder: string): Promise<ArchiveFiles> {
-  if ('stream' in input) return spoolArchive(input.stream, 'standard input', folder);
+async function openFiles(input: LoadOptions['input'], label: string, folder: string): Promise<ArchiveFiles> {
+  if ('stream' in input) return spoolArchive(input.stream, label, folder);
   const isFolder = (await stat(input.path).catch(() => undefined))?.isDirectory();
-  return isFolder ? openFolder(input.path) : spoolArchive(await openArchiveFile(input.path), input.path, folder);
+  return isFolder ? openFolder(input.path) : spoolArchive(await openArchiveFile(input.path), label, folder);
+}
+
+/** An archive with a single image is loaded whatever it is for, unless the caller said for what it must be. */
+function assertPlatform({ label, config }: IncomingImage, wanted: Platform): void {
+  const offered = parseImageConfig(config, `${label}, config`);
+  if (matchesPlatform(wanted, offered)) return;
+  throw new TbuildError('image/no-platform', `${label} is for ${formatPlatform(offered)}, not for ${formatPlatform(wanted)}`);
 }

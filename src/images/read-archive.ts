@@ -17,7 +17,7 @@ import {
 } from '../oci/descriptor.ts';
 import { asList, asMembers, asString, optional, parseJson } from '../oci/document.ts';
 import { parseImageConfig } from '../oci/image-config.ts';
-import { normalizeName } from '../oci/reference.ts';
+import { familiarName, normalizeName } from '../oci/reference.ts';
 import { type ArchiveFile, type ArchiveFiles, badArchive } from './archive-files.ts';
 import { type Chosen, chooseManifests } from './choose-manifests.ts';
 import type { IncomingImage, IncomingLayer } from './image.ts';
@@ -57,7 +57,7 @@ async function readLayout(
 }
 
 async function openLayoutImage(files: ArchiveFiles, { descriptor, manifest, bytes, names }: Chosen): Promise<IncomingImage> {
-  const label = `${files.label}: ${names[0] ?? descriptor.digest}`;
+  const label = labelOf(files, names, descriptor.digest);
   assertRunnable(manifest, label);
   const config = await readBlob(files, manifest.config, MAX_CONFIG_BYTES);
   const diffIds = diffIdsOf(parseImageConfig(config, `${label}, config`), manifest.layers.length, label);
@@ -73,6 +73,10 @@ async function openLayoutImage(files: ArchiveFiles, { descriptor, manifest, byte
       fetch: async (to) => copyFrom(files, await findBlob(files, blob), to),
     })),
   };
+}
+
+function labelOf(files: ArchiveFiles, [name]: readonly string[], digest: Digest): string {
+  return `${files.label}: ${name === undefined ? digest : familiarName(name)}`;
 }
 
 function diffIdsOf(config: ImageConfig, layerCount: number, label: string): Digest[] {
@@ -158,7 +162,7 @@ async function readConfigOf(
 
 async function openDockerImage(files: ArchiveFiles, image: DockerImage): Promise<IncomingImage> {
   const { bytes, digest } = await readConfigOf(files, image);
-  const label = `${files.label}: ${image.names[0] ?? digest}`;
+  const label = labelOf(files, image.names, digest);
   const diffIds = diffIdsOf(parseImageConfig(bytes, `${label}, config`), image.layers.length, label);
   const layers = image.layers.map((name, position): IncomingLayer => {
     const fetch = async (to: string): Promise<void> => {

@@ -1,6 +1,6 @@
 // Archives that are broken, or made to break something: each is refused in words that name the fault, and leaves the store as it was.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -22,6 +22,7 @@ import {
   oldDockerArchive,
   setIndex,
   tarOf,
+  writeFiles,
 } from '../../support/archives.ts';
 import { type ImageStore, openImageStore } from '../../support/image-store.ts';
 
@@ -301,6 +302,18 @@ test('a file that is not there is said to be missing', async () => {
   const { place, images } = await openImageStore();
   const loading = loadImages(place, images, { input: { path: '/nowhere/app.tar' } });
   await expect(loading).rejects.toThrow('cannot read the archive /nowhere/app.tar: there is no such file');
+});
+
+test('a layout folder with a pipe for a blob is refused, not waited for', async () => {
+  const { place, images } = await openImageStore();
+  const files = await layout();
+  const folder = writeFiles(place.newPath(), files);
+  const blob = path.join(folder, layerBlob(files));
+  rmSync(blob);
+  execFileSync('mkfifo', [blob]);
+  await expect(loadImages(place, images, { input: { path: folder } })).rejects.toThrow(
+    /blobs\/sha256\/[0-9a-f]{64} is not a file/,
+  );
 });
 
 /** All that a load could leave. */

@@ -205,6 +205,15 @@ describe('names and platforms', () => {
   });
 });
 
+test('a single image is loaded whatever it is for, unless its platform is asked for', async () => {
+  const store = await openImageStore();
+  const files: Files = new Map();
+  const bytes = await archiveOf(setIndex(files, [addImage(files, [], configOf([], { os: 'linux', architecture: 's390x' }))]));
+  const loading = load(store, bytes, { platform: amd64 });
+  await expect(loading).rejects.toThrow(/is for linux\/s390x, not for linux\/amd64/);
+  expect((await load(store, bytes))[0]?.config.architecture).toBe('s390x');
+});
+
 describe('what is here already', () => {
   test('is not unpacked again, and its blob is kept if it was not', async () => {
     const store = await openImageStore();
