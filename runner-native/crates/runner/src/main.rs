@@ -63,7 +63,7 @@ fn run(arguments: &[OsString]) -> Result<i32> {
         root_in_config.path = path;
     }
     sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
-    container::run(&plan::read(config)?, RunOptions { pid_file, ..Default::default() })
+    container::run(&plan::read(config)?, RunOptions { pid_file, ..Default::default() }).map(|ended| ended.status)
 }
 
 /// `with-root [--lifeline FD] [--result FD] SPEC -- RUNTIME [ARG…]`

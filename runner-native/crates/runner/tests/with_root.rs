@@ -276,7 +276,7 @@ fn sleeping(fixture: &Fixture, runtime: &str, prefix: &str) -> (Child, fs::File)
     let fifo = fixture.path("lifeline");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
     let command = format!("{prefix}{}", fixture.shell_command(runtime, &format!("4<{}", fifo.display())));
-    let child = shell(&command).spawn().unwrap();
+    let child = shell(&command).stdout(Stdio::piped()).spawn().unwrap();
     let lifeline = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     (child, lifeline)
 }
@@ -335,13 +335,17 @@ fn ends_a_setuid_program_too_which_loses_the_signal_of_its_parent_s_death() {
 
 #[test]
 fn ends_while_committing_when_the_lifeline_ends() {
-    // A hundred thousand files take a while to pack.
-    let script = "i=0; mkdir /d; while [ $i -lt 300 ]; do dd if=/dev/zero of=/d/$i bs=64k count=8 2>/dev/null; i=$((i+1)); done; echo done";
+    use std::io::Read;
+    // 150 MB take a while to pack and to sync.
+    let script = "i=0; while [ $i -lt 300 ]; do dd if=/dev/zero of=/$i bs=64k count=8 2>/dev/null; i=$((i+1)); done; echo done";
     let mut fixture = Fixture::new(&["sh", "-c", script]).commit();
     fixture.spec["upper"] = json!({ "tmpfs": 512 << 20 });
     let (mut child, lifeline) = sleeping(&fixture, "self run test", "");
+    let mut done = [0; 5];
+    child.stdout.take().unwrap().read_exact(&mut done).unwrap();
     drop(lifeline);
-    child.wait().unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(fixture.path("result")).unwrap(), "");
     let path = fixture.dir.path().to_owned();
     eventually("every process is gone", || processes_with(path.to_str().unwrap()).is_empty());
     assert!(!is_mounted_below(&path));

@@ -22,13 +22,19 @@ use std::path::PathBuf;
 pub struct RunOptions<'a> {
     pub pid_file: Option<PathBuf>,
     /// The container ends when the other end of this pipe closes.
-    pub lifeline: Option<OwnedFd>,
+    pub lifeline: Option<BorrowedFd<'a>>,
     /// Called about ten times a second.
     pub tick: Option<Box<dyn FnMut() + 'a>>,
 }
 
-/// The container's exit status, as a shell would say it.
-pub fn run(plan: &Plan, options: RunOptions) -> Result<i32> {
+pub struct Ended {
+    /// As a shell would say it.
+    pub status: i32,
+    /// Dropped when there is nothing better to do than to wait for its end.
+    pub watcher: Watcher,
+}
+
+pub fn run(plan: &Plan, options: RunOptions) -> Result<Ended> {
     start_and_wait(&plan.namespaces, plan.process.terminal, options, |channel, streams| init::main(plan, channel, streams))
 }
 
@@ -38,7 +44,7 @@ pub fn start_and_wait(
     has_terminal: bool,
     mut options: RunOptions,
     first_process: impl FnOnce(channel::Child, Streams) -> i32,
-) -> Result<i32> {
+) -> Result<Ended> {
     let signals = sys::signals().during(PROCESS, "block signals")?;
     let ours = if has_terminal { OurTerminal::find() } else { None };
     let mut streams = if has_terminal { Streams::none() } else { Streams::of_this_process()? };
@@ -58,7 +64,7 @@ pub fn start_and_wait(
         }
     };
     drop(child);
-    let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline.as_ref().map(AsFd::as_fd), ours.as_ref())?;
+    let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline, ours.as_ref())?;
     if let Some(path) = &options.pid_file {
         std::fs::write(path, container.pid.as_raw_nonzero().to_string()).at(PROCESS, "write the pid file", path)?;
     }
@@ -74,11 +80,12 @@ pub fn start_and_wait(
         relays.extend(terminal_relays(master)?);
     }
     let status = supervise(&container, signals.as_fd(), master.as_ref(), &mut relays, options.tick.take())?;
+    watcher.end();
     if !has_pid_namespace {
         end_orphans(watcher.pid());
     }
     drain(&mut relays);
-    Ok(status)
+    Ok(Ended { status, watcher })
 }
 
 /// A container that is never left behind: dropped on an error, it is killed.

@@ -2,7 +2,7 @@
 //! whatever the runtime starts ends with us. Reaps, forwards signals, and exits as the runtime does.
 
 use crate::channel::Child;
-use crate::container::{self, RunOptions};
+use crate::container::{self, Ended, RunOptions};
 use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, unsupported};
 use crate::plan::Namespaces;
 use crate::spec::Config;
@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result<i32> {
+pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result<Ended> {
     if !config.linux.namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.as_os_str().is_empty()) {
         return Err(unsupported("a container without a pid namespace of its own, under another runtime,"));
     }

@@ -27,7 +27,6 @@ pub fn main(plan: &Plan, channel: Child, streams: Streams) -> i32 {
 
 fn become_command(plan: &Plan, channel: &Child, streams: Streams) -> Result<Infallible> {
     die_with_parent(channel)?;
-    channel.wait_for_go()?;
     // Nobody in a joined pid namespace may trace or open what we still hold.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(PROCESS, "protect the process")?;
     rustix::process::setsid().during(PROCESS, "start a session")?;
@@ -54,6 +53,7 @@ fn become_command(plan: &Plan, channel: &Child, streams: Streams) -> Result<Infa
     if let Some(personality) = plan.personality {
         sys::set_personality(personality).during(PROCESS, "set the personality")?;
     }
+    channel.wait_for_go()?; // so late that it was given long ago
     identity::assume(&plan.process, plan.seccomp.as_ref())?;
     if !has_entered {
         enter_cwd(&plan.process.cwd, true)?;

@@ -30,9 +30,16 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// It is no longer needed. It has ended when this is dropped: on a busy machine that takes a while, which is used otherwise.
+    pub fn end(&self) {
+        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        self.end();
         let _ = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()));
     }
 }
@@ -51,7 +58,6 @@ fn watch(container: BorrowedFd<'_>, parent: BorrowedFd<'_>, lifeline: Option<Bor
     while rustix::event::poll(&mut fds, None).is_err() {}
     let _ = sys::pidfd_send_signal(container, libc::SIGKILL);
     if !is_ready(&fds[0]) {
-        // What the parent may be doing after the container's end (a commit) is not wanted any more either.
         let _ = sys::pidfd_send_signal(parent, libc::SIGKILL);
         let _ = rustix::event::poll(&mut fds[..1], None);
     }

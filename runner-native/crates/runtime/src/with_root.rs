@@ -1,8 +1,9 @@
 //! `with-root`: a root made of layers in a private mount namespace, an OCI runtime in it, and the upper as a new layer afterwards.
 //! Everything is mounted in the namespace of this process and its children, so nothing is left when they are gone, however they went.
 
-use crate::container::{self, RunOptions, explain_clone};
+use crate::container::{self, Ended, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result};
+use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, RootSpec, Upper};
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
@@ -48,18 +49,32 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
     let root = Root::make(&spec)?;
     let mut fullness = Fullness::of(&root);
     let pid_file = if let Program::Own(_, own) = &program { own.pid_file.clone() } else { None };
-    let options = RunOptions { lifeline: arguments.lifeline, tick: Some(Box::new(|| fullness.look())), pid_file };
-    let status = match &program {
+    let lifeline = arguments.lifeline.as_ref().map(AsFd::as_fd);
+    let options = RunOptions { lifeline, tick: Some(Box::new(|| fullness.look())), pid_file };
+    let Ended { status, watcher } = match &program {
         Program::Own(plan, _) => container::run(plan, options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
     };
     fullness.look();
     let upper_full = fullness.was_full;
     let layer = match &spec.commit {
-        Some(commit) if status == 0 => Some(root.commit(commit)?),
+        Some(commit) if status == 0 => {
+            die_with(arguments.lifeline);
+            Some(root.commit(commit)?)
+        }
         _ => None,
     };
+    drop(watcher);
     Ok(Outcome { status, layer, upper_full })
+}
+
+/// A commit that nobody waits for any more ends at once. A thread may do this now: nothing is forked after the container.
+fn die_with(lifeline: Option<OwnedFd>) {
+    let Some(lifeline) = lifeline else { return };
+    std::thread::spawn(move || {
+        while rustix::event::poll(&mut [readable(lifeline.as_fd())], None).is_err() {}
+        sys::exit_now(1)
+    });
 }
 
 fn malformed(what: &str, error: &serde_json::Error) -> NativeError {
