@@ -97,18 +97,22 @@ export function openDatabase(path: string): Database {
     immediate: (work) => guarded(() => immediate(work)),
     close: () => db.close(),
   };
-  const version = () => database.get<{ user_version: number }>('PRAGMA user_version')?.user_version;
-  if (version() === 0) {
+  const readVersion = () => database.get<{ user_version: number }>('PRAGMA user_version')?.user_version;
+  let version = readVersion();
+  if (version === 0) {
+    // Kept in the file: later connections find it so.
+    db.exec('PRAGMA journal_mode = WAL');
     database.immediate(() => {
       // Another process may have been first.
       if (db.prepare('PRAGMA user_version').get()?.user_version === 0)
         db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
     });
+    version = readVersion();
   }
-  if (version() !== SCHEMA_VERSION) {
+  if (version !== SCHEMA_VERSION) {
     throw new TbuildError(
       'store/version',
-      `the records at ${path} have the version ${version()}, this tbuild knows ${SCHEMA_VERSION}`,
+      `the records at ${path} have the version ${version}, this tbuild knows ${SCHEMA_VERSION}`,
     );
   }
   return database;
@@ -118,7 +122,7 @@ function connect(path: string): DatabaseSync {
   try {
     const db = new DatabaseSync(path, { timeout: 60_000 });
     // NORMAL: a power cut may lose the newest records (a rebuild), a kill loses none.
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    db.exec('PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     return db;
   } catch (cause) {
     throw databaseError(path, cause);

@@ -135,6 +135,9 @@ export class Images {
     const configText = Buffer.from(image.config).toString();
     parseImageConfig(image.config, `the config ${id}`);
     const names = image.names.map(normalizeName);
+    // A build whose steps were all cached mostly finds everything as it is, and writes nothing.
+    const same = this.get(id);
+    if (same && isUnchanged(same, image, names)) return same;
     return this.#store.db.immediate(() => {
       for (const layer of image.layers) this.#assertPresent(layer.id);
       const known = this.get(id);
@@ -294,6 +297,11 @@ export class Images {
       tagged: names.length === 0 ? undefined : Math.max(...names.map(({ updated }) => updated)),
     };
   }
+}
+
+function isUnchanged(known: Image, image: NewImage, names: readonly string[]): boolean {
+  const hasLayers = known.layers.join() === image.layers.map(({ id }) => id).join();
+  return hasLayers && names.every((name) => known.names.includes(name)) && (image.manifest ?? known.manifest) === known.manifest;
 }
 
 /** How layouts say an image's name: the whole in containerd's annotation, the tag in the OCI's, as BuildKit and docker save write them. */

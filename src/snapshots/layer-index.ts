@@ -49,6 +49,7 @@ export class LayerIndex {
   /** Tree digest, hex. */
   readonly tree: string;
   readonly #file: Buffer;
+  readonly #view: DataView;
   readonly #entries: number;
   readonly #strings: number;
   readonly #xattrs: number;
@@ -58,10 +59,11 @@ export class LayerIndex {
       throw new TbuildError('store/bad-index', `${name} is not an index that this tbuild knows`, { hint: 'run tbuild fsck' });
     }
     this.#file = file;
-    this.count = file.readUInt32LE(12);
-    this.#entries = Number(file.readBigUInt64LE(16));
-    this.#strings = Number(file.readBigUInt64LE(24));
-    this.#xattrs = Number(file.readBigUInt64LE(40));
+    this.#view = new DataView(file.buffer, file.byteOffset, file.length);
+    this.count = this.#u32(12);
+    this.#entries = this.#u64(16);
+    this.#strings = this.#u64(24);
+    this.#xattrs = this.#u64(40);
     this.tree = file.toString('hex', 64, 96);
     if (this.#entries + this.count * ENTRY_SIZE > file.length)
       throw new TbuildError('store/bad-index', `${name} is cut short`, { hint: 'run tbuild fsck' });
@@ -86,19 +88,16 @@ export class LayerIndex {
 
   /** Entries below `path`, itself left out, in order. */
   *below(path: string): Generator<Entry> {
-    const prefix = path === '' ? '' : `${path}/`;
-    let position = path === '' ? 1 : ~this.#position(prefix);
-    for (; position < this.count; position++) {
-      if (!this.#startsWith(position, prefix)) return;
-      yield this.at(position);
-    }
+    const [start, end] = this.#rangeBelow(path);
+    for (let position = start; position < end; position++) yield this.at(position);
   }
 
   /** Names and entries directly in `path`, in order of the bytes of their paths. */
   *children(path: string): Generator<readonly [name: string, entry: Entry]> {
     const prefix = path === '' ? '' : `${path}/`;
-    let position = path === '' ? 1 : ~this.#position(prefix);
-    while (position < this.count && this.#startsWith(position, prefix)) {
+    const [start, end] = this.#rangeBelow(path);
+    let position = start;
+    while (position < end) {
       const name = this.#pathAt(position).slice(prefix.length);
       const slash = name.indexOf('/');
       if (slash < 0) {
@@ -117,27 +116,33 @@ export class LayerIndex {
     }
   }
 
+  #rangeBelow(path: string): [start: number, end: number] {
+    if (path === '') return [1, this.count];
+    const start = ~this.#position(`${path}/`);
+    return [start, this.#afterSubtree(start, path)];
+  }
+
   at(position: number): Entry {
     const file = this.#file;
     const base = this.#entries + position * ENTRY_SIZE;
     const type = TYPES[file[base + 10] as number];
     if (!type) throw new TbuildError('store/bad-index', `entry ${position} has an unknown type`, { hint: 'run tbuild fsck' });
     const flags = file[base + 11] as number;
-    const link = type === 'symlink' ? this.#string(Number(file.readBigUInt64LE(base + 64)), file.readUInt32LE(base + 72)) : '';
+    const link = type === 'symlink' ? this.#string(this.#u64(base + 64), this.#u32(base + 72)) : '';
     const path = this.#pathAt(position);
-    const group = file.readUInt32LE(base + 44);
+    const group = this.#u32(base + 44);
     return {
       path,
       type,
       implied: (flags & 1) !== 0,
       opaque: (flags & 2) !== 0,
-      mode: file.readUInt32LE(base + 12),
-      uid: file.readUInt32LE(base + 16),
-      gid: file.readUInt32LE(base + 20),
-      rdev: [file.readUInt32LE(base + 24), file.readUInt32LE(base + 28)],
-      mtime: [Number(file.readBigInt64LE(base + 32)), file.readUInt32LE(base + 40)],
-      size: Number(file.readBigUInt64LE(base + 48)),
-      offset: Number(file.readBigUInt64LE(base + 56)),
+      mode: this.#u32(base + 12),
+      uid: this.#u32(base + 16),
+      gid: this.#u32(base + 20),
+      rdev: [this.#u32(base + 24), this.#u32(base + 28)],
+      mtime: [this.#i64(base + 32), this.#u32(base + 40)],
+      size: this.#u64(base + 48),
+      offset: this.#u64(base + 56),
       link,
       group: group === position ? path : this.#pathAt(group),
       digest: type === 'file' ? file.toString('hex', base + 88, base + 120) : '',
@@ -148,31 +153,17 @@ export class LayerIndex {
   /** The inlined /etc/passwd or /etc/group; undefined when this layer has no such regular file. */
   account(which: 'passwd' | 'group'): string | undefined {
     const file = this.#file;
-    const [offset, length] =
-      which === 'passwd'
-        ? [Number(file.readBigUInt64LE(96)), file.readUInt32LE(104)]
-        : [Number(file.readBigUInt64LE(112)), file.readUInt32LE(108)];
+    const [offset, length] = which === 'passwd' ? [this.#u64(96), this.#u32(104)] : [this.#u64(112), this.#u32(108)];
     return offset === 0 ? undefined : file.toString('utf8', offset, offset + length);
   }
 
   #pathAt(position: number): string {
     const base = this.#entries + position * ENTRY_SIZE;
-    return this.#string(Number(this.#file.readBigUInt64LE(base)), this.#file.readUInt16LE(base + 8));
+    return this.#string(this.#u64(base), this.#u16(base + 8));
   }
 
   #string(offset: number, length: number): string {
     return this.#file.toString('utf8', this.#strings + offset, this.#strings + offset + length);
-  }
-
-  #startsWith(position: number, prefix: string): boolean {
-    if (prefix === '') return true;
-    const bytes = Buffer.from(prefix);
-    const base = this.#entries + position * ENTRY_SIZE;
-    const start = this.#strings + Number(this.#file.readBigUInt64LE(base));
-    return (
-      this.#file.readUInt16LE(base + 8) >= bytes.length &&
-      this.#file.compare(bytes, 0, bytes.length, start, start + bytes.length) === 0
-    );
   }
 
   /** The position of `path`, or the complement (~) of where it would be inserted. */
@@ -181,19 +172,47 @@ export class LayerIndex {
   }
 
   #search(path: Buffer, from: number): number {
-    const file = this.#file;
     let low = from;
     let high = this.count - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
-      const base = this.#entries + middle * ENTRY_SIZE;
-      const start = this.#strings + Number(file.readBigUInt64LE(base));
-      const order = file.compare(path, 0, path.length, start, start + file.readUInt16LE(base + 8));
+      const order = this.#compare(middle, path);
       if (order === 0) return middle;
       if (order < 0) low = middle + 1;
       else high = middle - 1;
     }
     return ~low;
+  }
+
+  /** Below zero: the entry at `position` sorts before `path`. By hand, for paths are short and this is the innermost loop of every look-up. */
+  #compare(position: number, path: Buffer): number {
+    const file = this.#file;
+    const base = this.#entries + position * ENTRY_SIZE;
+    const start = this.#strings + this.#u64(base);
+    const length = this.#u16(base + 8);
+    const common = Math.min(length, path.length);
+    for (let i = 0; i < common; i++) {
+      const difference = (file[start + i] as number) - (path[i] as number);
+      if (difference !== 0) return difference;
+    }
+    return length - path.length;
+  }
+
+  #u16(at: number): number {
+    return this.#view.getUint16(at, true);
+  }
+
+  #u32(at: number): number {
+    return this.#view.getUint32(at, true);
+  }
+
+  #i64(at: number): number {
+    return this.#view.getInt32(at + 4, true) * 0x1_0000_0000 + this.#view.getUint32(at, true);
+  }
+
+  /** Exact below 2^53, which no offset or size reaches. */
+  #u64(at: number): number {
+    return this.#view.getUint32(at + 4, true) * 0x1_0000_0000 + this.#view.getUint32(at, true);
   }
 
   /** Everything below `directory` starts with `directory/`, and so sorts before `directory0` ('0' follows '/'). */
@@ -203,14 +222,14 @@ export class LayerIndex {
   }
 
   #xattrsAt(base: number): Record<string, string> | undefined {
-    const length = this.#file.readUInt32LE(base + 76);
+    const length = this.#u32(base + 76);
     if (length === 0) return undefined;
     const xattrs: Record<string, string> = {};
-    let at = this.#xattrs + Number(this.#file.readBigUInt64LE(base + 80));
+    let at = this.#xattrs + this.#u64(base + 80);
     const end = at + length;
     while (at < end) {
-      const nameLength = this.#file.readUInt16LE(at);
-      const valueLength = this.#file.readUInt32LE(at + 2);
+      const nameLength = this.#u16(at);
+      const valueLength = this.#u32(at + 2);
       const name = this.#file.toString('utf8', at + 6, at + 6 + nameLength);
       xattrs[name] = this.#file.toString('base64', at + 6 + nameLength, at + 6 + nameLength + valueLength);
       at += 6 + nameLength + valueLength;
