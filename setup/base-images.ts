@@ -34,10 +34,11 @@ export async function makeBaseImages(say: (line: string) => void): Promise<BaseI
 /** Loads the images that the store (TBUILD_ROOT in `env`, else the default) has not under all their names, in the version that the cache has. */
 export function loadBaseImages(images: readonly BaseImage[], env: NodeJS.ProcessEnv, say: (line: string) => void): void {
   const tbuild = path.join(import.meta.dirname, '../bin/tbuild');
+  const stored = storedIds(tbuild, env);
   for (const { names, layout } of images) {
-    const wanted = configDigest(layout);
+    const id = configDigest(layout);
     for (const name of names) {
-      if (storedDigest(tbuild, name, env) === wanted) continue;
+      if (stored.get(name) === id) continue;
       say(`loading ${name} into the store`);
       execFileSync(tbuild, ['load', '--oci-layout', layout, '-t', name], { env, stdio: ['ignore', 'ignore', 'inherit'] });
     }
@@ -201,14 +202,18 @@ function configDigest(layout: string): string {
   return read(`blobs/sha256/${manifest.slice('sha256:'.length)}`).config.digest;
 }
 
-/** The ID under which the store knows that name; undefined when it does not. */
-function storedDigest(tbuild: string, name: string, env: NodeJS.ProcessEnv): string | undefined {
-  try {
-    const stdout = execFileSync(tbuild, ['inspect', name], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return JSON.parse(stdout)[0]?.Id;
-  } catch {
-    return undefined;
-  }
+/** Image IDs by name. */
+function storedIds(tbuild: string, env: NodeJS.ProcessEnv): Map<string, string> {
+  const stdout = execFileSync(tbuild, ['images', '--no-trunc', '--format', 'json'], {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const rows = stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+  return new Map(rows.map((row) => [`${row.Repository}:${row.Tag}`, row.ID]));
 }
 
 if (import.meta.main) {
