@@ -121,7 +121,8 @@ function mountOf(mount: MountOptions, workdir: string, buildArgs: BuildArgs, sou
   if (type === 'tmpfs') return { type, target, sizeBytes: mount.sizeBytes };
   if (type === 'bind') return { type, target, from: source().step, source: from, writable: !mount.readonly };
   const namespace = buildArgs.BUILDKIT_CACHE_MOUNT_NS;
-  const id = mount.id || path.posix.normalize(mount.target);
+  // The target as written, cleaned as Go's path.Clean does: without a slash at its end.
+  const id = mount.id || path.posix.normalize(mount.target).replace(/(?<=.)\/$/, '');
   return {
     type,
     target,

@@ -10,6 +10,7 @@ export interface Ids {
 }
 
 export interface Credentials extends Ids {
+  /** With `gid` in it: else a set-group-id program would drop a group that is there to keep its members out (CVE-2022-36109). */
   readonly additionalGids: readonly number[];
   /** Of the passwd entry; undefined where there is none. */
   readonly home: string | undefined;
@@ -43,9 +44,14 @@ export function resolveUser(indexes: readonly LayerIndex[], spec: string): Crede
     });
   }
   const groups = readGroups(indexes);
-  if (group !== undefined && group !== '') return { uid, gid: groupId(groups, group), additionalGids: [], home: account?.home };
-  const additionalGids = account ? groups.filter(({ members }) => members.includes(account.name)).map(({ gid }) => gid) : [];
-  return { uid, gid: account?.gid ?? 0, additionalGids, home: account?.home };
+  const home = account?.home;
+  if (group !== undefined && group !== '') {
+    const gid = groupId(groups, group);
+    return { uid, gid, additionalGids: [gid], home };
+  }
+  const gid = account?.gid ?? 0;
+  const others = account ? groups.filter(({ members }) => members.includes(account.name)) : [];
+  return { uid, gid, additionalGids: [...new Set([gid, ...others.map((other) => other.gid)])], home };
 }
 
 function groupId(groups: readonly Group[], group: string): number {
