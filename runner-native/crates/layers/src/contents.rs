@@ -123,15 +123,33 @@ fn load(job: &Job) -> Result<Loaded> {
             if job.size > BATCH_BYTES {
                 return Ok(Loaded::Large(file));
             }
-            // One byte more than expected, so that one read sees both the content and its end.
-            let mut bytes = Vec::with_capacity(job.size as usize + 1);
-            (&file).take(job.size + 1).read_to_end(&mut bytes).map_err(|error| unreadable("read", error, path))?;
+            let mut bytes = Vec::new();
+            read_small(&file, job.size, &mut bytes).map_err(|error| unreadable("read", error, path))?;
             bytes
         }
     };
     let digest = blake3::hash(&bytes);
     check(job, bytes.len() as u64, digest)?;
     Ok(Loaded::Whole(bytes, digest))
+}
+
+/// A regular file of `size` bytes, or the one byte more that says it has grown. Asking for that byte too makes one call of two: a short read is the end.
+pub fn read_small(mut file: &File, size: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.resize(size as usize + 1, 0);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if filled as u64 == size {
+            break;
+        }
+    }
+    bytes.truncate(filled);
+    Ok(())
 }
 
 fn open_regular(root: &OwnedFd, path: &[u8]) -> Result<File> {

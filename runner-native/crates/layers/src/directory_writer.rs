@@ -150,6 +150,15 @@ impl DirectoryWriter {
     }
 }
 
+/// Without privilege we have to be able to read again what we wrote, whatever its mode; the true mode stands in the index.
+fn kept_open(entry: &Entry) -> u32 {
+    match entry.kind {
+        _ if rustix::process::geteuid().is_root() => 0,
+        Kind::Directory => 0o700,
+        _ => 0o400,
+    }
+}
+
 fn is_device(kind: Kind) -> bool {
     matches!(kind, Kind::CharDevice | Kind::BlockDevice)
 }
@@ -195,7 +204,7 @@ fn set_attributes(entry: &Entry, directory: BorrowedFd, name: &Path) -> rustix::
         owner?;
     }
     if entry.kind != Kind::Symlink {
-        rustix::fs::chmodat(directory, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
+        rustix::fs::chmodat(directory, name, Mode::from_raw_mode(entry.mode | kept_open(entry)), AtFlags::empty())?;
     }
     let path = xattrs::path_of(directory, std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
     for (key, value) in &entry.xattrs {

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use crate::beneath;
-use crate::contents::{changed, thread_count, unreadable};
+use crate::contents::{changed, read_small, thread_count, unreadable};
 use crate::entry::{Content, Entry, Kind, Mtime, Place, as_path, join_path, split_path};
 use crate::error::{NativeError, Result};
 use crate::remove::list_names;
@@ -198,10 +198,8 @@ impl Walk<'_> {
 
 /// Small files in one read, which also sees the end; larger ones in pieces.
 fn hash_file(mut file: File, size: u64, buffer: &mut Vec<u8>) -> std::io::Result<(u64, blake3::Hash)> {
-    buffer.clear();
     if size < WHOLE_MAX_BYTES {
-        buffer.reserve(size as usize + 1);
-        file.take(size + 1).read_to_end(buffer)?;
+        read_small(&file, size, buffer)?;
         return Ok((buffer.len() as u64, blake3::hash(buffer)));
     }
     buffer.resize(WHOLE_MAX_BYTES as usize, 0);
