@@ -5,23 +5,20 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
-import type { LayerEntry, LayerSource } from '../native/serve.ts';
+import type { Driver, LayerEntry, LayerSource } from '../native/serve.ts';
 import type { CopyOperation } from '../plan/graph.ts';
+import type { Ids } from '../snapshots/accounts.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
-import { mergedTree, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+import { EMPTY_ROOT, mergedTree, type Tree, type TreeEntry } from '../snapshots/tree.ts';
 import { holds, observe } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
-import { type Selected, selectionDigest, selectSources } from './select.ts';
+import { type Selected, type SelectedTree, selectionDigest, selectSources } from './select.ts';
 import { type Executed, indexesOf, type Prepared, type Result, type State, type Workshop } from './step.ts';
 
 /** `from`: the result that paths are looked up in; undefined when everything is inline. */
 export function prepareCopy(workshop: Workshop, operation: CopyOperation, below: State, from: Result | undefined): Prepared {
   const source = openSource(workshop, from);
-  const selected = selectSources(
-    source.tree,
-    operation,
-    from?.kind === 'state' ? 'the stage or image it copies from' : 'the build context',
-  );
+  const selected = selectSources(source.tree, operation, source.what);
   const keepOwners = !operation.fromContext && operation.owner === undefined;
   const indexes = indexesOf(workshop, below);
   return {
@@ -39,7 +36,38 @@ function recordOf(operation: CopyOperation): Prepared['record'] {
   return { version: 1, kind: 'copy', add, fromContext, paths, inline, destination, owner, mode, link, parents, exclude, unpack };
 }
 
-interface OpenSource {
+/** The tree of a mount's source as a layer that holds it as `source`, for what is no layer yet. */
+export function prepareTree(workshop: Workshop, source: OpenSource, tree: SelectedTree): Prepared {
+  const root = { uid: 0, gid: 0 };
+  return {
+    record: { version: 1, kind: 'tree' },
+    exact: [selectionDigest([{ base: '', entries: tree.entries }], false)],
+    inputs: [],
+    matches: () => true,
+    execute: async () => ({ summary: await writeTree(workshop, source, tree, root, workshop.driver), gaps: [] }),
+  };
+}
+
+/** The same as a directory of this process. */
+export async function copyTreeOut(workshop: Workshop, source: OpenSource, tree: SelectedTree): Promise<string> {
+  const { data } = await writeTree(workshop, source, tree, source.owner, 'directory');
+  return join(data, 'source');
+}
+
+function writeTree(workshop: Workshop, source: OpenSource, tree: SelectedTree, owner: Ids | undefined, driver: Driver) {
+  const placement = new Placement(mergedTree([]), { destination: '/', owner, mode: undefined, mtime: tree.entry.mtime });
+  const entries = tree.entries.map(({ path, entry }) => ({ path: path === '' ? 'source' : `source/${path}`, entry }));
+  placement.add({ base: '', entries: [{ path: '', entry: EMPTY_ROOT }, ...entries] }, source.content);
+  const { sources } = source;
+  return workshop.serve.call('writeLayer', { driver, out: workshop.newPath(), sources, entries: placement.entries() });
+}
+
+/** What paths are looked up in. */
+export interface OpenSource {
+  /** As messages name it. */
+  readonly what: string;
+  /** Of all its files: those of a context belong to root. */
+  readonly owner: Ids | undefined;
   readonly tree: Tree;
   readonly sources: readonly LayerSource[];
   readonly content: ContentOf;
@@ -47,10 +75,12 @@ interface OpenSource {
   readonly peek: (entry: TreeEntry, length: number) => Buffer;
 }
 
-function openSource(workshop: Workshop, from: Result | undefined): OpenSource {
+export function openSource(workshop: Workshop, from: Result | undefined): OpenSource {
   if (from?.kind === 'state') return openState(workshop, from.state);
   if (from?.kind === 'context') {
     return {
+      what: 'the build context',
+      owner: { uid: 0, gid: 0 },
       tree: mergedTree([from.index]),
       sources: [{ root: from.root }],
       content: (entry) => ({ source: 0, at: entry.path }),
@@ -64,6 +94,8 @@ function openState(workshop: Workshop, state: State): OpenSource {
   const { layers } = workshop;
   const isImage = (entry: TreeEntry) => state[entry.layer]?.driver === 'erofs';
   return {
+    what: 'the stage or image that it is taken from',
+    owner: undefined,
     tree: mergedTree(indexesOf(workshop, state)),
     sources: state.map((layer) => layers.source(layer)),
     content: (entry) => ({ source: entry.layer, at: isImage(entry) ? entry.offset : entry.path }),
@@ -84,10 +116,10 @@ async function execute(
   selected: readonly Selected[],
 ): Promise<Executed> {
   const observer = observe(below);
-  const owner = ownerOf(operation, observer.ownerOf);
+  const asked = operation.owner && observer.ownerOf(operation.owner.user, operation.owner.group);
   const placement = new Placement(observer.tree, {
     destination: operation.destination,
-    owner,
+    owner: asked ?? source.owner,
     mode: operation.mode,
     mtime: newestTime(selected),
   });
@@ -99,21 +131,12 @@ async function execute(
       continue;
     }
     const position = sources.push(archive.source) - 1;
-    placement.extract(archive.tree, (entry) => ({ source: position, at: archive.at(entry) }));
+    placement.extract(archive.tree, (entry) => ({ source: position, at: archive.at(entry) }), asked);
   }
   for (const { name, content } of operation.inline) placement.addText(name, content);
   const entries: LayerEntry[] = placement.entries();
   const summary = await workshop.serve.call('writeLayer', { driver: workshop.driver, out: workshop.newPath(), sources, entries });
   return { summary, gaps: [observer.observations()] };
-}
-
-/** Files from a context belong to root; from a stage or image they keep their owners. */
-function ownerOf(
-  operation: CopyOperation,
-  resolve: (user: string, group: string | undefined) => { uid: number; gid: number },
-): { uid: number; gid: number } | undefined {
-  if (operation.owner) return resolve(operation.owner.user, operation.owner.group);
-  return operation.fromContext ? { uid: 0, gid: 0 } : undefined;
 }
 
 /** Directories made on the way are as old as the newest source, so that equal sources give equal layers; without a source, of now. */
@@ -134,7 +157,7 @@ interface Archive {
   readonly at: (entry: TreeEntry) => string | number;
 }
 
-/** ADD extracts a local archive, told by its content; anything else, and a broken one, is copied as it is. */
+/** ADD extracts a local archive, told by its content; what does not begin as one is copied as it is (Docker: archive.IsArchivePath). */
 async function openArchive(workshop: Workshop, source: OpenSource, item: Selected): Promise<Archive | undefined> {
   const entry = item.entries[0]?.entry;
   if (entry?.type !== 'file' || !looksLikeArchive(source.peek(entry, 512))) return undefined;
@@ -157,7 +180,7 @@ async function openArchive(workshop: Workshop, source: OpenSource, item: Selecte
       at: (inside) => (isImage ? inside.offset : inside.path),
     };
   } catch (error) {
-    if (error instanceof TbuildError && error.code === 'native/bad-archive') return undefined;
+    if (error instanceof TbuildError && error.code === 'native/no-archive') return undefined;
     throw error;
   }
 }
@@ -180,13 +203,18 @@ async function copyOut(workshop: Workshop, source: OpenSource, entry: TreeEntry)
   return join(summary.data, 'archive');
 }
 
-/** gzip, bzip2, xz, zstd, or a tar header (ustar magic). */
+/** gzip, bzip2, xz, zstd, or a tar's header: one that sums up to what it says. */
 function looksLikeArchive(head: Buffer): boolean {
-  const magics = ['1f8b', '425a68', 'fd377a585a00', '28b52ffd'];
-  return (
-    magics.some((magic) => head.subarray(0, magic.length / 2).toString('hex') === magic) ||
-    head.toString('latin1', 257, 262) === 'ustar'
-  );
+  const magics = ['1f8b08', '425a68', 'fd377a585a00', '28b52ffd'];
+  if (magics.some((magic) => head.subarray(0, magic.length / 2).toString('hex') === magic)) return true;
+  if (head.length < 512) return false;
+  const said = /^[ \0]*([0-7]+)[ \0]*$/.exec(head.toString('latin1', 148, 156))?.[1];
+  if (said === undefined) return false;
+  // The sum's own field counts as spaces. Some writers add up signed bytes (POSIX pax, "ustar Interchange Format": old ones did).
+  const bytes = [...head.subarray(0, 148), ...Array<number>(8).fill(0x20), ...head.subarray(156, 512)];
+  const unsigned = bytes.reduce((sum, byte) => sum + byte, 0);
+  const signed = bytes.reduce((sum, byte) => sum + (byte > 127 ? byte - 256 : byte), 0);
+  return [unsigned, signed].includes(Number.parseInt(said, 8));
 }
 
 function readRange(path: string, offset: number, length: number): Buffer {

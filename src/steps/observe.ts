@@ -2,7 +2,7 @@
 // Nothing of times is seen: a mere touch changes no answer.
 
 import type { Observation } from '../cache/traces.ts';
-import { resolveOwner, resolveUser } from '../snapshots/accounts.ts';
+import { resolveOwner } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
 import { mergedTree, type Tree, type TreeEntry } from '../snapshots/tree.ts';
 
@@ -11,7 +11,6 @@ export interface Observer {
   readonly tree: Tree;
   /** The uid and gid that an owner's name has below; only the numbers are seen, not the passwd file. */
   readonly ownerOf: (user: string, group: string | undefined) => { uid: number; gid: number };
-  readonly userOf: (user: string) => { uid: number; gid: number };
   observations(): Observation[];
 }
 
@@ -42,11 +41,6 @@ export function observe(indexes: readonly LayerIndex[]): Observer {
       record(['U', JSON.stringify([user, group ?? null]), `${ids.uid}:${ids.gid}`]);
       return ids;
     },
-    userOf: (user) => {
-      const ids = resolveUser(indexes, user);
-      record(['W', user, `${ids.uid}:${ids.gid}`]);
-      return ids;
-    },
     observations: () => [...seen.values()],
   };
 }
@@ -58,18 +52,10 @@ export function holds(observations: readonly Observation[], indexes: readonly La
 }
 
 function answer(below: Tree, indexes: readonly LayerIndex[], kind: string, path: string): string | undefined {
-  try {
-    if (kind === 'U') {
-      const [user, group] = JSON.parse(path) as [string, string | null];
-      const { uid, gid } = resolveOwner(indexes, user, group ?? undefined);
-      return `${uid}:${gid}`;
-    }
-    if (kind === 'W') {
-      const { uid, gid } = resolveUser(indexes, path);
-      return `${uid}:${gid}`;
-    }
-  } catch {
-    return undefined; // The user is not there: the step runs again, and says so.
+  if (kind === 'U') {
+    const [user, group] = JSON.parse(path) as [string, string | null];
+    const { uid, gid } = resolveOwner(indexes, user, group ?? undefined);
+    return `${uid}:${gid}`;
   }
   return describe(path, below.lookup(path)).find(([seenKind]) => seenKind === kind)?.[2];
 }

@@ -44,6 +44,8 @@ export class Placement {
   add(source: Selected, content: ContentOf): void {
     const [root, ...rest] = source.entries;
     if (!root) return;
+    // Names of one file stay so within a source, not across them (BuildKit: a copier for each).
+    this.#groups.clear();
     const target = this.#resolve(this.#options.destination);
     if (root.entry.type !== 'dir') {
       const intoDirectory = this.#options.destination.endsWith('/') || this.#at(target)?.type === 'dir';
@@ -58,19 +60,23 @@ export class Placement {
     for (const { path, entry } of rest) this.#put(join(target, path), entry, content);
   }
 
-  /** Extracts an archive's tree into the destination, as tar does: anything replaces anything, links inside it stay inside the destination. */
-  extract(tree: Tree, content: ContentOf): void {
+  /**
+   * Extracts an archive's tree into the destination, as tar does: anything replaces anything, links inside it stay inside the destination.
+   * Modes are the archive's; owners, too, unless `owner` is asked for.
+   */
+  extract(tree: Tree, content: ContentOf, owner: Ids | undefined): void {
     const target = this.#resolve(this.#options.destination);
     const there = this.#at(target);
     if (there && there.type !== 'dir') throw new TbuildError('run/copy', `cannot extract to non-directory: /${target}`);
     this.#makeParents(target);
+    this.#groups.clear();
     const walk = (at: string, landing: string): void => {
       for (const [name, entry] of tree.list(at)) {
         // A directory that the archive only passes through may be a link here, and is followed; one that it names replaces the link.
         const passed = entry.implied && this.#at(join(landing, name)) !== undefined;
         const path = passed ? this.#resolve(join(landing, name)) : join(landing, name);
         if (passed) this.#makeParents(path);
-        else this.#put(path, entry, content, true);
+        else this.#replace(path, entry, content, entry.implied ? { uid: 0, gid: 0 } : owner);
         if (entry.type === 'dir') walk(join(at, name), path);
       }
     };
@@ -107,23 +113,27 @@ export class Placement {
     this.#makeParents(target);
   }
 
-  #put(path: string, entry: TreeEntry, content: ContentOf, replaceTypes = false): void {
+  #put(path: string, entry: TreeEntry, content: ContentOf): void {
     const there = this.#at(path);
-    if (there && !replaceTypes && (there.type === 'dir') !== (entry.type === 'dir')) {
+    if (there && (there.type === 'dir') !== (entry.type === 'dir')) {
       const what =
         entry.type === 'dir' ? `cannot copy the directory ${entry.path} onto the ${there.type}` : `cannot replace the directory`;
       throw new TbuildError('run/copy', `${what} /${path}${entry.type === 'dir' ? '' : ` with the ${entry.type} ${entry.path}`}`);
     }
-    if (replaceTypes && there?.type === 'dir' && entry.type !== 'dir') this.#forgetBelow(path);
-    this.#entries.set(path, this.#copyOf(path, entry, content));
+    this.#entries.set(path, this.#copyOf(path, entry, content, this.#options.owner, this.#options.mode));
   }
 
-  #copyOf(path: string, entry: TreeEntry, content: ContentOf): LayerEntry {
-    const owner = this.#options.owner ?? entry;
+  #replace(path: string, entry: TreeEntry, content: ContentOf, owner: Ids | undefined): void {
+    if (this.#at(path)?.type === 'dir' && entry.type !== 'dir') this.#forgetBelow(path);
+    this.#entries.set(path, this.#copyOf(path, entry, content, owner, undefined));
+  }
+
+  #copyOf(path: string, entry: TreeEntry, content: ContentOf, asked: Ids | undefined, mode: string | undefined): LayerEntry {
+    const owner = asked ?? entry;
     const common = {
       path,
       type: entry.type,
-      mode: entry.type === 'symlink' ? 0o777 : changeMode(entry.mode, entry.type === 'dir', this.#options.mode),
+      mode: entry.type === 'symlink' ? 0o777 : changeMode(entry.mode, entry.type === 'dir', mode),
       uid: owner.uid,
       gid: owner.gid,
       mtime: entry.mtime,

@@ -1,4 +1,5 @@
 // WORKDIR: makes its directory, and the missing ones above it, owned by the user of the moment. What is there stays as it is.
+// That user is resolved as --chown's is, not as a RUN's: one that is not there yet is root (BuildKit: llb.Mkdir with WithUser).
 
 import type { WorkdirOperation } from '../plan/graph.ts';
 import { holds, observe } from './observe.ts';
@@ -14,7 +15,8 @@ export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, 
     matches: (trace) => holds(trace.gaps[0] ?? [], indexes),
     execute: async () => {
       const observer = observe(indexes);
-      const owner = operation.user === '' ? { uid: 0, gid: 0 } : observer.userOf(operation.user);
+      const [user = '', group] = operation.user.split(':', 2);
+      const owner = operation.user === '' ? { uid: 0, gid: 0 } : observer.ownerOf(user, group);
       const now = Math.floor(Date.now() / 1000);
       const placement = new Placement(observer.tree, { destination: operation.path, owner, mode: undefined, mtime: [now, 0] });
       placement.addDirectory();

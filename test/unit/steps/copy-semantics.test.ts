@@ -105,6 +105,43 @@ describe('attributes', () => {
     const { entries } = copy({ one: { text: 'x' }, two: { text: 'x', group: 'one' } }, ['.'], '/d/');
     expect(entries.find(({ path }) => path === 'd/two')).toMatchObject({ hardlink: 'd/one' });
   });
+
+  it('makes files of their own of the names of one file in several sources', () => {
+    const { entries } = copy({ one: { text: 'x' }, two: { text: 'x', group: 'one' } }, ['one', 'two'], '/d/');
+    expect(entries.find(({ path }) => path === 'd/two')).toMatchObject({ at: 'two' });
+  });
+});
+
+describe('archives', () => {
+  const archive = mergedTree([
+    indexOf({
+      passed: { type: 'dir', implied: true, owner: [3, 3] },
+      'passed/file': { text: 'x', mode: 0o640, owner: [9, 8] },
+      there: { text: 'x', owner: [9, 8] },
+      link: { type: 'dir', mode: 0o700 },
+    }),
+  ]);
+  const extract = (owner?: { uid: number; gid: number }) => {
+    const below = mergedTree([indexOf({ 'in/there/old': {}, 'in/link': { link: '/etc' } })]);
+    const context = { uid: 0, gid: 0 };
+    const placement = new Placement(below, { destination: '/in', owner: owner ?? context, mode: '777', mtime: [1, 0] });
+    placement.extract(archive, ({ path }) => ({ source: 0, at: path }), owner);
+    return Object.fromEntries(placement.entries().map((entry) => [entry.path, entry]));
+  };
+
+  it('keep their owners and modes, unlike other files of a context; a directory that they do not name is new', () => {
+    expect(extract()['in/passed/file']).toMatchObject({ mode: 0o640, uid: 9, gid: 8 });
+    expect(extract()['in/passed']).toMatchObject({ mode: 0o755, uid: 0, gid: 0 });
+  });
+
+  it('have the owner that is asked for', () => {
+    expect(extract({ uid: 5, gid: 6 })['in/passed/file']).toMatchObject({ mode: 0o640, uid: 5, gid: 6 });
+  });
+
+  it('replace what is there: directories with files, links with directories', () => {
+    expect(extract()['in/there']).toMatchObject({ type: 'file' });
+    expect(extract()['in/link']).toMatchObject({ type: 'dir', mode: 0o700 });
+  });
 });
 
 describe('--exclude and --parents', () => {

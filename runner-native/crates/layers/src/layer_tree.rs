@@ -44,6 +44,9 @@ impl LayerTree {
     /// Finds the place of a member's name; directories on the way that nobody has named yet come into being, implied.
     pub fn spot(&mut self, name: &[u8]) -> Result<Spot> {
         let path = clean(name)?;
+        if path.is_empty() && !self.whiteouts {
+            return Ok(Spot::Nowhere);
+        }
         let (parent, last) = split_path(&path);
         if !self.whiteouts || !path.split(|&byte| byte == b'/').any(|name| name.starts_with(WHITEOUT)) {
             check_path(&path, Names::Layer)?;

@@ -35,7 +35,8 @@ struct Framed {
     content: Content,
 }
 
-/// `whiteouts`: `.wh.` names have their OCI meaning, else they are refused. `split`: the framing is kept in `<out>.split`.
+/// `whiteouts`: it is an image's layer, where `.wh.` names have their OCI meaning. Else it is any tar: such names are refused, what is said of
+/// the root is ignored (as Docker's ADD does), and what does not even begin as a tar is `native/no-archive`. `split`: the framing is kept in `<out>.split`.
 pub fn unpack(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split: bool) -> Result<UnpackSummary> {
     let split_path = split.then(|| out.with_added_extension("split"));
     let result = unpack_into(driver, out, archive, whiteouts, split_path.as_deref());
@@ -58,8 +59,14 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, spli
         framed: Vec::new(),
         hole_bytes: 0,
     };
-    while let Some(member) = unpacking.reader.next_member().map_err(failed)? {
+    let mut next = unpacking.reader.next_member();
+    if !whiteouts && !matches!(next, Ok(Some(_))) {
+        // Docker's ADD takes for an archive what begins with a header, and whatever is wrong behind that for an error (archive.IsArchivePath).
+        return Err(NativeError::new("native/no-archive", "read archive").path(archive).detail("it does not begin as a tar does"));
+    }
+    while let Some(member) = next.map_err(failed)? {
         unpacking.add(member).map_err(failed)?;
+        next = unpacking.reader.next_member();
     }
     let Unpacking { reader, mut writer, tree, framed, .. } = unpacking;
     let (input, framing) = reader.finish().map_err(failed)?;

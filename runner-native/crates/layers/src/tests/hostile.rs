@@ -118,6 +118,16 @@ fn names_stay_inside() {
     assert_eq!(refused(&[plain(".", b'2', "/etc")]), "native/bad-archive");
 }
 
+/// An archive that is no layer, as ADD takes it.
+#[test]
+fn any_tar_begins_with_a_member() {
+    let code = |members: &[Vec<u8>]| try_unpack(members, false).err().map_or_else(|| "accepted".into(), |error| error.code);
+    assert_eq!(code(&[]), "native/no-archive");
+    assert_eq!(code(&[vec![b'x'; 1024]]), "native/no-archive");
+    assert_eq!(code(&[file("a", "1"), vec![b'x'; 1024]]), "native/bad-archive");
+    assert_eq!(code(&[file("", "1"), plain(".", b'2', "/etc"), file("a", "1")]), "accepted");
+}
+
 #[test]
 fn symlinks_lead_only_through_the_archive() {
     let through = |target: &str| layer(&[plain("real/", b'5', ""), plain("link", b'2', target), file("link/x", "1")]);
@@ -169,7 +179,7 @@ fn whiteouts_have_their_oci_meaning() {
         let code = refused(&[file(name, "")]);
         assert!(code == "native/bad-entry" || code == "native/bad-archive" || name.starts_with(".wh..wh."), "{name}: {code}");
     }
-    let member = [file(".wh.x", "")];
+    let member = [file("x", ""), file(".wh.x", "")];
     assert_eq!(try_unpack(&member, false).err().unwrap().code, "native/bad-entry");
 }
 

@@ -1,0 +1,201 @@
+// What RUN --mount asks for: where the files of bind mounts are, cache directories, secrets; and all of it as parts of a container.
+// Sources are resolved here, in indexes: a path that is handed to the kernel has no symlink of an image left in it.
+
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { type Digest, hexOf, sha256 } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import type { RunMount, RunOperation } from '../plan/graph.ts';
+import type { Mount } from '../sandbox/container-config.ts';
+import type { SandboxFile } from '../sandbox/files.ts';
+import { copyTreeOut, type OpenSource, openSource, prepareTree } from './copy.ts';
+import { selectionDigest, selectTree } from './select.ts';
+import type { Prepared, Result, State, Workshop } from './step.ts';
+
+/** Where the files of a mount are: a path in layers. */
+export interface MountSource {
+  readonly layers: State;
+  readonly path: string;
+  readonly type: 'dir' | 'file';
+  /** Everything that a RUN can see of it. */
+  readonly exact: readonly Digest[];
+}
+
+/** Throws `context/not-found`. `layerOf` makes a layer: a context is none yet, so the part of it that is mounted becomes one. */
+export async function findSource(
+  workshop: Workshop,
+  layerOf: (prepared: Prepared) => Promise<State[number]>,
+  mount: RunMount,
+  input: Result | undefined,
+): Promise<MountSource | undefined> {
+  // A cache that comes from nowhere, or from what has no layers, begins empty.
+  if (mount.type !== 'bind' && (mount.type !== 'cache' || !input)) return undefined;
+  const source = openSource(workshop, input);
+  const tree = selectTree(source.tree, mount.source, source.what);
+  const type = tree.entry.type === 'dir' ? 'dir' : 'file';
+  if (mount.type === 'cache' && type !== 'dir') {
+    throw new TbuildError(
+      'run/mount',
+      `a cache mount begins as a copy of a directory, and ${mount.source} is a ${tree.entry.type}`,
+    );
+  }
+  if (input?.kind === 'context') {
+    const layer = await layerOf(prepareTree(workshop, source, tree));
+    return { layers: [layer], path: 'source', type, exact: [layer.tree] };
+  }
+  const layers = input?.state ?? [];
+  // Of a whole stage the layers' digests are known; of a part only that part counts.
+  const exact =
+    tree.path === '' ? layers.map((layer) => layer.tree) : [selectionDigest([{ base: '', entries: tree.entries }], true)];
+  return { layers, path: tree.path, type, exact };
+}
+
+export interface MountParts {
+  readonly mounts: readonly Mount[];
+  readonly files: readonly SandboxFile[];
+  readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
+  readonly env: readonly string[];
+  /** Further roots, in the order in which `mounts` name them. */
+  readonly roots: readonly { readonly layers: State; readonly writable: boolean }[];
+}
+
+/** Mounts, files to mount, mount points and environment. `sources` and `caches` are in the places of the operation's mounts. */
+export function mountParts(
+  workshop: Workshop,
+  secret: (id: string) => Buffer | undefined,
+  operation: RunOperation,
+  sources: readonly (MountSource | undefined)[],
+  caches: readonly (string | undefined)[],
+): MountParts {
+  const parts = {
+    mounts: [] as Mount[],
+    files: [] as SandboxFile[],
+    stub: [] as MountParts['stub'][number][],
+    env: [] as string[],
+  };
+  const roots: MountParts['roots'][number][] = [];
+  operation.mounts.forEach((mount, place) => {
+    if (mount.type === 'secret') {
+      addSecret(parts, secret, mount);
+      return;
+    }
+    if (mount.type === 'ssh') return; // Not required, and there is no agent to forward yet.
+    const { target } = mount;
+    parts.stub.push({ path: stubPath(target), type: sources[place]?.type ?? 'dir' });
+    if (mount.type === 'tmpfs') {
+      const size = mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`];
+      const options = ['nosuid', 'nodev', 'mode=1777', ...size];
+      parts.mounts.push({ destination: target, type: 'tmpfs', source: 'tmpfs', options });
+      return;
+    }
+    const isReadonly = mount.type === 'cache' ? mount.readonly : !mount.writable;
+    let source = caches[place];
+    if (mount.type === 'bind') {
+      const { layers, path } = sources[place] as MountSource;
+      source = workshop.storePath('mnt', 'm', String(roots.length), path);
+      roots.push({ layers, writable: mount.writable });
+    }
+    const options = isReadonly ? ['bind', 'ro', 'nodev'] : ['bind', 'nodev'];
+    parts.mounts.push({ destination: target, type: 'bind', source: source as string, options });
+  });
+  operation.pipes.forEach(({ name, content }, place) => {
+    const destination = `/dev/pipes/${name}`;
+    const file = {
+      name: `pipe-${place}`,
+      destination,
+      content: Buffer.from(content),
+      mode: 0o755,
+      uid: 0,
+      gid: 0,
+      readonly: true,
+    };
+    parts.files.push(file);
+  });
+  return { ...parts, roots };
+}
+
+function addSecret(
+  parts: { files: SandboxFile[]; stub: MountParts['stub'][number][]; env: string[] },
+  secret: (id: string) => Buffer | undefined,
+  mount: RunMount & { type: 'secret' },
+): void {
+  const content = secret(mount.id);
+  if (!content) {
+    if (!mount.required) return;
+    throw new TbuildError('run/secret-missing', `secret ${mount.id} is required and was not given`, {
+      hint: `give it: --secret id=${mount.id},src=FILE`,
+    });
+  }
+  if (mount.env !== undefined) parts.env.push(`${mount.env}=${content.toString()}`);
+  if (mount.target === undefined) return;
+  const { mode, uid, gid } = mount;
+  parts.files.push({ name: `secret-${parts.files.length}`, destination: mount.target, content, mode, uid, gid, readonly: true });
+  parts.stub.push({ path: stubPath(mount.target), type: 'file' });
+}
+
+function stubPath(target: string): string {
+  return target.replace(/^\/+|\/+$/g, '');
+}
+
+type CacheMount = RunMount & { type: 'cache' };
+
+/** The directory of each cache mount, in the places of the mounts; made on first use. */
+export async function cacheDirectories(
+  workshop: Workshop,
+  mounts: readonly RunMount[],
+  inputs: readonly (Result | undefined)[],
+  sources: readonly (MountSource | undefined)[],
+): Promise<(string | undefined)[]> {
+  return Promise.all(
+    mounts.map(async (mount, place) => {
+      if (mount.type !== 'cache') return undefined;
+      const source = sources[place];
+      return source
+        ? seededCache(workshop, mount, openSource(workshop, inputs[place]), source)
+        : emptyCache(workshop.storePath('mounts', cacheName(mount, [])), mount);
+    }),
+  );
+}
+
+/** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
+function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly Digest[]): string {
+  return hexOf(sha256(JSON.stringify([id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
+}
+
+function emptyCache(path: string, { uid, gid, mode }: CacheMount): string {
+  if (!existsSync(path)) {
+    mkdirSync(path, { recursive: true });
+    chownSync(path, uid, gid);
+    chmodSync(path, mode);
+  }
+  return path;
+}
+
+async function seededCache(workshop: Workshop, mount: CacheMount, source: OpenSource, { exact }: MountSource): Promise<string> {
+  const path = workshop.storePath('mounts', cacheName(mount, exact));
+  if (existsSync(path)) return path;
+  mkdirSync(workshop.storePath('mounts'), { recursive: true });
+  const made = await copyTreeOut(workshop, source, selectTree(source.tree, mount.source, source.what));
+  try {
+    renameSync(made, path);
+  } catch (cause) {
+    // Another process was first: its directory is in use.
+    if (!existsSync(path)) throw cause;
+  }
+  return path;
+}
+
+/** `locked`: one RUN at a time, in any process. In the order of their paths, so that two RUNs never wait for each other. */
+export async function lockCaches(
+  workshop: Workshop,
+  mounts: readonly RunMount[],
+  caches: readonly (string | undefined)[],
+): Promise<number[]> {
+  const isExclusive = (place: number) => {
+    const mount = mounts[place];
+    return mount?.type === 'cache' && mount.sharing !== 'shared';
+  };
+  const paths = [...new Set(caches.filter((_, place) => isExclusive(place)).map((cache) => `${cache}.lock`))].sort();
+  const locks: number[] = [];
+  for (const path of paths) locks.push((await workshop.serve.call('lock', { path, wait: true })).lock as number);
+  return locks;
+}
