@@ -2,7 +2,7 @@
 // Calls run concurrently. It never decides anything.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { TbuildError } from '../base/errors.ts';
 import { runnerPath } from './binary.ts';
 import { fromNative, type NativeErrorObject } from './errors.ts';
@@ -88,6 +88,16 @@ export interface Serve {
   close(): Promise<void>;
 }
 
+/** By hand: node:readline would cost every start some milliseconds. */
+function eachLine(stream: Readable, take: (line: string) => void): void {
+  let rest = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() as string;
+    for (const line of lines) take(line);
+  });
+}
+
 export function startServe(): Serve {
   let child: ChildProcess | undefined;
   let lastId = 0;
@@ -106,7 +116,7 @@ export function startServe(): Serve {
     started.on('error', (error) => fail(error.message));
     started.on('exit', (code, signal) => fail(signal ?? `exit code ${code}`));
     started.stdin.on('error', () => {}); // 'exit' tells why.
-    createInterface({ input: started.stdout }).on('line', (line) => {
+    eachLine(started.stdout, (line) => {
       const answer = JSON.parse(line) as { id: number; ok?: never; error?: NativeErrorObject };
       const call = waiting.get(answer.id);
       waiting.delete(answer.id);

@@ -3,7 +3,6 @@
 
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { TbuildError } from '../base/errors.ts';
 import { runnerPath } from './binary.ts';
 import { fromNative, type NativeErrorObject } from './errors.ts';
@@ -77,9 +76,20 @@ async function readResult(child: ChildProcess): Promise<RootResult> {
     );
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
-  const [line, how] = await Promise.all([text(child.stdio.at(5) as Readable), ended]);
+  const [line, how] = await Promise.all([readAll(child.stdio.at(5) as Readable), ended]);
   if (line === '') throw new TbuildError('native/crashed', `the container's process ended without a result (${how})`);
   const result = JSON.parse(line) as RootResult & { error?: NativeErrorObject };
   if (result.error) throw fromNative(result.error);
   return result;
+}
+
+/** By hand: node:stream/consumers would cost every start some milliseconds. */
+function readAll(stream: Readable): Promise<string> {
+  let all = '';
+  return new Promise((resolve, reject) => {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      all += text;
+    });
+    stream.once('end', () => resolve(all)).once('error', reject);
+  });
 }

@@ -1,7 +1,6 @@
 // How a store keeps and mounts layers: found out once by mounting a real stack under it, then remembered.
 
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { execFileSync } from 'node:child_process';
 import { TbuildError } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
 import { runnerPath } from '../native/binary.ts';
@@ -25,10 +24,10 @@ interface Probe {
 }
 
 /** `TBUILD_DRIVER=erofs|directory` overrides the probe for a new store. */
-export async function chooseDriver(store: Store): Promise<DriverChoice> {
+export function chooseDriver(store: Store): DriverChoice {
   const known = store.db.get<{ value: string }>("SELECT value FROM settings WHERE name = 'driver'");
   if (known) return JSON.parse(known.value) as DriverChoice;
-  const probe = await runProbe(store.root);
+  const probe = runProbe(store.root);
   const forced = process.env.TBUILD_DRIVER;
   const driver = forced === 'directory' ? 'directory' : probe.driver;
   const choice: DriverChoice = {
@@ -41,9 +40,9 @@ export async function chooseDriver(store: Store): Promise<DriverChoice> {
   return choice;
 }
 
-async function runProbe(root: string): Promise<Probe> {
+function runProbe(root: string): Probe {
   try {
-    const { stdout } = await promisify(execFile)(runnerPath(), ['probe', root]);
+    const stdout = execFileSync(runnerPath(), ['probe', root], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
     return JSON.parse(stdout) as Probe;
   } catch (cause) {
     const said = (cause as { stderr?: string }).stderr?.trim() || (cause as { stdout?: string }).stdout?.trim();

@@ -18,8 +18,11 @@ const TYPES: readonly (EntryType | undefined)[] = [
   'socket',
   'whiteout',
 ];
+const WHITEOUT = TYPES.indexOf('whiteout');
 
 export interface Entry {
+  /** Which of a tree's indexes it is from, counted from the bottom; 0 for an index that stands alone. */
+  readonly layer: number;
   /** Relative, no leading slash; the root is ''. */
   readonly path: string;
   readonly type: EntryType;
@@ -53,6 +56,7 @@ export class LayerIndex {
   readonly #entries: number;
   readonly #strings: number;
   readonly #xattrs: number;
+  #hasWhiteouts: boolean | undefined;
 
   constructor(file: Buffer, name: string) {
     if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
@@ -81,19 +85,20 @@ export class LayerIndex {
     }
   }
 
-  find(path: string): Entry | undefined {
+  /** `layer`: what the entry says of where it is from. */
+  find(path: string, layer = 0): Entry | undefined {
     const position = this.#position(path);
-    return position >= 0 ? this.at(position) : undefined;
+    return position >= 0 ? this.at(position, layer) : undefined;
   }
 
   /** Entries below `path`, itself left out, in order. */
-  *below(path: string): Generator<Entry> {
+  *below(path: string, layer = 0): Generator<Entry> {
     const [start, end] = this.#rangeBelow(path);
-    for (let position = start; position < end; position++) yield this.at(position);
+    for (let position = start; position < end; position++) yield this.at(position, layer);
   }
 
   /** Names and entries directly in `path`, in order of the bytes of their paths. */
-  *children(path: string): Generator<readonly [name: string, entry: Entry]> {
+  *children(path: string, layer = 0): Generator<readonly [name: string, entry: Entry]> {
     const prefix = path === '' ? '' : `${path}/`;
     const [start, end] = this.#rangeBelow(path);
     let position = start;
@@ -101,7 +106,7 @@ export class LayerIndex {
       const name = this.#pathAt(position).slice(prefix.length);
       const slash = name.indexOf('/');
       if (slash < 0) {
-        yield [name, this.at(position)];
+        yield [name, this.at(position, layer)];
         position += 1;
       } else {
         position = this.#afterSubtree(position, `${prefix}${name.slice(0, slash)}`);
@@ -122,7 +127,7 @@ export class LayerIndex {
     return [start, this.#afterSubtree(start, path)];
   }
 
-  at(position: number): Entry {
+  at(position: number, layer = 0): Entry {
     const file = this.#file;
     const base = this.#entries + position * ENTRY_SIZE;
     const type = TYPES[file[base + 10] as number];
@@ -132,6 +137,7 @@ export class LayerIndex {
     const path = this.#pathAt(position);
     const group = this.#u32(base + 44);
     return {
+      layer,
       path,
       type,
       implied: (flags & 1) !== 0,
@@ -148,6 +154,18 @@ export class LayerIndex {
       digest: type === 'file' ? file.toString('hex', base + 88, base + 120) : '',
       xattrs: this.#xattrsAt(base),
     };
+  }
+
+  get hasWhiteouts(): boolean {
+    this.#hasWhiteouts ??= this.#some(
+      (base) => this.#file[base + 10] === WHITEOUT || ((this.#file[base + 11] as number) & 2) !== 0,
+    );
+    return this.#hasWhiteouts;
+  }
+
+  #some(test: (base: number) => boolean): boolean {
+    for (let position = 0; position < this.count; position++) if (test(this.#entries + position * ENTRY_SIZE)) return true;
+    return false;
   }
 
   /** The inlined /etc/passwd or /etc/group; undefined when this layer has no such regular file. */

@@ -3,24 +3,37 @@
 
 import type { Entry, LayerIndex } from './layer-index.ts';
 
-export interface TreeEntry extends Entry {
-  /** Which of the tree's indexes holds the content, from the bottom. */
-  readonly layer: number;
+export interface Lookup {
+  /** The entry at `path` itself, symlinks in its parents not followed; undefined: absent. The root is always there. */
+  lookup(path: string): Entry | undefined;
 }
 
-export interface Tree {
-  /** The entry at `path` itself, symlinks in its parents not followed; undefined: absent. The root is always there. */
-  lookup(path: string): TreeEntry | undefined;
+export interface Tree extends Lookup {
   /** Names and entries directly in a directory, sorted by name. Empty for what is no directory. */
-  list(path: string): readonly (readonly [name: string, entry: TreeEntry])[];
+  list(path: string): readonly (readonly [name: string, entry: Entry])[];
+  /** Everything below a directory, each directory before what it holds. */
+  below(path: string): Iterable<Entry>;
 }
 
 /** What overlayfs shows of `indexes`, bottom first. A single index is shown as it is. */
 export function mergedTree(indexes: readonly LayerIndex[]): Tree {
-  return { lookup: (path) => lookup(indexes, path), list: (path) => list(indexes, path) };
+  const [only] = indexes;
+  return {
+    lookup: (path) => lookup(indexes, path),
+    list: (path) => list(indexes, path),
+    // Without whiteouts, as a scan is, the index's own order will do.
+    below: (path) => (only && indexes.length === 1 && !only.hasWhiteouts ? only.below(path) : below(indexes, path)),
+  };
 }
 
-export const EMPTY_ROOT: TreeEntry = {
+function* below(indexes: readonly LayerIndex[], path: string): Generator<Entry> {
+  for (const [, entry] of list(indexes, path)) {
+    yield entry;
+    if (entry.type === 'dir') yield* below(indexes, entry.path);
+  }
+}
+
+export const EMPTY_ROOT: Entry = {
   path: '',
   type: 'dir',
   implied: true,
@@ -39,11 +52,11 @@ export const EMPTY_ROOT: TreeEntry = {
   layer: -1,
 };
 
-function lookup(indexes: readonly LayerIndex[], path: string): TreeEntry | undefined {
+function lookup(indexes: readonly LayerIndex[], path: string): Entry | undefined {
   for (let layer = indexes.length - 1; layer >= 0; layer--) {
     const index = indexes[layer] as LayerIndex;
-    const entry = index.find(path);
-    if (entry) return entry.type === 'whiteout' ? undefined : { ...entry, layer };
+    const entry = index.find(path, layer);
+    if (entry) return entry.type === 'whiteout' ? undefined : entry;
     if (hidesBelow(index, path)) return undefined;
   }
   return path === '' ? EMPTY_ROOT : undefined;
@@ -60,22 +73,22 @@ function hidesBelow(index: LayerIndex, path: string): boolean {
   return false;
 }
 
-function list(indexes: readonly LayerIndex[], path: string): (readonly [string, TreeEntry])[] {
-  const found = new Map<string, TreeEntry | undefined>();
+function list(indexes: readonly LayerIndex[], path: string): (readonly [string, Entry])[] {
+  const found = new Map<string, Entry | undefined>();
   for (let layer = indexes.length - 1; layer >= 0; layer--) {
     const index = indexes[layer] as LayerIndex;
     const directory = index.find(path);
     if (directory && directory.type !== 'dir') break;
     if (directory) {
-      for (const [name, entry] of index.children(path)) {
-        if (!found.has(name)) found.set(name, entry.type === 'whiteout' ? undefined : { ...entry, layer });
+      for (const [name, entry] of index.children(path, layer)) {
+        if (!found.has(name)) found.set(name, entry.type === 'whiteout' ? undefined : entry);
       }
       if (directory.opaque) break;
     } else if (hidesBelow(index, path)) {
       break;
     }
   }
-  const present = [...found].filter((pair): pair is [string, TreeEntry] => pair[1] !== undefined);
+  const present = [...found].filter((pair): pair is [string, Entry] => pair[1] !== undefined);
   return present.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
@@ -83,9 +96,7 @@ export interface Resolved {
   /** The path with no symlink left in it; its parents exist as directories unless `entry` is undefined. */
   readonly path: string;
   /** What stands there; undefined: nothing, from `missingFrom` components on. */
-  readonly entry: TreeEntry | undefined;
-  /** Every path that was looked at on the way, in order. */
-  readonly visited: readonly string[];
+  readonly entry: Entry | undefined;
 }
 
 const MAX_LINKS = 255;
@@ -95,12 +106,11 @@ const MAX_LINKS = 255;
  * Components below the first absent one are appended as they are. `followLast`: whether a link at the very end is followed too.
  * Returns undefined where links go round in circles.
  */
-export function resolvePath(tree: Tree, path: string, followLast: boolean): Resolved | undefined {
+export function resolvePath(tree: Lookup, path: string, followLast: boolean): Resolved | undefined {
   const todo = path.split('/').reverse();
   const done: string[] = [];
-  const visited: string[] = [];
   let links = 0;
-  let entry: TreeEntry | undefined = tree.lookup('');
+  let entry: Entry | undefined = tree.lookup('');
   while (todo.length > 0) {
     const name = todo.pop() as string;
     if (name === '' || name === '.') continue;
@@ -110,8 +120,7 @@ export function resolvePath(tree: Tree, path: string, followLast: boolean): Reso
       continue;
     }
     const here = [...done, name].join('/');
-    const next: TreeEntry | undefined = entry?.type === 'dir' ? tree.lookup(here) : undefined;
-    visited.push(here);
+    const next: Entry | undefined = entry?.type === 'dir' ? tree.lookup(here) : undefined;
     const isLast = todo.every((rest) => rest === '' || rest === '.');
     if (next?.type === 'symlink' && (followLast || !isLast)) {
       if (++links > MAX_LINKS) return undefined;
@@ -123,5 +132,5 @@ export function resolvePath(tree: Tree, path: string, followLast: boolean): Reso
     done.push(name);
     entry = next;
   }
-  return { path: done.join('/'), entry, visited };
+  return { path: done.join('/'), entry };
 }

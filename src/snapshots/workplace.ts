@@ -23,7 +23,9 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
   const store = openStore(root);
   const serve = startServe();
   try {
-    const [driver, { dir, dead }] = await Promise.all([chooseDriver(store), serve.call('open', { root: store.root })]);
+    const opened = serve.call('open', { root: store.root });
+    const driver = chooseDriver(store);
+    const { dir, dead } = await opened;
     const layers = new Layers(store, serve, driver.loop);
     if (dead > 0) layers.sweep();
     let made = 0;

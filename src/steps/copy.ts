@@ -8,8 +8,8 @@ import { TbuildError } from '../base/errors.ts';
 import type { Driver, LayerEntry, LayerSource } from '../native/serve.ts';
 import type { CopyOperation } from '../plan/graph.ts';
 import type { Ids } from '../snapshots/accounts.ts';
-import { LayerIndex } from '../snapshots/layer-index.ts';
-import { EMPTY_ROOT, mergedTree, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+import { type Entry, LayerIndex } from '../snapshots/layer-index.ts';
+import { EMPTY_ROOT, mergedTree, type Tree } from '../snapshots/tree.ts';
 import { holds, observe } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
 import { type Selected, type SelectedTree, selectionDigest, selectSources } from './select.ts';
@@ -72,7 +72,7 @@ export interface OpenSource {
   readonly sources: readonly LayerSource[];
   readonly content: ContentOf;
   /** The first bytes of a regular file. */
-  readonly peek: (entry: TreeEntry, length: number) => Buffer;
+  readonly peek: (entry: Entry, length: number) => Buffer;
 }
 
 export function openSource(workshop: Workshop, from: Result | undefined): OpenSource {
@@ -92,7 +92,7 @@ export function openSource(workshop: Workshop, from: Result | undefined): OpenSo
 
 function openState(workshop: Workshop, state: State): OpenSource {
   const { layers } = workshop;
-  const isImage = (entry: TreeEntry) => state[entry.layer]?.driver === 'erofs';
+  const isImage = (entry: Entry) => state[entry.layer]?.driver === 'erofs';
   return {
     what: 'the stage or image that it is taken from',
     owner: undefined,
@@ -154,7 +154,7 @@ function newestTime(selected: readonly Selected[]): readonly [number, number] {
 interface Archive {
   readonly tree: Tree;
   readonly source: LayerSource;
-  readonly at: (entry: TreeEntry) => string | number;
+  readonly at: (entry: Entry) => string | number;
 }
 
 /** ADD extracts a local archive, told by its content; what does not begin as one is copied as it is (Docker: archive.IsArchivePath). */
@@ -186,7 +186,7 @@ async function openArchive(workshop: Workshop, source: OpenSource, item: Selecte
 }
 
 /** An archive inside a layer becomes a file of this process, for the unpacker to read. */
-async function copyOut(workshop: Workshop, source: OpenSource, entry: TreeEntry): Promise<string> {
+async function copyOut(workshop: Workshop, source: OpenSource, entry: Entry): Promise<string> {
   const out = workshop.newPath();
   const file: LayerEntry = {
     path: 'archive',

@@ -3,12 +3,12 @@
 
 import type { Observation } from '../cache/traces.ts';
 import { resolveOwner } from '../snapshots/accounts.ts';
-import type { LayerIndex } from '../snapshots/layer-index.ts';
-import { mergedTree, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
+import { type Lookup, mergedTree } from '../snapshots/tree.ts';
 
 export interface Observer {
-  /** The tree below; every look-up is an observation. Listing is not for observers that only place files. */
-  readonly tree: Tree;
+  /** The tree below; every look-up is an observation. */
+  readonly tree: Lookup;
   /** The uid and gid that an owner's name has below; only the numbers are seen, not the passwd file. */
   readonly ownerOf: (user: string, group: string | undefined) => { uid: number; gid: number };
   observations(): Observation[];
@@ -21,7 +21,7 @@ export function observe(indexes: readonly LayerIndex[]): Observer {
   const record = (observation: Observation): void => {
     seen.set(`${observation[0]} ${observation[1]}`, observation);
   };
-  const lookup = (path: string): TreeEntry | undefined => {
+  const lookup = (path: string): Entry | undefined => {
     // Below an absent path everything is absent: one observation says it.
     if (hasAbsentParent(absent, path)) return undefined;
     const entry = below.lookup(path);
@@ -30,12 +30,7 @@ export function observe(indexes: readonly LayerIndex[]): Observer {
     return entry;
   };
   return {
-    tree: {
-      lookup,
-      list: () => {
-        throw new Error('an observer of destinations does not list');
-      },
-    },
+    tree: { lookup },
     ownerOf: (user, group) => {
       const ids = resolveOwner(indexes, user, group);
       record(['U', JSON.stringify([user, group ?? null]), `${ids.uid}:${ids.gid}`]);
@@ -51,7 +46,7 @@ export function holds(observations: readonly Observation[], indexes: readonly La
   return observations.every(([kind, path, value]) => answer(below, indexes, kind, path) === value);
 }
 
-function answer(below: Tree, indexes: readonly LayerIndex[], kind: string, path: string): string | undefined {
+function answer(below: Lookup, indexes: readonly LayerIndex[], kind: string, path: string): string | undefined {
   if (kind === 'U') {
     const [user, group] = JSON.parse(path) as [string, string | null];
     const { uid, gid } = resolveOwner(indexes, user, group ?? undefined);
@@ -60,7 +55,7 @@ function answer(below: Tree, indexes: readonly LayerIndex[], kind: string, path:
   return describe(path, below.lookup(path)).find(([seenKind]) => seenKind === kind)?.[2];
 }
 
-function describe(path: string, entry: TreeEntry | undefined): Observation[] {
+function describe(path: string, entry: Entry | undefined): Observation[] {
   if (!entry) return [['N', path, '']];
   const looks: Observation = ['L', path, `${entry.type} ${entry.mode.toString(8)} ${entry.uid}:${entry.gid}`];
   if (entry.type === 'symlink') return [looks, ['R', path, entry.link]];

@@ -5,7 +5,8 @@ import { dirname } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { LayerEntry } from '../native/serve.ts';
 import type { Ids } from '../snapshots/accounts.ts';
-import { resolvePath, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+import type { Entry } from '../snapshots/layer-index.ts';
+import { type Lookup, resolvePath, type Tree } from '../snapshots/tree.ts';
 import { changeMode } from './mode.ts';
 import type { Selected } from './select.ts';
 
@@ -21,17 +22,17 @@ export interface PlaceOptions {
 }
 
 /** Where an entry's content comes from: which of the layer's sources, and where in it. */
-export type ContentOf = (entry: TreeEntry) => Pick<LayerEntry, 'source' | 'at'>;
+export type ContentOf = (entry: Entry) => Pick<LayerEntry, 'source' | 'at'>;
 
 /** The layer under construction, over the tree below it. */
 export class Placement {
-  readonly #below: Tree;
+  readonly #below: Lookup;
   readonly #options: PlaceOptions;
   readonly #entries = new Map<string, LayerEntry>();
   /** Where the first path of a hard-link group landed, by source and group. */
   readonly #groups = new Map<string, string>();
 
-  constructor(below: Tree, options: PlaceOptions) {
+  constructor(below: Lookup, options: PlaceOptions) {
     this.#below = below;
     this.#options = options;
   }
@@ -113,7 +114,7 @@ export class Placement {
     this.#makeParents(target);
   }
 
-  #put(path: string, entry: TreeEntry, content: ContentOf): void {
+  #put(path: string, entry: Entry, content: ContentOf): void {
     const there = this.#at(path);
     if (there && (there.type === 'dir') !== (entry.type === 'dir')) {
       const what =
@@ -123,12 +124,12 @@ export class Placement {
     this.#entries.set(path, this.#copyOf(path, entry, content, this.#options.owner, this.#options.mode));
   }
 
-  #replace(path: string, entry: TreeEntry, content: ContentOf, owner: Ids | undefined): void {
+  #replace(path: string, entry: Entry, content: ContentOf, owner: Ids | undefined): void {
     if (this.#at(path)?.type === 'dir' && entry.type !== 'dir') this.#forgetBelow(path);
     this.#entries.set(path, this.#copyOf(path, entry, content, owner, undefined));
   }
 
-  #copyOf(path: string, entry: TreeEntry, content: ContentOf, asked: Ids | undefined, mode: string | undefined): LayerEntry {
+  #copyOf(path: string, entry: Entry, content: ContentOf, asked: Ids | undefined, mode: string | undefined): LayerEntry {
     const owner = asked ?? entry;
     const common = {
       path,
@@ -189,7 +190,7 @@ export class Placement {
   }
 
   /** What stands at a path now: what this layer has put there, else what is below. */
-  #at(path: string): Pick<TreeEntry, 'type'> | undefined {
+  #at(path: string): Pick<Entry, 'type'> | undefined {
     const mine = this.#entries.get(path);
     if (mine) return mine;
     for (let up = parentOf(path); up !== ''; up = parentOf(up)) {
@@ -201,12 +202,11 @@ export class Placement {
 
   /** Follows symlinks of the tree below (never out of it), the last component's too. */
   #resolve(destination: string): string {
-    const view: Tree = {
+    const view: Lookup = {
       lookup: (path) => {
         const mine = this.#entries.get(path);
-        return mine ? ({ ...mine, link: mine.link ?? '' } as unknown as TreeEntry) : this.#below.lookup(path);
+        return mine ? ({ ...mine, link: mine.link ?? '' } as unknown as Entry) : this.#below.lookup(path);
       },
-      list: (path) => this.#below.list(path),
     };
     const resolved = resolvePath(view, destination, true);
     if (!resolved) throw new TbuildError('run/copy', `too many levels of symbolic links in ${destination}`);
@@ -214,7 +214,7 @@ export class Placement {
   }
 }
 
-function implied(entry: TreeEntry): LayerEntry {
+function implied(entry: Entry): LayerEntry {
   const { path, mode, uid, gid, mtime, xattrs } = entry;
   return { path, type: 'dir', implied: true, mode, uid, gid, mtime, ...(xattrs ? { xattrs } : {}) };
 }

@@ -5,7 +5,8 @@ import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import { type Glob, hasWildcards, matchesGlob, parseGlob } from '../context/glob.ts';
 import { compileExcludes, type IgnoreRules, type IgnoreState } from '../context/ignore.ts';
-import { resolvePath, type Tree, type TreeEntry } from '../snapshots/tree.ts';
+import type { Entry } from '../snapshots/layer-index.ts';
+import { resolvePath, type Tree } from '../snapshots/tree.ts';
 
 export interface SelectOptions {
   readonly paths: readonly string[];
@@ -17,7 +18,7 @@ export interface SelectOptions {
 /** One entry to copy. `path` is relative to where the source lands; a directory comes before what it holds. */
 export interface SelectedEntry {
   readonly path: string;
-  readonly entry: TreeEntry;
+  readonly entry: Entry;
 }
 
 /** One source after wildcards: a single entry that is no directory, or a directory whose contents are copied. */
@@ -51,7 +52,7 @@ function selectOne(tree: Tree, path: string, written: string, excludes: IgnoreRu
 /** A directory with all it holds, or one file: what a mount shows. Its own entry is the first, as ''. */
 export interface SelectedTree {
   readonly path: string;
-  readonly entry: TreeEntry;
+  readonly entry: Entry;
   readonly entries: readonly SelectedEntry[];
 }
 
@@ -99,22 +100,37 @@ function matchParents(parts: readonly (Glob | '**')[], path: string): boolean {
   return match(0, 0);
 }
 
-function collect(tree: Tree, entry: TreeEntry, at: string, as: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
-  const taken: SelectedEntry[] = [{ path: as, entry }];
-  /** `pending`: excluded directories on the way down, not taken yet. A directory is taken when something in it is. */
-  const walk = (relative: string, state: IgnoreState | undefined, pending: SelectedEntry[]): void => {
-    for (const [name, inside] of tree.list(join(at, relative))) {
-      const path = join(relative, name);
-      const item = { path: join(as, path), entry: inside };
-      const verdict = excludes?.excludes(path, state as IgnoreState);
-      if (!verdict?.excluded) taken.push(...pending.splice(0), item);
-      if (inside.type !== 'dir' || verdict?.descend === false) continue;
-      if (verdict?.excluded) pending.push(item);
-      walk(path, verdict?.state, pending);
-      if (verdict?.excluded && pending.at(-1) === item) pending.pop();
+function collect(tree: Tree, entry: Entry, at: string, as: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
+  if (entry.type !== 'dir') return [{ path: as, entry }];
+  const start = at === '' ? 0 : at.length + 1;
+  const below = (inside: Entry) => ({ path: join(as, inside.path.slice(start)), entry: inside });
+  if (!excludes) return [{ path: as, entry }, ...Array.from(tree.below(at), below)];
+  return [{ path: as, entry }, ...notExcluded(tree.below(at), start, excludes).map(below)];
+}
+
+/** A directory that is excluded is taken when something in it is. */
+function notExcluded(entries: Iterable<Entry>, start: number, excludes: IgnoreRules): Entry[] {
+  const taken: Entry[] = [];
+  const states = new Map<string, IgnoreState>([['', excludes.root]]);
+  /** Excluded directories that nothing was taken from yet. */
+  const pending = new Map<string, Entry>();
+  for (const entry of entries) {
+    const path = entry.path.slice(start);
+    const state = states.get(parentOf(path));
+    if (!state) continue;
+    const verdict = excludes.excludes(path, state);
+    if (entry.type === 'dir' && verdict.descend) states.set(path, verdict.state);
+    if (verdict.excluded) {
+      pending.set(path, entry);
+      continue;
     }
-  };
-  if (entry.type === 'dir') walk('', excludes?.root, []);
+    for (const parent of ancestors(path)) {
+      const waiting = pending.get(parent);
+      if (waiting) taken.push(waiting);
+      pending.delete(parent);
+    }
+    taken.push(entry);
+  }
   return taken;
 }
 
@@ -148,20 +164,19 @@ function* descendants(tree: Tree, at: string, relative: string): Generator<strin
 
 /** A digest of everything about the sources that can show in the result; of owners only when they are kept. */
 export function selectionDigest(selected: readonly Selected[], keepOwners: boolean): Digest {
-  const lines = selected.flatMap(({ base, entries }) => [
-    JSON.stringify(base),
-    ...entries.map(({ path, entry }) => {
+  // Neither paths nor links can hold a NUL, so it keeps the fields apart.
+  let text = '';
+  for (const { base, entries } of selected) {
+    text += `${base}\0${entries.length}\0`;
+    for (const { path, entry } of entries) {
       const owner = keepOwners ? `${entry.uid}:${entry.gid}` : '';
       const special = entry.type === 'char' || entry.type === 'block' ? entry.rdev.join(':') : '';
       const xattrs = entry.xattrs ? JSON.stringify(entry.xattrs) : '';
-      return `${JSON.stringify(path)} ${entry.type} ${entry.mode.toString(8)} ${owner} ${entry.digest}${JSON.stringify(entry.link)} ${special} ${xattrs} ${linkGroup(entry)}`;
-    }),
-  ]);
-  return sha256(lines.join('\n'));
-}
-
-function linkGroup(entry: TreeEntry): string {
-  return entry.group === entry.path ? '' : JSON.stringify(entry.group);
+      const group = entry.group === entry.path ? '' : entry.group;
+      text += `${path}\0${entry.type}\0${entry.mode}\0${owner}\0${entry.digest}\0${entry.link}\0${special}\0${xattrs}\0${group}\0`;
+    }
+  }
+  return sha256(text);
 }
 
 function compile(pattern: string): Glob {
@@ -189,6 +204,10 @@ function cleanPath(written: string): string {
 
 function* ancestors(path: string): Generator<string> {
   for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) yield path.slice(0, end);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
 function join(a: string, b: string): string {

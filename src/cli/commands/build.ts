@@ -1,6 +1,6 @@
 // `tbuild build`: an image from a Dockerfile. Flags to options, one call, and the events to a progress display.
 
-import { rm, writeFile } from 'node:fs/promises';
+import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
 import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
@@ -48,12 +48,12 @@ export const build = defineCommand({
     const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
     try {
       const options = buildOptions(invocation);
-      if (flags.iidfile !== undefined) await rm(flags.iidfile, { force: true });
+      if (flags.iidfile !== undefined) rmSync(flags.iidfile, { force: true });
       const { image } = await interruptible(
         (signal) => library.buildImage({ ...options, onEvent: progress.show, signal }),
         progress.interrupt,
       );
-      if (flags.iidfile !== undefined) await writeImageId(flags.iidfile, image);
+      if (flags.iidfile !== undefined) writeImageId(flags.iidfile, image);
       progress.succeed(image);
       return 0;
     } catch (error) {
@@ -95,8 +95,10 @@ function buildOptions({
 }
 
 /** As docker writes it: no line end. */
-async function writeImageId(path: string, image: string): Promise<void> {
-  await writeFile(path, image).catch((cause: unknown) => {
+function writeImageId(path: string, image: string): void {
+  try {
+    writeFileSync(path, image);
+  } catch (cause) {
     throw new TbuildError('usage/unwritable-file', `the image is built, but its ID cannot be written to ${path}`, { cause });
-  });
+  }
 }
