@@ -392,11 +392,15 @@ fn leaves_nothing_of_other_runtimes() {
 fn remove_cgroups_of(runtime: &str) {
     let id = runtime.rsplit(' ').next().unwrap();
     let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
-        for name in [id.to_owned(), format!("{id}/container")] {
-            let _ = fs::remove_dir(hierarchy.join(name));
+    let paths: Vec<_> = hierarchies.chain(["/sys/fs/cgroup".into()]).map(|hierarchy| hierarchy.join(id)).collect();
+    // Busy until the last of its processes is reaped.
+    eventually("its cgroups are removed", || {
+        for path in &paths {
+            let _ = fs::remove_dir(path.join("container"));
+            let _ = fs::remove_dir(path);
         }
-    }
+        !paths.iter().any(|path| path.exists())
+    });
 }
 
 #[test]
