@@ -9,8 +9,8 @@ use crate::error::{NativeError, Result};
 const PATH_MAX_BYTES: usize = 4095;
 const NAME_MAX_BYTES: usize = 255;
 /// What one layer may hold, so that hostile archives are refused before they are out of memory.
-const ENTRIES_MAX: usize = 16 << 20;
-const METADATA_MAX_BYTES: usize = 2 << 30;
+const ENTRIES_MAX: usize = 4 << 20;
+const METADATA_MAX_BYTES: usize = 512 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -211,9 +211,8 @@ impl Tree {
             entries.push(Entry { inode: unused, ..Entry::implied_directory(b"") });
         }
         if entries.len() > ENTRIES_MAX || entries.iter().map(Entry::metadata_bytes).sum::<usize>() > METADATA_MAX_BYTES {
-            return Err(
-                NativeError::new("native/too-large", "check").detail("a layer holds at most 16 million entries and 2 GiB of metadata")
-            );
+            return Err(NativeError::new("native/too-large", "check")
+                .detail("a layer holds at most 4 million entries and 512 MiB of names and attributes"));
         }
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         for entry in &mut entries {

@@ -9,8 +9,8 @@ use crate::error::{NativeError, Result};
 use crate::tar_header::bad_archive;
 
 const SYMLINKS_MAX: usize = 40;
-const PATHS_MAX: usize = 16 << 20;
-const PATH_BYTES_MAX: usize = 2 << 30;
+const PATHS_MAX: usize = 4 << 20;
+const PATH_BYTES_MAX: usize = 512 << 20;
 const WHITEOUT: &[u8] = b".wh.";
 /// What aufs kept in its branches, and what it became in OCI layers (image-spec layer.md, "Whiteouts").
 const WHITEOUT_META: &[u8] = b".wh..wh.";
@@ -146,7 +146,7 @@ impl LayerTree {
         self.path_bytes += bytes;
         if self.path_bytes > PATH_BYTES_MAX || self.inodes.len().max(self.paths.len()) >= PATHS_MAX {
             return Err(NativeError::new("native/too-large", "read archive")
-                .detail("an archive holds at most 16 million members and 2 GiB of names"));
+                .detail("an archive holds at most 4 million members and 512 MiB of names and attributes"));
         }
         Ok(())
     }

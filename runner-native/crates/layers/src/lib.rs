@@ -21,6 +21,7 @@ mod scan;
 mod summary;
 mod tar_header;
 mod tar_reader;
+mod tar_special;
 mod tar_writer;
 mod unpack;
 mod verify;

@@ -271,6 +271,24 @@ fn damage_to_a_layer_is_named() {
 }
 
 #[test]
+fn removal_stops_at_a_mount() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (kept, gone) = (dir.path().join("kept"), dir.path().join("gone"));
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("file"), "").unwrap();
+    std::fs::create_dir_all(gone.join("sub/mounted")).unwrap();
+    run(Command::new("mount").arg("--bind").args([&kept, &gone.join("sub/mounted")]));
+    let refused = crate::remove(&gone).unwrap_err();
+    run(Command::new("umount").arg(gone.join("sub/mounted")));
+    assert!(kept.join("file").exists(), "{refused}");
+    assert!(["EXDEV", "EBUSY"].contains(&refused.errno.as_deref().unwrap()), "{refused}");
+    crate::remove(&gone).unwrap();
+}
+
+#[test]
 fn removal_follows_no_link_and_goes_to_any_depth() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, gone) = (dir.path().join("kept"), dir.path().join("gone"));
