@@ -1,19 +1,12 @@
 // Digests: what others see and what TypeScript computes is SHA-256 (Node has it natively); file contents, trees and layers are BLAKE3,
 // computed by the native binary. Every digest is written `algorithm:hex`.
 
-import { createHash, hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { hash } from 'node:crypto';
 
 export type Digest = `${'sha256' | 'blake3'}:${string}`;
 
 export function sha256(data: string | Uint8Array): Digest {
   return `sha256:${hash('sha256', data, 'hex')}`;
-}
-
-export async function sha256File(path: string): Promise<Digest> {
-  const state = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) state.update(chunk);
-  return `sha256:${state.digest('hex')}`;
 }
 
 export function hexOf(digest: Digest): string {

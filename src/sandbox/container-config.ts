@@ -88,7 +88,8 @@ export const SYSTEM_STUB = [
 
 export function containerConfig(spec: ContainerSpec): unknown {
   return {
-    ociVersion: '1.2.0',
+    // Everything here is in 1.0; older runtimes refuse a later number.
+    ociVersion: '1.0.2',
     process: {
       terminal: spec.terminal,
       user: { uid: spec.user.uid, gid: spec.user.gid, additionalGids: spec.user.additionalGids },
