@@ -3,7 +3,7 @@
 
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Database, openDatabase } from './database.ts';
 import { TbuildError } from './errors.ts';
 
@@ -50,7 +50,7 @@ export function openStore(root: string = defaultRoot()): Store {
 }
 
 function create(root: string): void {
-  for (const folder of FOLDERS) mkdirSync(join(root, folder), { recursive: true, mode: 0o711 });
+  for (const folder of FOLDERS) makeFolder(join(root, folder));
   writeIfAbsent(join(root, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   writeIfAbsent(
     join(root, 'index.json'),
@@ -58,6 +58,17 @@ function create(root: string): void {
   );
   // The version comes last: a store without it is one whose making was cut short, and is made again.
   writeIfAbsent(join(root, 'version'), FORMAT);
+}
+
+/** Not mkdirSync's `recursive`: it never ends where a file system answers ENOENT to a mkdir whose parent is there, as /proc does. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o711 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 function writeIfAbsent(path: string, text: string): void {
