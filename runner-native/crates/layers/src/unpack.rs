@@ -60,7 +60,12 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, spli
         hole_bytes: 0,
     };
     let mut next = unpacking.reader.next_member();
-    if !whiteouts && !matches!(next, Ok(Some(_))) {
+    let begins = match &next {
+        Ok(member) => member.is_some(),
+        // The system's failure says nothing about the archive.
+        Err(error) => error.code != "native/bad-archive",
+    };
+    if !whiteouts && !begins {
         // Docker's ADD takes for an archive what begins with a header, and whatever is wrong behind that for an error (archive.IsArchivePath).
         return Err(NativeError::new("native/no-archive", "read archive").path(archive).detail("it does not begin as a tar does"));
     }
