@@ -41,7 +41,7 @@ export function prepareTree(workshop: Workshop, source: OpenSource, tree: Select
   const root = { uid: 0, gid: 0 };
   return {
     record: { version: 1, kind: 'tree' },
-    exact: [selectionDigest([{ base: '', entries: tree.entries }], false)],
+    exact: [selectionDigest([{ base: '', entries: tree.list() }], false)],
     inputs: [],
     matches: () => true,
     execute: async () => ({ summary: await writeTree(workshop, source, tree, root, workshop.driver), gaps: [] }),
@@ -56,7 +56,7 @@ export async function copyTreeOut(workshop: Workshop, source: OpenSource, tree: 
 
 function writeTree(workshop: Workshop, source: OpenSource, tree: SelectedTree, owner: Ids | undefined, driver: Driver) {
   const placement = new Placement(mergedTree([]), { destination: '/', owner, mode: undefined, mtime: tree.entry.mtime });
-  const entries = tree.entries.map(({ path, entry }) => ({ path: path === '' ? 'source' : `source/${path}`, entry }));
+  const entries = tree.list().map(({ path, entry }) => ({ path: path === '' ? 'source' : `source/${path}`, entry }));
   placement.add({ base: '', entries: [{ path: '', entry: EMPTY_ROOT }, ...entries] }, source.content);
   const { sources } = source;
   return workshop.serve.call('writeLayer', { driver, out: workshop.newPath(), sources, entries: placement.entries() });

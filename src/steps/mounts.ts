@@ -45,7 +45,7 @@ export async function findSource(
   const layers = input?.state ?? [];
   // Of a whole stage the layers' digests are known; of a part only that part counts.
   const exact =
-    tree.path === '' ? layers.map((layer) => layer.tree) : [selectionDigest([{ base: '', entries: tree.entries }], true)];
+    tree.path === '' ? layers.map((layer) => layer.tree) : [selectionDigest([{ base: '', entries: tree.list() }], true)];
   return { layers, path: tree.path, type, exact };
 }
 

@@ -49,11 +49,12 @@ function selectOne(tree: Tree, path: string, written: string, excludes: IgnoreRu
   return { base: path.slice(path.lastIndexOf('/') + 1), entries: collect(tree, resolved.entry, resolved.path, '', excludes) };
 }
 
-/** A directory with all it holds, or one file: what a mount shows. Its own entry is the first, as ''. */
+/** A directory with all it holds, or one file: what a mount shows. */
 export interface SelectedTree {
   readonly path: string;
   readonly entry: Entry;
-  readonly entries: readonly SelectedEntry[];
+  /** Its own entry first, as ''. Listed when asked for: it may be all of an image. */
+  readonly list: () => readonly SelectedEntry[];
 }
 
 /** `path` as it is, without wildcards; links are followed inside the tree. Throws `context/not-found`. */
@@ -61,7 +62,7 @@ export function selectTree(tree: Tree, path: string, what: string): SelectedTree
   const resolved = resolvePath(tree, path, true);
   if (!resolved?.entry) throw notFound(path, what);
   const { entry } = resolved;
-  return { path: resolved.path, entry, entries: collect(tree, entry, resolved.path, '', undefined) };
+  return { path: resolved.path, entry, list: () => collect(tree, entry, resolved.path, '', undefined) };
 }
 
 /** `--parents`: the directories on the way come along, with their attributes, as contents of the destination directory. */

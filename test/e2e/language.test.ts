@@ -483,6 +483,26 @@ describe('a build fails on', () => {
   });
 });
 
+describe('a bind mount', () => {
+  it.each([
+    ['a stage', 'from=up,source=/all/used,'],
+    ['the context', 'source=used,'],
+  ])('from %s counts by the part that it shows', async (_, source) => {
+    const run = `RUN --mount=${source}target=/m cat /m/f`;
+    const context = makeContext({
+      Dockerfile: `FROM busybox AS up\nCOPY . /all/\nFROM busybox\n${run}\nCOPY --from=up /bin/sh /sh`,
+      'used/f': '1\n',
+      other: '1\n',
+    });
+    const store = freshStore();
+    await build([context], { store });
+    writeFileSync(path.join(context, 'other'), '2\n');
+    expect((await build([context], { store })).ran).toEqual(['COPY . /all/']);
+    writeFileSync(path.join(context, 'used/f'), '2\n');
+    expect((await build([context], { store })).ran.toSorted()).toEqual(['COPY . /all/', run]);
+  });
+});
+
 describe('the config', () => {
   it('has what the stages of the target say, and a history with an entry for each instruction', async () => {
     const base =
