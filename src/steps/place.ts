@@ -77,7 +77,9 @@ export class Placement {
         const passed = entry.implied && this.#at(join(landing, name)) !== undefined;
         const path = passed ? this.#resolve(join(landing, name)) : join(landing, name);
         if (passed) this.#makeParents(path);
-        else this.#replace(path, entry, content, entry.implied ? { uid: 0, gid: 0 } : owner);
+        else if (entry.implied)
+          this.#entries.set(path, { path, type: 'dir', mode: 0o755, uid: 0, gid: 0, mtime: this.#options.mtime });
+        else this.#replace(path, entry, content, owner);
         if (entry.type === 'dir') walk(join(at, name), path);
       }
     };
