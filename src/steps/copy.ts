@@ -180,8 +180,13 @@ async function openArchive(workshop: Workshop, source: OpenSource, item: Selecte
       at: (inside) => (isImage ? inside.offset : inside.path),
     };
   } catch (error) {
-    if (error instanceof TbuildError && error.code === 'native/no-archive') return undefined;
-    throw error;
+    if (!(error instanceof TbuildError)) throw error;
+    if (error.code === 'native/no-archive') return undefined;
+    if (!['native/bad-archive', 'native/bad-entry', 'native/too-large'].includes(error.code)) throw error;
+    throw new TbuildError('context/bad-archive', `cannot extract ${entry.path}: ${error.message}`, {
+      cause: error,
+      hint: 'ADD --unpack=false takes the archive as it is',
+    });
   }
 }
 

@@ -401,7 +401,12 @@ const failures: readonly (readonly [title: string, instructions: string, code: s
   ['a directory to a file', 'COPY tree /etc/passwd', 'run/copy', 'cannot copy to non-directory: /etc/passwd'],
   ['a file to a directory in a tree', 'RUN mkdir /sub /sub/f\nCOPY tree /', 'run/copy', 'cannot replace the directory /sub/f'],
   ['a directory to a link in a tree', 'RUN ln -s /etc /sub\nCOPY tree /', 'run/copy', 'onto the symlink /sub'],
-  ['an archive that is cut off', 'ADD broken.tar /d', 'native/bad-archive', 'the archive ends in the middle of a member'],
+  [
+    'an archive that is cut off',
+    'ADD broken.tar /d',
+    'context/bad-archive',
+    'cannot extract broken.tar: the archive ends in the middle of a member',
+  ],
   [
     'a mount’s source that is not there',
     'RUN --mount=source=missing,target=/m true',
