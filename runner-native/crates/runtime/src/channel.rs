@@ -46,7 +46,8 @@ impl Parent {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = retry_on_intr(|| recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC));
         let count = match received {
-            Err(rustix::io::Errno::CONNRESET) => 0,
+            // The child closed with our "go" unread: the kernel says that first, and what the child said after it (unix_release_sock).
+            Err(rustix::io::Errno::CONNRESET) => return self.receive(),
             result => result.during(PROCESS, "hear from the container")?.bytes,
         };
         let fd = control.drain().find_map(|message| match message {
