@@ -76,7 +76,7 @@ native_binary() {
     newer dist/tbuild-runner runner-native/Cargo.toml runner-native/Cargo.lock runner-native/.cargo runner-native/crates || return 0
     command -v cargo >/dev/null || die "cargo is missing: install the Rust toolchain (rustup), then run this again"
     command -v cc >/dev/null || die "cc is missing: install a C compiler (apt-get install gcc libc6-dev), then run this again"
-    run "building the native binary (cargo; a minute or two the first time)" cargo_build
+    run "building the native binary (cargo; about two minutes the first time)" cargo_build
     # A running binary cannot be overwritten, and a half-copied one must not be run: a rename is neither.
     cp runner-native/target/*-linux-*/release/tbuild-runner dist/tbuild-runner.new
     mv dist/tbuild-runner.new dist/tbuild-runner
