@@ -1,37 +1,20 @@
-// Bundles src into dist: the command (dist/tbuild.js) and the library (dist/index.js), with their shared and on-demand parts as chunks.
-// What src imports dynamically is loaded only when it is used; that is what keeps a cached build's start near that of bare Node.
-import { rm } from 'node:fs/promises';
-import { build, type Plugin } from 'esbuild';
+// Bundles src into dist: the command (dist/tbuild.cjs) and the library (dist/index.cjs), one file each. What src imports dynamically is in
+// the same file, but is evaluated only when it is used; together with Node's compile cache that is what keeps a cached build's start near that of
+// bare Node. CommonJS, since resolving and linking two dozen ES modules costs more than reading them, and since importing one of
+// Node's own modules reads every export once, and so loads what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto).
+import { build } from 'esbuild';
 
-/**
- * Node's own modules by `process.getBuiltinModule`: an `import` of one makes a facade that reads every export once, and so loads what is behind
- * lazy ones (fs/promises behind fs, webcrypto behind crypto), which costs each start some milliseconds.
- */
-const lazyBuiltins: Plugin = {
-  name: 'lazy-builtins',
-  setup(builder) {
-    builder.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }));
-    builder.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
-    }));
-  },
-};
-
-await rm('dist/chunks', { recursive: true, force: true });
 await build({
   entryPoints: { tbuild: 'src/cli/main.ts', index: 'src/index.ts' },
   outdir: 'dist',
-  chunkNames: 'chunks/[name]-[hash]',
+  outExtension: { '.js': '.cjs' },
   bundle: true,
-  splitting: true,
-  format: 'esm',
+  format: 'cjs',
   platform: 'node',
   target: 'node24',
+  define: { 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
   // vscode-languageserver-types' "main" is UMD, which no bundler sees through.
   mainFields: ['module', 'main'],
-  // CommonJS packages require Node's own modules; an ES module has no require of its own.
-  banner: { js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);" },
-  plugins: [lazyBuiltins],
   legalComments: 'none',
   logLevel: 'warning',
 });

@@ -83,7 +83,7 @@ native_binary() {
 }
 
 bundle() {
-    newer dist/tbuild.js src package.json package-lock.json setup/bundle.ts || return 0
+    newer dist/tbuild.cjs src package.json package-lock.json setup/bundle.ts || return 0
     run "bundling src into dist" node setup/bundle.ts
 }
 
