@@ -13,8 +13,6 @@ await build({
   platform: 'node',
   target: 'node24',
   define: { 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
-  // vscode-languageserver-types' "main" is UMD, which no bundler sees through.
-  mainFields: ['module', 'main'],
   legalComments: 'none',
   logLevel: 'warning',
 });

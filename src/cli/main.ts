@@ -1,14 +1,7 @@
 // The entry: argv in, exit code out. Loads as little as it can: start-up is part of every command's time.
 
-import { enableCompileCache } from 'node:module';
-import { join } from 'node:path';
-
-// Before anything else is loaded, for it speeds up what follows it only. The directory is the user's own: Node's default
-// is in the shared temporary directory, where another user could lay out code for us.
-const cacheHome = process.env.XDG_CACHE_HOME || (process.env.HOME && join(process.env.HOME, '.cache'));
-if (process.env.NODE_COMPILE_CACHE || cacheHome) {
-  enableCompileCache(process.env.NODE_COMPILE_CACHE || join(cacheHome!, 'tbuild', 'node'));
-}
+// The launcher's, for this process: nothing that we start is to fill our cache.
+delete process.env.NODE_COMPILE_CACHE;
 
 endWithStream(process.stdout);
 endWithStream(process.stderr);

@@ -21,9 +21,11 @@ function readSkipped(value: string | undefined): Silenced {
 export function checkSyntax(nodes: readonly Node[], check: string | undefined): Warning[] {
   const everywhere = readSkipped(check);
   return nodes.flatMap((node) => {
+    const found = findingsOf(node);
+    if (found.length === 0) return found;
     const here = node.comments.map((comment) => readSkipped(/^check=(?<value>.*)$/s.exec(comment)?.groups?.value));
     const silenced = [everywhere, ...here];
-    return findingsOf(node).filter(({ rule }) => !silenced.some(({ all, rules }) => all || rules.has(rule)));
+    return found.filter(({ rule }) => !silenced.some(({ all, rules }) => all || rules.has(rule)));
   });
 }
 

@@ -112,7 +112,9 @@ function parseFrom(node: Node): Stage & { readonly instructions: Instruction[] }
     instructions: [],
     original: trimSpace(node.original),
     where: node.where,
-    comments: node.comments,
+    get comments() {
+      return node.comments;
+    },
   };
 }
 

@@ -1,8 +1,9 @@
 // Text → nodes: one for each instruction, with its place, its comments and its heredocs. Syntax only; what an
 // instruction means is parse.ts. Line ends, continuations and heredocs follow BuildKit's rules (lines.ts, heredoc.ts);
-// dockerfile-ast then finds ranges and comments in a copy where it can see no other boundaries than those.
+// dockerfile-ast then finds ranges and comments in a copy where it can see no other boundaries than those; it is loaded when something
+// asks for one, for a build in which all is well never does.
 
-import { DockerfileParser } from 'dockerfile-ast';
+import { createRequire } from 'node:module';
 import { assert, type Location, type SourceRange } from '../base/errors.ts';
 import { type Command, readCommand } from './arguments.ts';
 import { type Directives, readDirectives } from './directives.ts';
@@ -88,12 +89,45 @@ function canHoldHeredocs(command: Command): boolean {
   return !json && /^(?:add|copy|run)$/i.test(keyword);
 }
 
+interface Placed {
+  readonly range: SourceRange;
+  readonly keywordRange: SourceRange;
+  readonly comments: readonly string[];
+}
+
 function placeNodes(
   unplaced: readonly Unplaced[],
   lines: readonly string[],
-  { escapeToken, lineCount }: Directives,
+  directives: Directives,
   source: { file: string; text: string },
 ): Node[] {
+  let all: readonly Placed[] | undefined;
+  const placed = (index: number): Placed => {
+    all ??= findPlaces(unplaced, lines, directives);
+    return all[index]!;
+  };
+  return unplaced.map(({ line, command, heredocs }, index) => ({
+    ...command,
+    original: line.text,
+    heredocs,
+    hasBlankLine: line.hasBlankLine,
+    where: {
+      ...source,
+      get range() {
+        return placed(index).range;
+      },
+    },
+    get keywordRange() {
+      return placed(index).keywordRange;
+    },
+    get comments() {
+      return placed(index).comments;
+    },
+  }));
+}
+
+function findPlaces(unplaced: readonly Unplaced[], lines: readonly string[], { escapeToken, lineCount }: Directives): Placed[] {
+  const { DockerfileParser } = createRequire(import.meta.filename)('dockerfile-ast') as typeof import('dockerfile-ast');
   const outline = DockerfileParser.parse(maskText(unplaced, lines, escapeToken));
   const instructions = outline.getInstructions();
   const comments = outline
@@ -105,7 +139,7 @@ function placeNodes(
 
   let nextComment = 0;
   let nextInstruction = 0;
-  return unplaced.map(({ line, command, heredocs, end }) => {
+  return unplaced.map(({ line, end }) => {
     const above: string[] = [];
     for (; nextComment < comments.length && comments[nextComment]!.line < line.start; nextComment++) {
       const { text } = comments[nextComment]!;
@@ -117,13 +151,9 @@ function placeNodes(
     const range = linesRange(lines, line.start, end);
     const start = instruction?.getRange().start;
     return {
-      ...command,
-      original: line.text,
-      heredocs,
-      where: { ...source, range: { ...range, startColumn: start?.line === line.start + maskHeader ? start.character : 0 } },
+      range: { ...range, startColumn: start?.line === line.start + maskHeader ? start.character : 0 },
       keywordRange: instruction === undefined ? range : toSourceRange(instruction.getInstructionRange()),
       comments: above,
-      hasBlankLine: line.hasBlankLine,
     };
   });
 }

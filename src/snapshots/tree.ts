@@ -54,10 +54,11 @@ export const EMPTY_ROOT: Entry = {
 
 function lookup(indexes: readonly LayerIndex[], path: string): Entry | undefined {
   for (let layer = indexes.length - 1; layer >= 0; layer--) {
-    const index = indexes[layer] as LayerIndex;
-    const entry = index.find(path, layer);
-    if (entry) return entry.type === 'whiteout' ? undefined : entry;
-    if (hidesBelow(index, path)) return undefined;
+    const entry = indexes[layer]?.find(path, layer);
+    if (!entry) continue;
+    // Only where something is found does it matter whether a layer above hides it.
+    const isHidden = indexes.slice(layer + 1).some((above) => hidesBelow(above, path));
+    return entry.type === 'whiteout' || isHidden ? undefined : entry;
   }
   return path === '' ? EMPTY_ROOT : undefined;
 }
