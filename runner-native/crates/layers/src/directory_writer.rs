@@ -72,8 +72,14 @@ impl DirectoryWriter {
     pub fn finish(&mut self, tree: &mut Tree) -> Result<u64> {
         self.open = None;
         let mut children = vec![Vec::new(); tree.entries().len()];
+        // Below an opaque directory there is nothing to hide.
+        let mut hides_all: Vec<bool> = tree.entries().iter().map(|entry| entry.opaque).collect();
         for index in 1..tree.entries().len() {
-            children[tree.parent(index)].push(index);
+            let parent = tree.parent(index);
+            hides_all[index] |= hides_all[parent];
+            if !hides_all[parent] || tree.entries()[index].kind != Kind::Whiteout {
+                children[parent].push(index);
+            }
         }
         let mut fallback_whiteouts = vec![false; tree.entries().len()];
         // What a hard link is to may stand in a directory that comes later: links are a second pass.
@@ -138,9 +144,12 @@ impl DirectoryWriter {
         let (parent, name) = split_path(&entry.path);
         let parent = beneath::open_directory(&self.root, parent)?;
         let name = if name.is_empty() { b"." } else { name };
-        // An opaque directory hides all below anyway; its whiteouts need no mark.
         if entry.opaque || has_fallback_whiteouts {
             set_overlay_mark(&parent, name, "opaque", if entry.opaque { b"y" } else { b"x" })?;
+        }
+        // Why: erofs.rs, HOLDS_WHITEOUTS_XATTR.
+        if entry.holds_whiteouts {
+            set_overlay_mark(&parent, name, "origin", b"")?;
         }
         set_attributes(entry, parent.as_fd(), as_path(name))
     }

@@ -68,6 +68,8 @@ pub struct Entry {
     pub kind: Kind,
     pub implied: bool,
     pub opaque: bool,
+    /// A directory with whiteouts in it; `Tree` finds out. Their marks make overlayfs look for them.
+    pub holds_whiteouts: bool,
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
@@ -106,6 +108,7 @@ impl Entry {
             kind,
             implied: false,
             opaque: false,
+            holds_whiteouts: false,
             mode: 0,
             uid: 0,
             gid: 0,
@@ -221,6 +224,10 @@ impl Tree {
             entry.xattrs.sort_unstable();
         }
         let parents = find_parents(&entries)?;
+        for index in 1..entries.len() {
+            let is_whiteout = entries[index].kind == Kind::Whiteout;
+            entries[parents[index] as usize].holds_whiteouts |= is_whiteout;
+        }
         number_groups(&mut entries)?;
         Ok(Self { entries, parents })
     }

@@ -19,6 +19,9 @@ const ROOT_SLOT: u64 = 2;
 const LAYOUT_FLAT_PLAIN: u16 = 0;
 const LAYOUT_FLAT_INLINE: u16 = 2;
 const OPAQUE_XATTR: (&[u8], &[u8]) = (b"trusted.overlay.opaque", b"y");
+/// As on a directory that overlayfs has copied up from it does not say where. Without it a whiteout over nothing is listed, for in a directory
+/// that only one lower has overlayfs looks for none (fs/overlayfs/inode.c, "Check for non-merge dir that may have whiteouts").
+const HOLDS_WHITEOUTS_XATTR: (&[u8], &[u8]) = (b"trusted.overlay.origin", b"");
 
 /// Where everything behind the contents goes.
 pub struct Metadata<'a> {
@@ -310,9 +313,9 @@ fn xattr_prefix(name: &[u8]) -> Option<(u8, &[u8])> {
 
 /// The xattrs that the image can say, in order.
 fn image_xattrs(entry: &Entry) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
-    let opaque = entry.opaque.then_some(OPAQUE_XATTR);
+    let marks = entry.opaque.then_some(OPAQUE_XATTR).into_iter().chain(entry.holds_whiteouts.then_some(HOLDS_WHITEOUTS_XATTR));
     let own = entry.xattrs.iter().map(|(name, value)| (&**name, &**value));
-    opaque.into_iter().chain(own).filter_map(|(name, value)| xattr_prefix(name).map(|(number, rest)| (number, rest, value)))
+    marks.chain(own).filter_map(|(name, value)| xattr_prefix(name).map(|(number, rest)| (number, rest, value)))
 }
 
 fn xattr_area_bytes(entry: &Entry) -> u32 {

@@ -92,9 +92,7 @@ fn try_image(place: &Place) -> Result<()> {
         if error.errno.as_deref() != Some("ENOTBLK") {
             return error;
         }
-        let directory = place.path.parent().unwrap_or(&place.path).display();
-        let detail = format!("this kernel does not mount images that are files of the file system of {directory}");
-        error.detail(detail)
+        error.detail("this kernel mounts no images that are files of such a file system")
     })
 }
 

@@ -22,7 +22,7 @@ pub struct RootSpec {
     pub commit: Option<Commit>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 #[serde(untagged)]
 pub enum Layer {
     Erofs {

@@ -57,6 +57,13 @@ pub fn make_directory(parent: impl AsFd, name: &str) -> rustix::io::Result<Owned
     openat(&parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
 }
 
+/// Bottom to top. Of a layer that is there several times only the topmost: whatever the others show or hide, it does so too, and overlayfs
+/// refuses a directory that it has already.
+pub fn open_layers(layers: &[Layer], scratch: &Scratch) -> Result<Vec<OwnedFd>> {
+    let distinct = layers.iter().enumerate().filter(|(index, layer)| !layers[index + 1..].contains(layer));
+    distinct.map(|(_, layer)| open_layer(layer, scratch)).collect()
+}
+
 /// A descriptor of the layer's root: of a detached mount, or of the directory.
 pub fn open_layer(layer: &Layer, scratch: &Scratch) -> Result<OwnedFd> {
     match layer {

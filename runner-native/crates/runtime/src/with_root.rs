@@ -125,9 +125,7 @@ impl Root {
         stubs::make_tree(&stub, &spec.stub)?;
 
         let mut lowers = vec![stub];
-        for layer in &spec.layers {
-            lowers.push(stack::open_layer(layer, &scratch)?);
-        }
+        lowers.extend(stack::open_layers(&spec.layers, &scratch)?);
         let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch)?;
         if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice()) {
             copy_attributes(top, &upper.upper).at(MOUNT, "give the upper the attributes of the root below", &upper_path)?;
@@ -233,9 +231,9 @@ fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot) -> Result<
     let all = scratch.make_directory("m")?;
     let path = scratch.path.join("m").join(number.to_string());
     let place = stack::make_directory(&all, &number.to_string()).at(MOUNT, "make", &path)?;
-    let lowers = root.layers.iter().map(|layer| stack::open_layer(layer, scratch)).collect::<Result<Vec<_>>>()?;
+    let lowers = stack::open_layers(&root.layers, scratch)?;
     let lowers: Vec<&OwnedFd> = lowers.iter().collect();
-    let is_image = matches!(root.layers.as_slice(), [Layer::Erofs { .. }]);
+    let is_image = matches!(root.layers.last(), Some(Layer::Erofs { .. }));
     let made = match (root.writable, lowers.last()) {
         (true, Some(top)) => {
             let written = scratch.make_directory(&format!("w{number}"))?;
