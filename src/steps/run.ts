@@ -102,8 +102,9 @@ async function execute(workshop: Workshop, settings: RunSettings, job: Job, repo
     if (first.status === 0 && first.layer) return { summary: first.layer, gaps };
     if (first.status === 0 || onDisk || !first.upperFull) throw exitError(job.operation, first.status);
     report.status('its scratch space in memory was full: running once more on disk');
-    workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
     const second = await runOnce(workshop, settings, job, caches, report, true);
+    // Not before: on some file systems there is no second way, and memory may suffice the next time.
+    workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
     if (second.status === 0 && second.layer) return { summary: second.layer, gaps };
     throw exitError(job.operation, second.status);
   } finally {
