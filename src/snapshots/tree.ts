@@ -63,7 +63,7 @@ function lookup(indexes: readonly LayerIndex[], path: string): Entry | undefined
   return path === '' ? EMPTY_ROOT : undefined;
 }
 
-/** Whether a layer that lacks `path` also hides what lower layers have there: a parent is opaque, whited out or no directory. */
+/** Whether a layer hides what lower layers have at `path` by something above it: a parent is opaque, whited out or no directory. */
 function hidesBelow(index: LayerIndex, path: string): boolean {
   let parentPath = path;
   while (parentPath !== '') {
@@ -85,9 +85,8 @@ function list(indexes: readonly LayerIndex[], path: string): (readonly [string, 
         if (!found.has(name)) found.set(name, entry.type === 'whiteout' ? undefined : entry);
       }
       if (directory.opaque) break;
-    } else if (hidesBelow(index, path)) {
-      break;
     }
+    if (hidesBelow(index, path)) break;
   }
   const present = [...found].filter((pair): pair is [string, Entry] => pair[1] !== undefined);
   return present.sort(([a], [b]) => (a < b ? -1 : 1));

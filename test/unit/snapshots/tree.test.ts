@@ -36,6 +36,12 @@ describe('a stack, as overlayfs shows it', () => {
     lib: { link: 'usr/lib' },
   });
 
+  it('lists nothing from below an opaque directory, however deep, and finds nothing there', () => {
+    const tree = mergedTree([base, indexOf({ var: { type: 'dir', opaque: true }, 'var/lib/z': {} })]);
+    expect(names(tree, 'var/lib')).toEqual(['z']);
+    expect(tree.lookup('var/lib/x')).toBeUndefined();
+  });
+
   it('shows the topmost entry and remembers whose it is', () => {
     const tree = mergedTree([base, indexOf({ 'etc/passwd': { text: 'new' } })]);
     expect(tree.lookup('etc/passwd')).toMatchObject({ layer: 1, size: 3 });
