@@ -1,6 +1,9 @@
-// How a store keeps and mounts layers: found out once by mounting a real stack under it, then remembered.
+// How a store keeps and mounts layers: found out by mounting a real stack under it, then remembered for as long as the kernel and the
+// file system stay the same. Layers written with one driver are read with any: a row says how its layer is kept.
 
 import { execFileSync } from 'node:child_process';
+import { statfsSync } from 'node:fs';
+import { release } from 'node:os';
 import { TbuildError } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
 import { runnerPath } from '../native/binary.ts';
@@ -11,50 +14,89 @@ export interface DriverChoice {
   readonly driver: Driver;
   /** EROFS images are mounted through loop devices. */
   readonly loop: boolean;
-  /** Why it is this one: a line for each that was tried. */
+  /** Why it is this one: a line for each that was tried, this one the last. */
   readonly reasons: readonly string[];
-  /** The kernel that was asked; another one is asked again. */
+  /** The kernel that was asked. */
   readonly kernel: string;
+  /** Of the file system under the store: statfs's f_type. */
+  readonly fileSystem: number;
+  /** TBUILD_DRIVER chose it, and it goes on being the only one that is tried. */
+  readonly forced: boolean;
 }
+
+const NAMES = ['erofs', 'erofs-loop', 'directory'] as const;
+type Name = (typeof NAMES)[number];
 
 interface Probe {
-  readonly driver: 'erofs' | 'erofs-loop' | 'directory';
+  readonly driver: Name;
   readonly reasons: readonly string[];
   readonly kernel: string;
 }
 
-/** `TBUILD_DRIVER=erofs|directory` overrides the probe for a new store. */
-export function chooseDriver(store: Store): DriverChoice {
-  const known = store.db.get<{ value: string }>("SELECT value FROM settings WHERE name = 'driver'");
-  if (known) return JSON.parse(known.value) as DriverChoice;
-  const probe = runProbe(store.root);
-  const forced = process.env.TBUILD_DRIVER;
-  const driver = forced === 'directory' ? 'directory' : probe.driver;
+/** What the store remembers, if it still holds. */
+export function knownDriver(store: Store): DriverChoice | undefined {
+  const known = readRow(store);
+  return known?.kernel === release() && known.fileSystem === fileSystemOf(store) ? known : undefined;
+}
+
+/**
+ * Finds out and remembers. `place`: a folder of this process in the store, to try things in.
+ * `TBUILD_DRIVER=erofs|erofs-loop|directory` chooses for a new store.
+ */
+export function findDriver(store: Store, place: string): DriverChoice {
+  const before = readRow(store);
+  const forced = before ? (before.forced ? nameOf(before) : undefined) : nameInEnvironment();
+  const probe = runProbe(place, forced);
   const choice: DriverChoice = {
-    driver: driver === 'directory' ? 'directory' : 'erofs',
-    loop: driver === 'erofs-loop',
-    reasons: forced === 'directory' ? ['directory: TBUILD_DRIVER asks for it'] : probe.reasons,
+    driver: probe.driver === 'directory' ? 'directory' : 'erofs',
+    loop: probe.driver === 'erofs-loop',
+    reasons: [...probe.reasons, `${probe.driver}: ${forced ? 'TBUILD_DRIVER asked for it, and it works' : 'works'}`],
     kernel: probe.kernel,
+    fileSystem: fileSystemOf(store),
+    forced: forced !== undefined,
   };
-  store.db.run("INSERT OR IGNORE INTO settings (name, value) VALUES ('driver', ?)", JSON.stringify(choice));
+  store.db.run("INSERT OR REPLACE INTO settings (name, value) VALUES ('driver', ?)", JSON.stringify(choice));
   return choice;
 }
 
-function runProbe(root: string): Probe {
+function readRow(store: Store): DriverChoice | undefined {
+  const row = store.db.get<{ value: string }>("SELECT value FROM settings WHERE name = 'driver'");
+  return row && (JSON.parse(row.value) as DriverChoice);
+}
+
+const fileSystemOf = (store: Store): number => statfsSync(store.root).type;
+
+/** As TBUILD_DRIVER has it. */
+export function nameOf({ driver, loop }: DriverChoice): Name {
+  return loop ? 'erofs-loop' : driver;
+}
+
+function nameInEnvironment(): Name | undefined {
+  const value = process.env.TBUILD_DRIVER;
+  if (!value) return undefined;
+  const name = NAMES.find((name) => name === value);
+  if (!name)
+    throw new TbuildError('usage/driver', `TBUILD_DRIVER is ${JSON.stringify(value)}: one of ${NAMES.join(', ')} is meant`);
+  return name;
+}
+
+function runProbe(place: string, only: Name | undefined): Probe {
   try {
-    const stdout = execFileSync(runnerPath(), ['probe', root], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    return JSON.parse(stdout) as Probe;
+    const args = ['probe', place, ...(only ? [only] : [])];
+    return JSON.parse(execFileSync(runnerPath(), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })) as Probe;
   } catch (cause) {
-    const said = (cause as { stderr?: string }).stderr?.trim() || (cause as { stdout?: string }).stdout?.trim();
-    try {
-      throw fromNative(JSON.parse(said ?? '') as NativeErrorObject);
-    } catch (error) {
-      if (error instanceof TbuildError) throw error;
-      throw new TbuildError(
-        'unsupported/no-mounts',
-        `cannot find out how ${root} can hold layers: ${said || (cause as Error).message}`,
-        { cause },
-      );
-    }
+    throw explain(place, only, cause as Error & { readonly stderr?: string });
   }
+}
+
+function explain(place: string, only: Name | undefined, cause: Error & { readonly stderr?: string }): TbuildError {
+  const said = cause.stderr?.trim() ?? '';
+  if (!said.startsWith('{')) {
+    const message = `cannot find out how ${place} can hold layers: ${said || cause.message}`;
+    return new TbuildError('unsupported/no-mounts', message, { cause });
+  }
+  const { code, message, details } = fromNative(JSON.parse(said) as NativeErrorObject);
+  if (code !== 'unsupported/no-driver') return new TbuildError(code, message, { cause, details });
+  const hint = only ? 'without TBUILD_DRIVER tbuild takes what works' : 'put the store on another file system: set TBUILD_ROOT';
+  return new TbuildError(code, message, { cause, details, hint });
 }

@@ -1,7 +1,8 @@
 // The layers of a store: committed once, read-only for ever. One file each (or one folder, with the directory driver), an index beside it, a row in the records.
 // The row is written in the transaction that renames the files, so a kill leaves either all of a layer or files without a row, which `sweep` removes.
 
-import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, lstatSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, hexOf } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
@@ -150,8 +151,8 @@ export class Layers {
   #install(summary: LayerSummary, driver: Driver, origin: Origin | undefined): void {
     const id: Digest = `blake3:${summary.id}`;
     const data = this.#dataPath(id, driver);
-    // A folder cannot be renamed over one that a kill left behind; a file can.
-    if (driver === 'directory') rmSync(data, { recursive: true, force: true });
+    // A folder cannot be renamed over one that waits for its end; a file can. Renamed, that one is a stray as before.
+    if (driver === 'directory' && existsSync(data)) renameSync(data, `${data}.${randomUUID()}`);
     renameSync(summary.data, data);
     if (origin) renameSync(origin.splitFile, this.splitPath(id));
     renameSync(summary.index, this.indexPath(id));
@@ -213,11 +214,20 @@ export class Layers {
     return this.#serve.call('tar', { index: this.indexPath(layer.id), data: this.dataPath(layer), ...framing, ...target });
   }
 
-  /** Removes a layer's row and files. The caller knows that nothing refers to it. A mounted file may be unlinked: its mounts keep it. */
+  /** Removes a layer's row and files. The caller knows that nothing refers to it. Where it is mounted it goes on working. */
   remove(layer: Layer): void {
     this.#store.db.run('DELETE FROM layers WHERE id = ?', layer.id);
-    for (const path of [this.dataPath(layer), this.indexPath(layer.id), this.splitPath(layer.id)])
-      rmSync(path, { recursive: true, force: true });
+    for (const path of [this.indexPath(layer.id), this.splitPath(layer.id)]) rmSync(path, { force: true });
+    if (layer.driver === 'erofs' || this.#isAlone()) rmSync(this.dataPath(layer), { recursive: true, force: true });
+  }
+
+  /**
+   * Whether no other process has a lease. An unlinked image stays with those who have it mounted; a folder would lose its files under
+   * them. So a folder without a row waits, as a stray, for a sweep by a process that is alone: nobody can begin to mount it any more.
+   */
+  #isAlone(): boolean {
+    const names = readdirSync(this.#store.path('tmp'), { withFileTypes: true });
+    return names.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).length <= 1;
   }
 
   /** Names in layers/ that no row accounts for: what a kill between rename and commit leaves. */
@@ -238,7 +248,10 @@ export class Layers {
   /** Removes strays. Under the write lock, so that no commit is between its rename and its row. */
   sweep(): void {
     this.#store.db.immediate(() => {
-      for (const path of this.strays()) rmSync(path, { recursive: true, force: true });
+      const isAlone = this.#isAlone();
+      for (const path of this.strays()) {
+        if (isAlone || !lstatSync(path).isDirectory()) rmSync(path, { recursive: true, force: true });
+      }
     });
   }
 }

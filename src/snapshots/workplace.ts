@@ -2,9 +2,10 @@
 // What an earlier process left when it was killed is cleared away when the helper first starts.
 
 import { join } from 'node:path';
+import { debug } from '../base/debug.ts';
 import { openStore, type Store } from '../base/store.ts';
 import { type Serve, startServe } from '../native/serve.ts';
-import { chooseDriver, type DriverChoice } from './driver.ts';
+import { type DriverChoice, findDriver, knownDriver, nameOf } from './driver.ts';
 import { Layers } from './layers.ts';
 
 export interface Workplace {
@@ -24,10 +25,14 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
   const serve = startServe();
   try {
     const opened = serve.call('open', { root: store.root });
-    const driver = chooseDriver(store);
+    const known = knownDriver(store);
     const { dir, dead } = await opened;
+    const driver = known ?? findDriver(store, dir);
     const layers = new Layers(store, serve, driver.loop);
-    if (dead > 0) layers.sweep();
+    // Folders may be waiting for their last user to go.
+    if (dead > 0 || driver.driver === 'directory') layers.sweep();
+    debug(() => `store ${store.root}, layer driver ${nameOf(driver)} (${driver.reasons.join('; ')}), kernel ${driver.kernel}`);
+    if (dead > 0) debug(() => `removed what ${dead} killed processes had not finished`);
     let made = 0;
     const close = async () => {
       await serve.close();

@@ -45,7 +45,7 @@ export async function openImageStore(driver: Driver = 'directory'): Promise<Imag
     store,
     serve,
     layers,
-    driver: { driver, loop: false, reasons: [], kernel: '' },
+    driver: { driver, loop: false, reasons: [], kernel: '', fileSystem: 0, forced: false },
     newPath,
     close: async () => {},
   };

@@ -412,7 +412,14 @@ test('info', async () => {
   const library: Partial<Library> = {
     describeStore: async () => ({
       root: '/store',
-      driver: { driver: 'erofs', loop: true, reasons: ['erofs: the kernel is older than 6.12'], kernel: '6.1' },
+      driver: {
+        driver: 'erofs',
+        loop: true,
+        reasons: ['erofs: the kernel is older than 6.12', 'erofs-loop: works'],
+        kernel: '6.1',
+        fileSystem: 0xef53,
+        forced: false,
+      },
       images: 2,
       layers: 5,
       layersSizeBytes: 7_800_000,
@@ -428,6 +435,7 @@ test('info', async () => {
     Layers:       5 (7.8MB)
     Layer driver: erofs through loop devices
       erofs: the kernel is older than 6.12
+      erofs-loop: works
     "
   `);
   expect(JSON.parse((await tbuild(['info', '--format=json'], { library })).stdout)).toMatchObject({
