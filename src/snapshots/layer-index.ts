@@ -18,7 +18,6 @@ const TYPES: readonly (EntryType | undefined)[] = [
   'socket',
   'whiteout',
 ];
-const WHITEOUT = TYPES.indexOf('whiteout');
 
 export interface Entry {
   /** Which of a tree's indexes it is from, counted from the bottom; 0 for an index that stands alone. */
@@ -56,7 +55,6 @@ export class LayerIndex {
   readonly #entries: number;
   readonly #strings: number;
   readonly #xattrs: number;
-  #hasWhiteouts: boolean | undefined;
 
   constructor(file: Buffer, name: string) {
     if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
@@ -154,18 +152,6 @@ export class LayerIndex {
       digest: type === 'file' ? file.toString('hex', base + 88, base + 120) : '',
       xattrs: this.#xattrsAt(base),
     };
-  }
-
-  get hasWhiteouts(): boolean {
-    this.#hasWhiteouts ??= this.#some(
-      (base) => this.#file[base + 10] === WHITEOUT || ((this.#file[base + 11] as number) & 2) !== 0,
-    );
-    return this.#hasWhiteouts;
-  }
-
-  #some(test: (base: number) => boolean): boolean {
-    for (let position = 0; position < this.count; position++) if (test(this.#entries + position * ENTRY_SIZE)) return true;
-    return false;
   }
 
   /** The inlined /etc/passwd or /etc/group; undefined when this layer has no such regular file. */

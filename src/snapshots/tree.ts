@@ -15,15 +15,18 @@ export interface Tree extends Lookup {
   below(path: string): Iterable<Entry>;
 }
 
-/** What overlayfs shows of `indexes`, bottom first. A single index is shown as it is. */
+/** What overlayfs shows of `indexes`, bottom first. */
 export function mergedTree(indexes: readonly LayerIndex[]): Tree {
-  const [only] = indexes;
   return {
     lookup: (path) => lookup(indexes, path),
     list: (path) => list(indexes, path),
-    // Without whiteouts, as a scan is, the index's own order will do.
-    below: (path) => (only && indexes.length === 1 && !only.hasWhiteouts ? only.below(path) : below(indexes, path)),
+    below: (path) => below(indexes, path),
   };
+}
+
+/** An index that stands alone and has no whiteouts: its own order will do for everything below a directory. */
+export function scannedTree(index: LayerIndex): Tree {
+  return { ...mergedTree([index]), below: (path) => index.below(path) };
 }
 
 function* below(indexes: readonly LayerIndex[], path: string): Generator<Entry> {

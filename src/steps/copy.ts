@@ -9,7 +9,7 @@ import type { Driver, LayerEntry, LayerSource } from '../native/serve.ts';
 import type { CopyOperation } from '../plan/graph.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import { type Entry, LayerIndex } from '../snapshots/layer-index.ts';
-import { EMPTY_ROOT, mergedTree, type Tree } from '../snapshots/tree.ts';
+import { EMPTY_ROOT, mergedTree, scannedTree, type Tree } from '../snapshots/tree.ts';
 import { holds, observe } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
 import { type Selected, type SelectedTree, selectionDigest, selectSources } from './select.ts';
@@ -81,7 +81,7 @@ export function openSource(workshop: Workshop, from: Result | undefined): OpenSo
     return {
       what: 'the build context',
       owner: { uid: 0, gid: 0 },
-      tree: mergedTree([from.index]),
+      tree: scannedTree(from.index),
       sources: [{ root: from.root }],
       content: (entry) => ({ source: 0, at: entry.path }),
       peek: (entry, length) => readRange(join(from.root, entry.path), 0, length),
@@ -175,7 +175,7 @@ async function openArchive(workshop: Workshop, source: OpenSource, item: Selecte
     const index = LayerIndex.read(unpacked.index);
     const isImage = workshop.driver === 'erofs';
     return {
-      tree: mergedTree([index]),
+      tree: scannedTree(index),
       source: isImage ? { data: unpacked.data } : { root: unpacked.data },
       at: (inside) => (isImage ? inside.offset : inside.path),
     };
