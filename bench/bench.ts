@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { loadBaseImages, makeBaseImages } from '../setup/base-images.ts';
-import { compare, has, median, type Rival, sh, show } from './measure.ts';
+import { compare, has, median, peer, type Rival, sh, show } from './measure.ts';
 
 const repository = path.join(import.meta.dirname, '..');
 const tbuild = path.join(repository, 'bin/tbuild');
@@ -56,11 +56,15 @@ function cachedBuild(): void {
     { name: 'node -e 0', command: `${node} -e 0` },
     { name: 'tbuild -t app . (all cached)', command: `${tbuild} -t app ${context}` },
   ];
-  if (has('buildah'))
-    rivals.push({
-      name: 'buildah bud --layers (all cached)',
-      command: `buildah ${containers} bud --isolation chroot --layers -t app ${context}`,
-    });
+  rivals.push(
+    ...peer(
+      {
+        name: 'buildah bud --layers (all cached)',
+        command: `buildah ${containers} bud --isolation chroot --layers -t app ${context}`,
+      },
+      env,
+    ),
+  );
   const timings = compare(rivals, runs, env);
   const over = median(timings.get('tbuild -t app . (all cached)')?.cpuMs ?? []) - median(timings.get('node -e 0')?.cpuMs ?? []);
   show('A fully cached build of a 1,000-file context', timings, [
@@ -84,11 +88,15 @@ function trivialRuns(): void {
     { name: 'tbuild, 1 RUN', command: build(1) },
     { name: 'tbuild, 20 RUNs', command: build(20) },
   ];
-  if (has('buildah'))
-    rivals.push({
-      name: 'buildah bud --layers, 20 RUNs',
-      command: `buildah ${containers} bud --layers --no-cache -f ${context}/Dockerfile.20 ${context}`,
-    });
+  rivals.push(
+    ...peer(
+      {
+        name: 'buildah bud --layers, 20 RUNs',
+        command: `buildah ${containers} bud --isolation chroot --layers --no-cache -f ${context}/Dockerfile.20 ${context}`,
+      },
+      env,
+    ),
+  );
   const timings = compare(rivals, Math.min(runs, 5), env);
   const wall = (name: string) => median(timings.get(name)?.wallMs ?? []);
   const each = (wall('tbuild, 20 RUNs') - wall('tbuild, 1 RUN')) / 19;
@@ -122,7 +130,7 @@ function coldCopy(): void {
       before: () => rmSync(`${scratch}/copied`, { recursive: true, force: true }),
     },
   ];
-  if (has('buildah')) rivals.push({ name: 'buildah bud', command: `buildah ${containers} bud --no-cache ${context}` });
+  rivals.push(...peer({ name: 'buildah bud', command: `buildah ${containers} bud --no-cache ${context}` }, env));
   const timings = compare(rivals, Math.min(runs, 5), env);
   const wall = (name: string) => median(timings.get(name)?.wallMs ?? []);
   const floor = wall('tar | sha256sum') + wall('sequential write of the same bytes, synced');
@@ -137,11 +145,15 @@ function containerStart(): void {
     { name: 'node -e 0', command: `${node} -e 0` },
     { name: 'tbuild run --rm busybox true', command: `${tbuild} run --rm busybox true` },
   ];
-  if (has('podman'))
-    rivals.push({
-      name: 'podman run --rm busybox true',
-      command: `podman ${containers} run --rm --network host --cgroups disabled busybox true`,
-    });
+  rivals.push(
+    ...peer(
+      {
+        name: 'podman run --rm busybox true',
+        command: `podman ${containers} run --rm --network host --cgroups disabled busybox true`,
+      },
+      env,
+    ),
+  );
   const timings = compare(rivals, runs * 2, env);
   const over = median(timings.get('tbuild run --rm busybox true')?.wallMs ?? []) - median(timings.get('node -e 0')?.wallMs ?? []);
   show('A container of a stored image', timings, [`${over.toFixed(0)} ms over bare node (aim: at most 60)`]);

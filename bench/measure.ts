@@ -32,6 +32,15 @@ export function compare(rivals: readonly Rival[], runs: number, env: NodeJS.Proc
   return timings;
 }
 
+/** The rival, if it works on this machine; else a line that says why it is left out. */
+export function peer(rival: Rival, env: NodeJS.ProcessEnv = process.env): Rival[] {
+  rival.before?.();
+  const { status, stderr } = spawnSync('sh', ['-c', rival.command], { env, encoding: 'utf8' });
+  if (status === 0) return [rival];
+  console.log(`\n${rival.name} is left out: ${stderr.trim().split('\n').at(-1) ?? `it exits ${status}`}`);
+  return [];
+}
+
 function timeOnce({ name, command }: Rival, env: NodeJS.ProcessEnv): { wall: number; cpu: number } {
   const script = `TIMEFORMAT='%3R %3U %3S'; time { ${command}\n} >/dev/null 2>/tmp/tbuild-bench-$$.log; code=$?; [ $code = 0 ] || cat /tmp/tbuild-bench-$$.log >&2; rm -f /tmp/tbuild-bench-$$.log; exit $code`;
   const { status, stderr } = spawnSync('bash', ['-c', script], { env, encoding: 'utf8' });
