@@ -73,7 +73,8 @@ test('web: npm in a build stage, a server as another user, an end when asked', a
     expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toContain('<h1>It works</h1>');
     expect(await (await fetch(`http://127.0.0.1:${port}/health`)).text()).toBe('ok\n');
     expect((await fetch(`http://127.0.0.1:${port}/package.json`)).status).toBe(404);
-    child.kill('SIGTERM');
+    // What ^C sends.
+    child.kill('SIGINT');
     const [code] = await Promise.race([exited, sleep(10_000, ['still running'])]);
     expect(code).toBe(0);
   } finally {
