@@ -1,5 +1,5 @@
 // `tbuild run`: a container of an image in the foreground, on the store's layers as they are; nothing is unpacked or loaded.
-// What it writes goes to a folder of this process on disk and is gone with it, whatever ends it.
+// What it writes goes to a folder of this process on disk (where overlayfs can write there; else to memory) and is gone with it, whatever ends it.
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, type SandboxFile } from '../sandbox/files.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
+import { upperBytes } from '../steps/run.ts';
 import { forwardSignals } from './signals.ts';
 import { parseVolume, type VolumeMount } from './volumes.ts';
 
@@ -126,7 +127,8 @@ function environment(image: readonly string[], options: RunOptions, user: Creden
   return [...byName.values()];
 }
 
-function upperOf(workplace: Workplace): { directory: string; work: string } {
+function upperOf(workplace: Workplace): RootSpec['upper'] {
+  if (!workplace.driver.takesUppers) return { tmpfs: upperBytes(1) };
   const [directory, work] = [workplace.newPath(), workplace.newPath()];
   mkdirSync(directory);
   mkdirSync(work);

@@ -12,7 +12,9 @@ export interface NativeErrorObject {
 }
 
 export function fromNative(error: NativeErrorObject): TbuildError {
-  if (error.errno === 'ENOSPC' || error.errno === 'EDQUOT') {
+  // ENOSPC is also what the kernel says of a limit on namespaces.
+  const isFull = error.errno === 'ENOSPC' || error.errno === 'EDQUOT';
+  if (isFull && !error.code.startsWith('unsupported/')) {
     return new TbuildError('store/full', `no space left on the disk while writing ${error.path ?? 'the store'} (${error.op})`, {
       hint: 'free some space, or set TBUILD_ROOT to another disk, then run the same command again: finished steps are kept',
       details: { ...error },

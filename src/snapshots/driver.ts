@@ -16,6 +16,8 @@ export interface DriverChoice {
   readonly loop: boolean;
   /** Why it is this one: a line for each that was tried, this one the last. */
   readonly reasons: readonly string[];
+  /** Overlayfs can write to folders of the store. Where it cannot, what containers write is kept in memory. */
+  readonly takesUppers: boolean;
   /** The kernel that was asked. */
   readonly kernel: string;
   /** Of the file system under the store: statfs's f_type. */
@@ -30,6 +32,7 @@ type Name = (typeof NAMES)[number];
 interface Probe {
   readonly driver: Name;
   readonly reasons: readonly string[];
+  readonly upper: boolean;
   readonly kernel: string;
 }
 
@@ -50,17 +53,22 @@ export function findDriver(store: Store, place: string): DriverChoice {
   const choice: DriverChoice = {
     driver: probe.driver === 'directory' ? 'directory' : 'erofs',
     loop: probe.driver === 'erofs-loop',
-    reasons: [...probe.reasons, `${probe.driver}: ${forced ? 'TBUILD_DRIVER asked for it, and it works' : 'works'}`],
+    reasons: [
+      ...probe.reasons,
+      `${probe.driver}: ${forced ? 'TBUILD_DRIVER asked for it, and it works' : 'works'}`,
+      ...(probe.upper ? [] : ['what containers write is kept in memory: overlayfs cannot write to this file system']),
+    ],
+    takesUppers: probe.upper,
     kernel: probe.kernel,
     fileSystem: fileSystemOf(store),
     forced: forced !== undefined,
   };
-  store.db.run("INSERT OR REPLACE INTO settings (name, value) VALUES ('driver', ?)", JSON.stringify(choice));
+  store.db.run("INSERT OR REPLACE INTO settings (name, value) VALUES ('mounts', ?)", JSON.stringify(choice));
   return choice;
 }
 
 function readRow(store: Store): DriverChoice | undefined {
-  const row = store.db.get<{ value: string }>("SELECT value FROM settings WHERE name = 'driver'");
+  const row = store.db.get<{ value: string }>("SELECT value FROM settings WHERE name = 'mounts'");
   return row && (JSON.parse(row.value) as DriverChoice);
 }
 
@@ -96,7 +104,7 @@ function explain(place: string, only: Name | undefined, cause: Error & { readonl
     return new TbuildError('unsupported/no-mounts', message, { cause });
   }
   const { code, message, details } = fromNative(JSON.parse(said) as NativeErrorObject);
-  if (code !== 'unsupported/no-driver') return new TbuildError(code, message, { cause, details });
+  if (code !== 'unsupported/no-driver') return new TbuildError(code, message, { details });
   const hint = only ? 'without TBUILD_DRIVER tbuild takes what works' : 'put the store on another file system: set TBUILD_ROOT';
-  return new TbuildError(code, message, { cause, details, hint });
+  return new TbuildError(code, message, { details, hint });
 }

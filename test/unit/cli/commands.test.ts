@@ -416,6 +416,7 @@ test('info', async () => {
         driver: 'erofs',
         loop: true,
         reasons: ['erofs: the kernel is older than 6.12', 'erofs-loop: works'],
+        takesUppers: true,
         kernel: '6.1',
         fileSystem: 0xef53,
         forced: false,

@@ -17,6 +17,8 @@ use tbuild_layers::Driver;
 pub struct Found {
     pub driver: &'static str,
     pub reasons: Vec<String>,
+    /// Whether what is written to a root can be kept in the directory.
+    pub upper: bool,
     pub kernel: String,
 }
 
@@ -43,7 +45,8 @@ pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
         match try_it(&place) {
             Ok(()) => {
                 let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-                return Ok(Found { driver: name, reasons, kernel });
+                let upper = try_upper(&place).is_ok();
+                return Ok(Found { driver: name, reasons, upper, kernel });
             }
             Err(error) => reasons.push(format!("{name}: {}", error.detail)),
         }
@@ -97,6 +100,9 @@ fn try_image(place: &Place) -> Result<()> {
 }
 
 fn try_loop(place: &Place) -> Result<()> {
+    if !Path::new("/dev/loop-control").exists() {
+        return Err(NativeError::new(MOUNT, "make a loop device").detail("there is no /dev/loop-control"));
+    }
     try_driver(place, "loop", Driver::Erofs, |data| Layer::Erofs { erofs: data, by_loop: true })
 }
 
@@ -123,6 +129,14 @@ fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf)
         Err(rustix::io::Errno::NOENT) => Ok(()),
         _ => Err(NativeError::new(MOUNT, "read through the overlay").detail("a whiteout in a layer does not hide the file below")),
     }
+}
+
+fn try_upper(place: &Place) -> Result<()> {
+    let home = fs::open(&place.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", &place.path)?;
+    let directory = |name: &str| stack::make_directory(&home, name).at(MOUNT, "make", place.path.join(name));
+    let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+    let lower = place.scratch.make_directory("base")?;
+    stack::overlay(&[&lower], Some(&upper), &place.scratch).map(drop)
 }
 
 fn read(root: &OwnedFd, name: &str) -> rustix::io::Result<Vec<u8>> {
