@@ -8,7 +8,19 @@ import { type Database, openDatabase } from './database.ts';
 import { TbuildError } from './errors.ts';
 
 const FORMAT = 'tbuild store 1\n';
-const FOLDERS = ['blobs/sha256', 'layers', 'containers', 'volumes', 'networks', 'mounts', 'logs', 'tmp', 'locks', 'mnt'];
+const FOLDERS = [
+  'blobs/sha256',
+  'layers',
+  'containers',
+  'volumes',
+  'networks',
+  'mounts',
+  'logs',
+  'contexts',
+  'tmp',
+  'locks',
+  'mnt',
+];
 
 export interface Store {
   readonly root: string;

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { checkDirectory, scanDirectory } from '../context/directory.ts';
+import { statCachePath } from '../context/stat-cache.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { Images } from '../images/store.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
@@ -172,7 +173,9 @@ function workshopOf(workplace: Workplace): Workshop {
 
 async function scanContext(workplace: Workplace, options: BuildOptions, dockerfile: string | undefined): Promise<ContextResult> {
   const root = resolve(options.context);
-  const { index } = await scanDirectory(workplace.serve, root, dockerfile, workplace.newPath());
+  // Who doubts the cache doubts this one too.
+  const cache = options.noCache ? undefined : statCachePath(workplace.store.path('contexts'), root);
+  const { index } = await scanDirectory(workplace.serve, root, { dockerfile, out: workplace.newPath(), cache });
   return { kind: 'context', root, index: LayerIndex.read(index) };
 }
 

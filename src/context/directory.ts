@@ -29,16 +29,23 @@ export function checkDirectory(root: string): void {
   if (!isDirectory) throw new TbuildError('context/not-a-directory', `the build context ${root} is not a directory`);
 }
 
-/** `dockerfile`: its path, for the ignore file of its own that it may have (`X.Dockerfile.dockerignore` wins over `.dockerignore`). */
+export interface ScanOptions {
+  /** Path of the Dockerfile, for the ignore file of its own that it may have (`X.Dockerfile.dockerignore` wins over `.dockerignore`). */
+  readonly dockerfile: string | undefined;
+  /** Where the index goes. */
+  readonly out: string;
+  /** Digests of files that have not changed since an earlier scan; undefined: every file is read. */
+  readonly cache: string | undefined;
+}
+
 export async function scanDirectory(
   serve: Serve,
   root: string,
-  dockerfile: string | undefined,
-  out: string,
+  { dockerfile, out, cache }: ScanOptions,
 ): Promise<ScannedContext> {
   const rules = readIgnore(root, dockerfile);
   const selection = rules ? { paths: listPaths(root, rules) } : {};
-  const scan = await serve.call('scan', { root, ...selection, out });
+  const scan = await serve.call('scan', { root, ...selection, out, ...(cache === undefined ? {} : { cache }) });
   return { root, index: scan.index, entries: scan.entries, bytes: scan.bytes };
 }
 

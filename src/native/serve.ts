@@ -67,7 +67,7 @@ interface Operations {
   lock: [{ path: string; shared?: boolean; wait: boolean }, { lock: number | null }];
   unlock: [{ lock: number }, Record<string, never>];
   scan: [
-    { root: string; paths?: readonly string[]; out: string },
+    { root: string; paths?: readonly string[]; out: string; cache?: string },
     { index: string; entries: number; bytes: number; tree: string },
   ];
   writeLayer: [{ driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[] }, LayerSummary];

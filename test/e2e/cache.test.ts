@@ -1,7 +1,8 @@
 // What runs again and what does not, told by real builds.
 
-import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { makeContext, writeFiles } from '../support/contexts.ts';
 import { build } from '../support/events.ts';
@@ -84,6 +85,26 @@ describe('a second build', () => {
       change(context);
       expect((await build([context], { store })).ran).toContain('COPY . .');
     }
+  });
+});
+
+describe('the digests of unchanged files', () => {
+  it('are kept, and never hide a change', async () => {
+    const files = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`data/f${i}`, `${i}`]));
+    const context = makeContext({ ...files, Dockerfile: 'FROM scratch\nCOPY data /data\n' });
+    // As old as a checkout is when somebody edits it: too young a file is not trusted.
+    await sleep(3100);
+    await build([context], { store });
+    const kept = readdirSync(path.join(store, 'contexts')).filter((name) => name.endsWith('.stat'));
+    expect(kept.length).toBeGreaterThan(0);
+    expect((await build([context], { store })).ran).toEqual([]);
+    // The same size, the old time put back.
+    const file = path.join(context, 'data/f7');
+    const { atime, mtime } = statSync(file);
+    writeFileSync(file, 'X');
+    utimesSync(file, atime, mtime);
+    expect((await build([context], { store })).ran).toEqual(['COPY data /data']);
+    expect((await build(['--no-cache', context], { store })).code).toBe(0);
   });
 });
 

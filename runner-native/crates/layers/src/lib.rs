@@ -18,6 +18,7 @@ mod layer_tree;
 mod pack;
 mod remove;
 mod scan;
+mod stat_cache;
 mod summary;
 mod tar_header;
 mod tar_reader;

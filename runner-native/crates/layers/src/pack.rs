@@ -20,7 +20,7 @@ pub fn pack_dir(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> 
 
 fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
     let root = beneath::open_root(dir)?;
-    let mut found = Walk { root: &root, hash: false, keep_xattr: |name| !is_host_label(name) }.all()?;
+    let mut found = Walk { root: &root, hash: false, known: None, keep_xattr: |name| !is_host_label(name) }.all()?;
     for found in &mut found {
         if overlay_upper && is_whiteout(&found.entry) {
             // Hard links of each other in an upper, never in a layer.

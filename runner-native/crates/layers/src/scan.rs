@@ -8,7 +8,8 @@ use crate::beneath;
 use crate::entry::{Kind, Names, Tree};
 use crate::error::{NativeError, Result};
 use crate::index::{self, GROUP, INLINE_MAX_BYTES, PASSWD};
-use crate::walk::{Walk, number_inodes};
+use crate::stat_cache::{self, Identity, Known, StatCache};
+use crate::walk::{Found, Walk, number_inodes};
 
 #[derive(Debug, Serialize)]
 pub struct ScanSummary {
@@ -27,10 +28,12 @@ pub fn is_host_label(name: &[u8]) -> bool {
     [b"security.selinux".as_slice(), b"security.SMACK64", b"security.ima", b"security.evm", b"security.apparmor"].contains(&name)
 }
 
-/// Everything below `root`, or only `paths` and the root. The index is written to `out`.
-pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path) -> Result<ScanSummary> {
+/// Everything below `root`, or only `paths` and the root. The index is written to `out`. `cache`: where digests of unchanged files are kept.
+pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path, cache: Option<&Path>) -> Result<ScanSummary> {
     let directory = beneath::open_root(root)?;
-    let walk = Walk { root: &directory, hash: true, keep_xattr };
+    let began = stat_cache::now();
+    let known = cache.map(StatCache::read);
+    let walk = Walk { root: &directory, hash: true, known: known.as_ref(), keep_xattr };
     let found = match paths {
         Some(paths) => {
             paths.iter().try_for_each(|path| crate::entry::check_path(path, Names::Any))?;
@@ -38,6 +41,9 @@ pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path) -> Result<ScanSu
         }
         None => walk.all()?,
     };
+    if let (Some(cache), Some(known)) = (cache, &known) {
+        known.update(cache, found.iter().filter_map(|found| remember(found, began)).collect());
+    }
     let tree = Tree::new(number_inodes(found), Names::Any)?;
     let read_small = |path: &[u8]| {
         let entry = &tree.entries()[tree.find(path)?];
@@ -54,5 +60,15 @@ pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path) -> Result<ScanSu
         entries: tree.entries().len() as u64,
         bytes: tree.content_bytes(),
         tree: encoded.tree.to_string(),
+    })
+}
+
+fn remember(found: &Found, began: i64) -> Option<Known> {
+    let stat = found.stat.as_ref()?;
+    Some(Known {
+        path: found.entry.path.clone(),
+        identity: Identity::of(stat),
+        digest: found.entry.content.digest,
+        settled: stat_cache::is_settled(stat, began),
     })
 }

@@ -13,6 +13,7 @@ use crate::contents::{changed, read_small, thread_count, unreadable};
 use crate::entry::{Content, Entry, Kind, Mtime, Place, as_path, join_path, split_path};
 use crate::error::{NativeError, Result};
 use crate::remove::list_names;
+use crate::stat_cache::{Identity, StatCache};
 use crate::xattrs;
 
 /// A directory is dealt out in pieces of so many names, for a flat one to keep all threads busy.
@@ -23,12 +24,16 @@ pub struct Found {
     pub entry: Entry,
     /// Device and inode number when the file has further links.
     pub linked: Option<(u64, u64)>,
+    /// Of a regular file that was hashed and has no extended attribute to be kept: for the next scan.
+    pub stat: Option<Stat>,
 }
 
 pub struct Walk<'a> {
     pub root: &'a OwnedFd,
     /// Whether to read regular files for their digests.
     pub hash: bool,
+    /// Digests from an earlier walk, of files that have not changed since.
+    pub known: Option<&'a StatCache>,
     pub keep_xattr: fn(&[u8]) -> bool,
 }
 
@@ -179,6 +184,9 @@ impl Walk<'_> {
 
     fn visit_file(&self, directory: BorrowedFd, name: &[u8], path: &[u8], buffer: &mut Vec<u8>) -> Result<Found> {
         let failed = |op: &str, error: rustix::io::Errno| unreadable(op, error.into(), path);
+        if let Some(found) = self.recall(directory, name, path).map_err(|error| failed("stat", error))? {
+            return Ok(found);
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(directory, as_path(name), flags, Mode::empty()).map_err(|error| failed("open", error))?;
         let stat = rustix::fs::fstat(&fd).map_err(|error| failed("stat", error))?;
@@ -192,7 +200,19 @@ impl Walk<'_> {
             return Err(changed(path, "its size changed while it was read"));
         }
         found.entry.content = Content { size, digest: digest.into(), place: Place::Nowhere };
+        found.stat = found.entry.xattrs.is_empty().then_some(stat);
         Ok(found)
+    }
+
+    /// A file that an earlier walk read, as it still is. Extended attributes have no time of their own but the change time.
+    fn recall(&self, directory: BorrowedFd, name: &[u8], path: &[u8]) -> rustix::io::Result<Option<Found>> {
+        let Some(known) = self.known else { return Ok(None) };
+        let stat = rustix::fs::statat(directory, as_path(name), AtFlags::SYMLINK_NOFOLLOW)?;
+        let Some(digest) = known.find(path, Identity::of(&stat)) else { return Ok(None) };
+        let Ok(mut found) = found(path, &stat) else { return Ok(None) };
+        found.entry.content.digest = digest;
+        found.stat = Some(stat);
+        Ok((found.entry.kind == Kind::File).then_some(found))
     }
 }
 
@@ -239,13 +259,13 @@ fn found(path: &[u8], stat: &Stat) -> Result<Found> {
         entry.content.size = stat.st_size as u64;
     }
     let linked = (kind != Kind::Directory && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
-    Ok(Found { entry, linked })
+    Ok(Found { entry, linked, stat: None })
 }
 
 /// Gives the entries inode numbers of their own, the same to those that are one file.
 pub fn number_inodes(found: Vec<Found>) -> Vec<Entry> {
     let mut known = std::collections::HashMap::new();
-    let numbered = found.into_iter().enumerate().map(|(index, Found { mut entry, linked })| {
+    let numbered = found.into_iter().enumerate().map(|(index, Found { mut entry, linked, .. })| {
         entry.inode = linked.map_or(index as u64, |file| *known.entry(file).or_insert(index as u64));
         entry
     });

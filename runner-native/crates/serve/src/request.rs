@@ -40,6 +40,7 @@ struct Scan {
     root: PathBuf,
     paths: Option<Vec<String>>,
     out: PathBuf,
+    cache: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -115,9 +116,9 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             session.locks.unlock(lock).map(|()| json!({}))
         }
         "scan" => {
-            let Scan { root, paths, out } = parse(op, line)?;
+            let Scan { root, paths, out, cache } = parse(op, line)?;
             let paths = paths.map(|paths| paths.into_iter().map(String::into_bytes).collect::<Vec<_>>());
-            ok(tbuild_layers::scan(&root, paths.as_deref(), &out)?)
+            ok(tbuild_layers::scan(&root, paths.as_deref(), &out, cache.as_deref())?)
         }
         "writeLayer" => ok(tbuild_layers::write_layer(&parse::<LayerRequest>(op, line)?)?),
         "packDir" => {

@@ -228,12 +228,12 @@ fn a_scan_is_the_tree_of_the_same_layer() {
     std::fs::write(context.join("large"), vec![5; 3 << 20]).unwrap();
     std::fs::hard_link(context.join("large"), context.join("linked")).unwrap();
     symlink("nowhere", context.join("link")).unwrap();
-    let scan = crate::scan(&context, None, &dir.path().join("scan")).unwrap();
+    let scan = crate::scan(&context, None, &dir.path().join("scan"), None).unwrap();
     let packed = crate::pack_dir(Driver::Erofs, &dir.path().join("layer"), &context, false).unwrap();
     assert_eq!((scan.tree, scan.bytes, scan.entries), (packed.tree, packed.bytes, packed.entries));
 
     let some = |paths: &[&str]| {
-        crate::scan(&context, Some(&paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>()), &dir.path().join("some"))
+        crate::scan(&context, Some(&paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>()), &dir.path().join("some"), None)
     };
     assert_eq!(some(&["a", "a/b", "a/b/7", "link"]).unwrap().entries, 5);
     assert_eq!(some(&["a/b/7"]).unwrap_err().code, "native/bad-entry");
