@@ -3,7 +3,7 @@
 
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Database, openDatabase } from './database.ts';
 import { TbuildError } from './errors.ts';
 
@@ -38,7 +38,9 @@ export function defaultRoot(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** Throws `store/unusable` where the folder cannot be made or written, `store/version` where a later tbuild made it. */
-export function openStore(root: string = defaultRoot()): Store {
+export function openStore(place: string = defaultRoot()): Store {
+  // Others enter other directories with it.
+  const root = resolve(place);
   try {
     if (!existsSync(join(root, 'version'))) create(root);
   } catch (cause) {

@@ -33,13 +33,21 @@ export function parseReference(text: string): Reference {
   const { domain, rest } = splitDomain(text);
   const { path, tag, digest } = splitRemainder(text, rest);
   if (path === '' || path === OFFICIAL_PREFIX) throw invalid(text, 'the name is missing');
-  if (path.toLowerCase() !== path)
+  if (path.toLowerCase() !== path && isPath(path.toLowerCase()))
     throw invalid(text, `the repository name (${path}) must be lowercase`, `write ${text.toLowerCase()}`);
   if (!DOMAIN.test(domain)) throw invalid(text, `${domain} is not a registry's host`);
-  if (!path.split('/').every((component) => PATH_COMPONENT.test(component)))
-    throw invalid(text, `${path} is not a repository name`);
+  if (!isPath(path))
+    throw invalid(
+      text,
+      `${path} is not a repository name`,
+      'a name has lowercase letters, digits and separators: ghcr.io/org/app:1.0',
+    );
   if (path.length > MAX_PATH_LENGTH) throw invalid(text, `the repository name is longer than ${MAX_PATH_LENGTH} characters`);
   return { domain, path, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+}
+
+function isPath(path: string): boolean {
+  return path.split('/').every((component) => PATH_COMPONENT.test(component));
 }
 
 /** A first component is a host only if it looks like one: a dot, a colon, `localhost`, or a capital letter. */

@@ -168,6 +168,13 @@ describe('a store', () => {
     );
   });
 
+  it('named by a relative path is the same one', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' });
+    const made = await tbuild(['build', '--progress=plain', '.'], { store: 'a/store', cwd: context });
+    expect(made.code, made.stderr).toBe(0);
+    expect((await tbuild(['fsck'], { store: path.join(context, 'a/store') })).stdout).toContain('checked 1 images, 1 layers');
+  });
+
   it('of a later version', async () => {
     const root = emptyStore();
     await tbuildOk(['images'], { store: root });
