@@ -125,7 +125,9 @@ export class Images {
     const names = this.#store.db.all<{ name: string }>('SELECT name FROM names').map(({ name }) => familiarName(name));
     const near = nearestName(nameOrId, names);
     return new TbuildError('image/unknown', `no image named ${nameOrId} here`, {
-      hint: near ? `did you mean ${near}?` : 'tbuild images lists what is here',
+      hint: near
+        ? `did you mean ${near}?`
+        : 'tbuild images lists what is here; others come in with tbuild load, since this version does not pull',
     });
   }
 

@@ -50,7 +50,7 @@ describe('resolve', () => {
     const error = capture(() => images.resolve('quay.io/team/frontned'));
     expect(error.message).toBe('no image named quay.io/team/frontned here');
     expect(error.hint).toBe('did you mean quay.io/team/frontend:1.2?');
-    expect(capture(() => images.resolve('zzz')).hint).toBe('tbuild images lists what is here');
+    expect(capture(() => images.resolve('zzz')).hint).toMatch(/^tbuild images lists what is here/);
   });
 
   test('by digest: alone, and with the repository it was loaded under', async () => {
