@@ -23,7 +23,7 @@ pub struct Identity([u8; IDENTITY_BYTES]);
 
 impl Identity {
     pub fn of(stat: &Stat) -> Self {
-        let nanos = (stat.st_mtime_nsec as u64) << 32 | stat.st_ctime_nsec as u64;
+        let nanos = stat.st_mtime_nsec << 32 | stat.st_ctime_nsec;
         let fields = [stat.st_dev, stat.st_ino, stat.st_size as u64, stat.st_mtime as u64, stat.st_ctime as u64, nanos];
         let mut bytes = [0; IDENTITY_BYTES];
         for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {

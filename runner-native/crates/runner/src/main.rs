@@ -68,7 +68,8 @@ fn run(arguments: &[OsString]) -> Result<i32> {
 
 /// `with-root [--lifeline FD] [--result FD] SPEC -- RUNTIME [ARG…]`
 fn with_root(arguments: &[OsString]) -> Result<i32> {
-    own_binary::protect()?;
+    // Before any descriptor is taken over, for it executes this binary again; what it says goes where all results go.
+    let protected = own_binary::protect();
     sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
     let options = Options::read(arguments, &["--lifeline", "--result"])?;
     let (spec, runtime) = match options.operands {
@@ -77,7 +78,9 @@ fn with_root(arguments: &[OsString]) -> Result<i32> {
     };
     let lifeline = descriptor(&options, "--lifeline")?;
     let result = descriptor(&options, "--result")?;
-    let outcome = with_root::read_spec(Path::new(spec)).and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime }));
+    let outcome = protected
+        .and_then(|()| with_root::read_spec(Path::new(spec)))
+        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime }));
     let Some(result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {
         Ok(outcome) => (serde_json::to_string(outcome), outcome.status),

@@ -31,6 +31,10 @@ proptest! {
             entry.xattrs.retain(|(name, value)| name.len() + value.len() < 100);
             entry.mtime.seconds = entry.mtime.seconds.clamp(-1000, 1 << 33);
         }
+        // A whiteout below an opaque directory hides nothing, and is in the index alone too.
+        let opaque: Vec<_> = listed.iter().filter(|(entry, _)| entry.opaque).map(|(entry, _)| [&entry.path, b"/".as_slice()].concat()).collect();
+        let is_below = |path: &[u8]| opaque.iter().any(|directory| path.starts_with(directory) || directory == b"/");
+        listed.retain(|(entry, _)| entry.kind != Kind::Whiteout || !is_below(&entry.path));
         let dir = tempfile::tempdir().unwrap();
         let summary = write(Driver::Directory, &dir.path().join("layer"), listed);
         let index = read_index(&summary);
