@@ -46,7 +46,7 @@ test('steps that run, are cached, and wait', () => {
     at.start(30, 2),
     at.cached(40, 2),
     at.start(50, 3),
-    ...Array.from({ length: 9 }, (_, n) => at.output(100 + n, 3, `Get:${n} http://deb.debian.org\n`)),
+    ...Array.from({ length: 9 }, (_, n) => at.output(100 + n, 3, `Get:${n} http://example.org\n`)),
     at.output(1000, 3, '\rfetching 10%'),
     at.output(1500, 3, '\r\x1b[32mfetching 60%\x1b[0m'),
   );
@@ -57,10 +57,10 @@ test('steps that run, are cached, and wait', () => {
      => => transferring 1.2MB
      => CACHED [1/3] FROM docker.io/library/debian:12      0.0s
      => [2/3] RUN apt-get update                           1.6s
-     => => # Get:5 http://deb.debian.org
-     => => # Get:6 http://deb.debian.org
-     => => # Get:7 http://deb.debian.org
-     => => # Get:8 http://deb.debian.org
+     => => # Get:5 http://example.org
+     => => # Get:6 http://example.org
+     => => # Get:7 http://example.org
+     => => # Get:8 http://example.org
      => => # fetching 60%"
   `);
 
