@@ -19,7 +19,12 @@ export function readSecrets(secrets: readonly Secret[]): ReadonlyMap<string, Buf
 }
 
 function readSecret({ id, file, env }: Secret): Buffer {
-  if (file === undefined) return Buffer.from(process.env[env ?? id] ?? '');
+  if (file === undefined) {
+    const value = process.env[env ?? id];
+    if (value === undefined)
+      throw new TbuildError('usage/secret', `cannot read the secret ${id}: the environment has no ${env ?? id}`);
+    return Buffer.from(value);
+  }
   let content: Buffer;
   try {
     content = readFileSync(file);

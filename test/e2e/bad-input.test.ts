@@ -119,6 +119,10 @@ describe('a command line', () => {
     [['build'], /takes 1 argument, not 0/],
     [['build', '-t', 'Not A Name', '.'], /Not A Name/],
     [['build', '--secret', 'id=x,src=/no/such/file', '.'], /cannot read the secret x/],
+    [
+      ['build', '--secret', 'id=x,env=NOT_SET_ANYWHERE', '.'],
+      /cannot read the secret x: the environment has no NOT_SET_ANYWHERE/,
+    ],
     [['run', '-v', 'relative:', 'busybox'], /invalid volume/],
   ])('%j', async (args, message) => {
     const context = makeContext({ Dockerfile: 'FROM scratch\n' });
