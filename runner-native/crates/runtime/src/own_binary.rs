@@ -18,7 +18,9 @@ pub fn protect() -> Result<()> {
     if fstatvfs(&own).is_ok_and(|at| at.f_flag.contains(StatVfsMountFlags::RDONLY)) {
         return Ok(());
     }
-    let copy = mounts::detached_copy(&own, Path::new(""), false).map_err(explain_clone)?;
+    // A copy of a mount takes what a mount namespace takes, and asking for one says more exactly what is in the way (a limit, say).
+    let explain = |errno| explain_clone(sys::unshare(libc::CLONE_NEWNS).err().unwrap_or(errno));
+    let copy = mounts::detached_copy(&own, Path::new(""), false).map_err(explain)?;
     mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false).at(PROCESS, "make read-only", "/proc/self/exe")?;
     let arguments = std::env::args_os().map(|argument| CString::new(argument.into_vec()).unwrap_or_default());
     Err(sys::execute_again(copy.as_fd(), &arguments.collect::<Vec<_>>())).at(PROCESS, "execute", "/proc/self/exe")
