@@ -1,7 +1,7 @@
 // kill -9 at random moments: the next build succeeds, fsck finds nothing, and no mount, process, loop device or cgroup is left.
 // Prints where each kill landed.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -32,16 +32,31 @@ beforeAll(() => {
   writeFiles(context, { nonce: '' });
 });
 
-/** What a build is at: the phase begins with an event, and its kill comes at a random moment of its usual length. */
-const phases = {
-  RUN: { begins: (event: BuildEvent) => event.type === 'output' && event.text.includes('running'), usuallyMs: 500 },
-  commit: { begins: (event: BuildEvent) => event.type === 'output' && event.text.includes('written'), usuallyMs: 250 },
-  COPY: {
-    begins: (event: BuildEvent, names: readonly string[]) =>
-      event.type === 'start' && (names[event.step - 1] ?? '').includes('COPY . /all'),
+interface Phase {
+  /** Names of steps are as the plan gives them. */
+  readonly begins: (event: BuildEvent, names: readonly string[]) => boolean;
+  readonly ends: (event: BuildEvent, names: readonly string[]) => boolean;
+  readonly usuallyMs: number;
+}
+
+const isStep = (event: BuildEvent, names: readonly string[], type: 'start' | 'done', name: string) =>
+  event.type === type && (names[event.step - 1] ?? '').includes(name);
+const says = (event: BuildEvent, text: string) => event.type === 'output' && event.text.includes(text);
+
+/** What a build is at, from one event to another; the kill comes at a random moment of its usual length. */
+const phases: Readonly<Record<string, Phase>> = {
+  RUN: { begins: (event) => says(event, 'running'), ends: (event) => says(event, 'written'), usuallyMs: 500 },
+  commit: {
+    begins: (event) => says(event, 'written'),
+    ends: (event, names) => isStep(event, names, 'done', 'RUN '),
     usuallyMs: 120,
   },
-} as const;
+  COPY: {
+    begins: (event, names) => isStep(event, names, 'start', 'COPY . /all'),
+    ends: (event, names) => isStep(event, names, 'done', 'COPY . /all'),
+    usuallyMs: 60,
+  },
+};
 
 describe.each(Object.entries(phases))('kill -9 during %s', (name, phase) => {
   it('loses nothing and leaves nothing', async () => {
@@ -49,11 +64,11 @@ describe.each(Object.entries(phases))('kill -9 during %s', (name, phase) => {
     const loopsBefore = loopDevices();
     const cgroupsBefore = cgroups();
     let inPhase = 0;
-    for (let attempt = 0; inPhase < KILLS && attempt < KILLS * 3; attempt++) {
+    for (let attempt = 0; inPhase < KILLS && attempt < KILLS * 4; attempt++) {
       writeFileSync(path.join(context, 'nonce'), `${name} ${attempt} ${Math.random()}`);
       const where = await killDuring(phase);
-      landed.push(where);
-      if (where !== 'after the build') inPhase++;
+      landed.push(where ?? 'after it');
+      if (where !== undefined) inPhase++;
       await untilGone();
     }
     console.log(`kills during ${name}: ${landed.join('; ')}`);
@@ -68,35 +83,31 @@ describe.each(Object.entries(phases))('kill -9 during %s', (name, phase) => {
   });
 });
 
-/** Where the kill landed, in words: the last thing the build said, and how long before. */
-async function killDuring(phase: (typeof phases)[keyof typeof phases]): Promise<string> {
+/** Where the kill landed; undefined: when the phase was over. */
+async function killDuring(phase: Phase): Promise<string | undefined> {
   const child = spawn(path.join(repository, 'bin/tbuild'), ['build', '--progress=rawjson', context], {
     env: { ...process.env, TBUILD_ROOT: store },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-  const began = await Promise.race([untilPhase(child, phase), exited.then(() => undefined)]);
-  if (began === undefined) return 'after the build';
-  const delayMs = Math.random() * phase.usuallyMs;
-  await sleep(delayMs);
-  const ended = child.exitCode !== null;
-  child.kill('SIGKILL');
-  await exited;
-  return ended || began.last.type === 'result' ? 'after the build' : `${delayMs.toFixed(0)} ms in, after "${began.last.type}"`;
-}
-
-function untilPhase(child: ChildProcess, phase: (typeof phases)[keyof typeof phases]): Promise<{ last: BuildEvent }> {
-  const state = { last: undefined as unknown as BuildEvent };
-  let names: string[] = [];
-  return new Promise((resolve) => {
-    createInterface({ input: child.stderr as NonNullable<ChildProcess['stderr']> }).on('line', (line) => {
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const events: BuildEvent[] = [];
+  const names = () => events.find((event) => event.type === 'plan')?.steps.map((step) => step.name) ?? [];
+  const began = new Promise<void>((resolve) => {
+    createInterface({ input: child.stderr }).on('line', (line) => {
       if (!line.startsWith('{')) return;
-      const event = JSON.parse(line) as BuildEvent;
-      state.last = event;
-      if (event.type === 'plan') names = event.steps.map((step) => step.name);
-      if (phase.begins(event, names)) resolve(state);
+      events.push(JSON.parse(line));
+      if (phase.begins(events.at(-1) as BuildEvent, names())) resolve();
     });
   });
+  await Promise.race([began, closed]);
+  const delayMs = Math.random() * phase.usuallyMs;
+  await sleep(delayMs);
+  const killed = Date.now();
+  child.kill('SIGKILL');
+  await closed;
+  // What it had said before the kill may have reached us only now.
+  const isOver = events.some((event) => phase.ends(event, names()) && event.time <= killed);
+  return isOver ? undefined : `${delayMs.toFixed(0)} ms in`;
 }
 
 /** No process of the store is left, nor one that has its mounts: within two seconds of the kill. */
