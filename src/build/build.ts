@@ -14,10 +14,10 @@ import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.t
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { BaseImages, Graph } from '../plan/graph.ts';
 import { planBuild } from '../plan/plan.ts';
+import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
-import { upperBytes } from '../steps/run.ts';
 import type { ContextResult, State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
@@ -129,7 +129,7 @@ async function build(
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace),
-    settings: { network, secret: (id) => secrets.get(id), upperBytes: upperBytes(slots) },
+    settings: { network, secret: (id) => secrets.get(id), upperBytes: memoryUpperBytes(slots) },
     slots,
     noCache: options.noCache,
     image: async ({ reference }) => stateOf(workplace, images, reference),

@@ -2,16 +2,15 @@
 // What it writes goes to a folder of this process on disk (where overlayfs can write there; else to memory) and is gone with it, whatever ends it.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import { type RootSpec, startInRoot } from '../native/with-root.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
-import { hostFiles, type SandboxFile } from '../sandbox/files.ts';
+import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
+import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
-import { upperBytes } from '../steps/run.ts';
 import { forwardSignals } from './signals.ts';
 import { parseVolume, type VolumeMount } from './volumes.ts';
 
@@ -75,10 +74,11 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
   );
   const hostname = options.hostname ?? id.slice(0, 12);
   const network = options.network === 'none' ? 'none' : 'host';
-  const files = [...hostFiles(network, hostname), hostnameFile(hostname)];
+  const scratch = workplace.store.path('mnt');
+  const placed = placeFiles(scratch, [...hostFiles(network, hostname), hostnameFile(hostname)]);
   const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
   return {
-    scratch: workplace.store.path('mnt'),
+    scratch,
     layers: state.map((layer) => workplace.layers.lower(layer)),
     stub: [
       ...SYSTEM_STUB,
@@ -86,7 +86,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       ...volumes.map(({ target, type }) => ({ path: target.slice(1), type })),
     ],
     upper: options.readOnly ? null : upperOf(workplace),
-    files: files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') })),
+    files: placed.files,
     mounts: [],
     config: containerConfig({
       args: commandOf(image, options),
@@ -97,7 +97,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       network,
       terminal: options.tty,
       readonlyRoot: options.readOnly,
-      mounts: [...files.map((file) => fileMount(workplace, file)), ...volumes.map(volumeMount)],
+      mounts: [...placed.mounts, ...volumes.map(volumeMount)],
       architecture: image.config.architecture,
     }),
     commit: null,
@@ -128,11 +128,7 @@ function environment(image: readonly string[], options: RunOptions, user: Creden
 }
 
 function upperOf(workplace: Workplace): RootSpec['upper'] {
-  if (!workplace.driver.takesUppers) return { tmpfs: upperBytes(1) };
-  const [directory, work] = [workplace.newPath(), workplace.newPath()];
-  mkdirSync(directory);
-  mkdirSync(work);
-  return { directory, work };
+  return workplace.driver.takesUppers ? diskUpper(() => workplace.newPath()) : { tmpfs: memoryUpperBytes(1) };
 }
 
 function hostnameFile(hostname: string): SandboxFile {
@@ -145,10 +141,6 @@ function hostnameFile(hostname: string): SandboxFile {
     gid: 0,
     readonly: false,
   };
-}
-
-function fileMount(workplace: Workplace, { name, destination }: SandboxFile) {
-  return { destination, type: 'bind', source: workplace.store.path('mnt', 'files', name), options: ['bind', 'nosuid', 'nodev'] };
 }
 
 function volumeMount({ source, target, readonly }: VolumeMount) {

@@ -2,6 +2,9 @@
 // They live on the container's private tmpfs and go with it; a container may write to those that are not read-only, and nothing of it stays.
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RootSpec } from '../native/with-root.ts';
+import type { Mount } from './container-config.ts';
 
 export interface SandboxFile {
   /** Unique in its container: the file's name on the tmpfs. */
@@ -41,4 +44,17 @@ function readIfPresent(path: string): string {
   } catch {
     return ''; // A host without the file has containers with an empty one.
   }
+}
+
+/** The files as with-root writes them below `scratch`, and the mounts that bring them into the container. */
+export function placeFiles(scratch: string, files: readonly SandboxFile[]): { files: RootSpec['files']; mounts: Mount[] } {
+  return {
+    files: files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') })),
+    mounts: files.map(({ name, destination, readonly }) => ({
+      destination,
+      type: 'bind',
+      source: join(scratch, 'files', name),
+      options: readonly ? ['bind', 'ro', 'nosuid', 'nodev'] : ['bind', 'nosuid', 'nodev'],
+    })),
+  };
 }

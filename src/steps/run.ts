@@ -1,13 +1,13 @@
 // RUN: a command in a container of its own on what is below it; what it changed becomes one layer.
 // Sees every layer below as a whole (it is not observed yet), so its trace has them all exact and every gap empty.
 
-import { mkdirSync, readFileSync } from 'node:fs';
 import { sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import { type RootSpec, type RunningRoot, startInRoot } from '../native/with-root.ts';
 import type { RunOperation } from '../plan/graph.ts';
 import { containerConfig, type Mount, SYSTEM_STUB } from '../sandbox/container-config.ts';
-import { hostFiles, type SandboxFile } from '../sandbox/files.ts';
+import { hostFiles, placeFiles } from '../sandbox/files.ts';
+import { diskUpper } from '../sandbox/upper.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
 import { cacheDirectories, findSource, lockCaches, type MountSource, mountParts } from './mounts.ts';
 import { type Executed, indexesOf, type Prepared, type Report, type Result, type State, type Workshop } from './step.ts';
@@ -160,14 +160,15 @@ function rootSpec(
   const { operation, below } = job;
   const user = resolveUser(indexesOf(workshop, below), operation.user);
   const parts = mountParts(workshop, settings.secret, operation, job.sources, caches);
-  const files = [...hostFiles(job.network, 'buildkitsandbox'), ...parts.files];
+  const scratch = workshop.storePath('mnt');
+  const placed = placeFiles(scratch, [...hostFiles(job.network, 'buildkitsandbox'), ...parts.files]);
   const out = workshop.newPath();
   return {
-    scratch: workshop.storePath('mnt'),
+    scratch,
     layers: below.map((layer) => workshop.layers.lower(layer)),
     stub: [...SYSTEM_STUB, ...parts.stub],
-    upper: onDisk ? diskUpper(workshop) : { tmpfs: settings.upperBytes },
-    files: files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') })),
+    upper: onDisk ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
+    files: placed.files,
     mounts: parts.roots.map(({ layers, writable }) => ({
       layers: layers.map((layer) => workshop.layers.lower(layer)),
       writable,
@@ -181,18 +182,11 @@ function rootSpec(
       network: job.network,
       terminal: false,
       readonlyRoot: false,
-      mounts: outerFirst([...files.map((file) => fileMount(workshop, file)), ...parts.mounts]),
+      mounts: outerFirst([...placed.mounts, ...parts.mounts]),
       architecture: operation.platform.architecture,
     }),
     commit: { driver: workshop.driver, out },
   };
-}
-
-function diskUpper(workshop: Workshop): { directory: string; work: string } {
-  const [directory, work] = [workshop.newPath(), workshop.newPath()];
-  mkdirSync(directory);
-  mkdirSync(work);
-  return { directory, work };
 }
 
 function environment(operation: RunOperation, home: string | undefined, secrets: readonly string[]): string[] {
@@ -204,15 +198,4 @@ function environment(operation: RunOperation, home: string | undefined, secrets:
 /** A mount in another goes on top of it, in whatever order they were written. */
 function outerFirst(mounts: readonly Mount[]): Mount[] {
   return mounts.toSorted((a, b) => (a.destination < b.destination ? -1 : a.destination > b.destination ? 1 : 0));
-}
-
-function fileMount(workshop: Workshop, file: SandboxFile): Mount {
-  const options = file.readonly ? ['bind', 'ro', 'nosuid', 'nodev'] : ['bind', 'nosuid', 'nodev'];
-  return { destination: file.destination, type: 'bind', source: workshop.storePath('mnt', 'files', file.name), options };
-}
-
-/** Half of the memory that is free, for each of `slots` RUNs. */
-export function upperBytes(slots: number): number {
-  const available = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return Math.floor((Number(available ?? 1 << 20) * 1024) / 2 / slots);
 }
