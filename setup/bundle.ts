@@ -1,7 +1,8 @@
 // Bundles src into dist: the command (dist/tbuild.cjs) and the library (dist/index.cjs), one file each. What src imports dynamically is in
 // the same file, but is evaluated only when it is used; together with Node's compile cache that is what keeps a cached build's start near that of
-// bare Node. CommonJS, since resolving and linking two dozen ES modules costs more than reading them, and since importing one of
-// Node's own modules reads every export once, and so loads what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto).
+// bare Node. CommonJS, since resolving and linking two dozen ES modules costs more than reading them, and since importing one of Node's own
+// modules reads every export once, and so loads what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto).
+// Blanks are left out, for every start hashes the file; names are kept, for stack traces.
 import { build } from 'esbuild';
 
 await build({
@@ -13,6 +14,8 @@ await build({
   platform: 'node',
   target: 'node24',
   define: { 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
+  minifySyntax: true,
+  minifyWhitespace: true,
   legalComments: 'none',
   logLevel: 'warning',
 });

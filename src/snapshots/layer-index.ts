@@ -1,6 +1,7 @@
 // Reads an index file (docs/native.md): the sorted list of what a layer or a scanned context holds.
 // Nothing is decoded before it is asked for, so opening one costs the read of the file.
 
+import { isAscii } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
 import type { EntryType } from '../native/serve.ts';
@@ -55,6 +56,8 @@ export class LayerIndex {
   readonly #entries: number;
   readonly #strings: number;
   readonly #xattrs: number;
+  /** The strings section, when it is ASCII; else empty. */
+  #text: string | undefined;
 
   constructor(file: Buffer, name: string) {
     if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
@@ -166,8 +169,16 @@ export class LayerIndex {
     return this.#string(this.#u64(base), this.#u16(base + 8));
   }
 
+  /** Most names are ASCII: then the whole section is decoded once, and names are parts of it. */
   #string(offset: number, length: number): string {
+    this.#text ??= this.#decodeStrings();
+    if (this.#text !== '') return this.#text.substring(offset, offset + length);
     return this.#file.toString('utf8', this.#strings + offset, this.#strings + offset + length);
+  }
+
+  #decodeStrings(): string {
+    const section = this.#file.subarray(this.#strings, this.#strings + this.#u64(32));
+    return isAscii(section) ? section.toString('latin1') : '';
   }
 
   /** The position of `path`, or the complement (~) of where it would be inserted. */
