@@ -95,11 +95,11 @@ function list(indexes: readonly LayerIndex[], path: string): (readonly [string, 
   return present.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-export interface Resolved {
+export interface Resolved<E> {
   /** The path with no symlink left in it; its parents exist as directories unless `entry` is undefined. */
   readonly path: string;
-  /** What stands there; undefined: nothing, from `missingFrom` components on. */
-  readonly entry: Entry | undefined;
+  /** What stands there; undefined: nothing, and perhaps not its parents either. */
+  readonly entry: E | undefined;
 }
 
 const MAX_LINKS = 255;
@@ -109,11 +109,15 @@ const MAX_LINKS = 255;
  * Components below the first absent one are appended as they are. `followLast`: whether a link at the very end is followed too.
  * Returns undefined where links go round in circles.
  */
-export function resolvePath(tree: Lookup, path: string, followLast: boolean): Resolved | undefined {
+export function resolvePath<E extends Pick<Entry, 'type' | 'link'>>(
+  tree: { lookup(path: string): E | undefined },
+  path: string,
+  followLast: boolean,
+): Resolved<E> | undefined {
   const todo = path.split('/').reverse();
   const done: string[] = [];
   let links = 0;
-  let entry: Entry | undefined = tree.lookup('');
+  let entry = tree.lookup('');
   while (todo.length > 0) {
     const name = todo.pop() as string;
     if (name === '' || name === '.') continue;
@@ -123,7 +127,7 @@ export function resolvePath(tree: Lookup, path: string, followLast: boolean): Re
       continue;
     }
     const here = [...done, name].join('/');
-    const next: Entry | undefined = entry?.type === 'dir' ? tree.lookup(here) : undefined;
+    const next: E | undefined = entry?.type === 'dir' ? tree.lookup(here) : undefined;
     const isLast = todo.every((rest) => rest === '' || rest === '.');
     if (next?.type === 'symlink' && (followLast || !isLast)) {
       if (++links > MAX_LINKS) return undefined;

@@ -204,10 +204,10 @@ export class Placement {
 
   /** Follows symlinks of the tree below (never out of it), the last component's too. */
   #resolve(destination: string): string {
-    const view: Lookup = {
-      lookup: (path) => {
+    const view = {
+      lookup: (path: string): Pick<Entry, 'type' | 'link'> | undefined => {
         const mine = this.#entries.get(path);
-        return mine ? ({ ...mine, link: mine.link ?? '' } as unknown as Entry) : this.#below.lookup(path);
+        return mine ? { type: mine.type, link: mine.link ?? '' } : this.#below.lookup(path);
       },
     };
     const resolved = resolvePath(view, destination, true);
