@@ -2,8 +2,9 @@
 
 export type { ErrorObject } from './base/error-object.ts';
 export { TbuildError } from './base/errors.ts';
-export { type BuildOptions, type BuildOutput, type BuildResult, buildImage } from './build/build.ts';
+export { type BuildOptions, type BuildResult, buildImage } from './build/build.ts';
 export type { BuildEvent } from './build/events.ts';
+export type { BuildOutput } from './build/export.ts';
 export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';
 export { checkStore } from './images/fsck.ts';

@@ -1,13 +1,10 @@
 // One build: a Dockerfile and a context in, an image in the store out. Wires parsing, planning, solving and assembling; decides little itself.
 // Nothing of a failed or cancelled build is visible afterwards but the results of its finished steps, which the next build uses.
 
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
-import { checkDirectory, scanDirectory } from '../context/directory.ts';
-import { statCachePath } from '../context/stat-cache.ts';
+import { checkDirectory } from '../context/directory.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { Images } from '../images/store.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
@@ -15,13 +12,15 @@ import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { BaseImages, Graph } from '../plan/graph.ts';
 import { planBuild } from '../plan/plan.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
-import { LayerIndex } from '../snapshots/layer-index.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
-import type { ContextResult, State, Workshop } from '../steps/step.ts';
+import type { State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
+import { scanContext } from './contexts.ts';
+import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
 import type { BuildEvent } from './events.ts';
+import type { BuildOutput, BuiltImage } from './export.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 
 export interface BuildOptions {
@@ -44,14 +43,6 @@ export interface BuildOptions {
   readonly signal: AbortSignal;
 }
 
-export interface BuildOutput {
-  readonly type: 'oci' | 'docker';
-  /** A file, a directory when `tar` is false; `-`: standard output. */
-  readonly destination: string;
-  readonly tar: boolean;
-  readonly name?: string;
-}
-
 export interface BuildResult {
   /** Digest of the image's config. */
   readonly image: string;
@@ -62,7 +53,7 @@ export interface BuildResult {
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
   checkDirectory(options.context);
-  const dockerfile = readDockerfile(options);
+  const dockerfile = readDockerfile(options.context, options.dockerfile);
   const workplace = await openWorkplace(options.root);
   const log = openLog(workplace.store);
   const emit = (event: BuildEvent) => {
@@ -84,31 +75,6 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     log.close();
     await workplace.close();
   }
-}
-
-interface DockerfileSource {
-  readonly bytes: Buffer;
-  /** As messages call it. */
-  readonly name: string;
-  /** Its path; undefined: from standard input. */
-  readonly path: string | undefined;
-}
-
-function readDockerfile({ context, dockerfile }: BuildOptions): DockerfileSource {
-  if (dockerfile === '-') return { bytes: readFileSync(0), name: 'Dockerfile', path: undefined };
-  const candidates = dockerfile === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [dockerfile];
-  for (const path of candidates) {
-    try {
-      return { bytes: readFileSync(path), name: path, path };
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      if (code !== 'ENOENT')
-        throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: ${code}`, { cause });
-    }
-  }
-  throw new TbuildError('dockerfile/not-found', `there is no Dockerfile at ${candidates[0]}`, {
-    hint: 'name it with -f, or give the directory that holds it as the context',
-  });
 }
 
 async function build(
@@ -133,14 +99,14 @@ async function build(
     slots,
     noCache: options.noCache,
     image: async ({ reference }) => stateOf(workplace, images, reference),
-    context: () => scanContext(workplace, options, dockerfile.path),
+    context: () => scanContext(workplace, { ...options, dockerfile: dockerfile.path }),
     listener: listenerOf(emit),
     signal: options.signal,
   });
-  const image = await storeImage(workplace, images, graph, solved, names);
+  const built = await storeImage(workplace, images, graph, solved, names);
   options.signal.throwIfAborted();
-  const exported = await exportImage(workplace, images, image, options.outputs);
-  return { image, names: names.map(familiarName), exported };
+  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, [built], options.outputs);
+  return { image: built.image.id, names: names.map(familiarName), exported };
 }
 
 function baseImages(images: Images): BaseImages {
@@ -171,14 +137,6 @@ function workshopOf(workplace: Workplace): Workshop {
   return { db: store.db, serve, layers, driver: driver.driver, newPath: () => workplace.newPath(), storePath: store.path };
 }
 
-async function scanContext(workplace: Workplace, options: BuildOptions, dockerfile: string | undefined): Promise<ContextResult> {
-  const root = resolve(options.context);
-  // Who doubts the cache doubts this one too.
-  const cache = options.noCache ? undefined : statCachePath(workplace.store.path('contexts'), root);
-  const { index } = await scanDirectory(workplace.serve, root, { dockerfile, out: workplace.newPath(), cache });
-  return { kind: 'context', root, index: LayerIndex.read(index) };
-}
-
 function listenerOf(emit: (event: BuildEvent) => void): Listener {
   const at = (step: { id: number }) => ({ time: Date.now(), step: step.id + 1 });
   return {
@@ -197,7 +155,7 @@ async function storeImage(
   graph: Graph,
   solved: ReadonlyMap<number, Solved>,
   names: readonly string[],
-): Promise<string> {
+): Promise<BuiltImage> {
   const result = graph.target.state === undefined ? undefined : solved.get(graph.target.state)?.result;
   const state = result?.kind === 'state' ? result.state : [];
   const layers = await Promise.all(state.map((layer) => workplace.layers.describe(layer)));
@@ -206,25 +164,11 @@ async function storeImage(
     layers.map(({ diffId }) => diffId),
     (step) => solved.get(step)?.created,
   );
-  return images.put({ config, layers, names }).id;
+  return { platform: graph.target.platform, image: images.put({ config, layers, names }), state };
 }
 
 /** Exports are loaded when asked for: a cached build has none. */
-async function exportImage(
-  workplace: Workplace,
-  images: Images,
-  image: string,
-  outputs: readonly BuildOutput[],
-): Promise<string[]> {
-  if (outputs.length === 0) return [];
-  const { saveImages } = await import('../images/save.ts');
-  for (const { type, destination, tar, name } of outputs) {
-    await saveImages(workplace, images, [name ?? image], {
-      format: type,
-      destination,
-      directory: !tar,
-      compression: type === 'oci' ? 'gzip' : 'none',
-    });
-  }
-  return outputs.map(({ destination }) => destination).filter((destination) => destination !== '-');
+async function exportAll(...build: Parameters<typeof import('./export.ts').exportBuild>): Promise<string[]> {
+  const { exportBuild } = await import('./export.ts');
+  return exportBuild(...build);
 }

@@ -1,7 +1,7 @@
 // The values of build's flags that have an inside: --build-arg, --label, --secret, --output. Read as buildx reads them.
 
 import { TbuildError } from '../base/errors.ts';
-import type { BuildOutput } from '../build/build.ts';
+import type { BuildOutput } from '../build/export.ts';
 import type { Secret } from '../build/secrets.ts';
 import { parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';

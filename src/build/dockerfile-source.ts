@@ -1,0 +1,30 @@
+// Where the Dockerfile's text comes from: a file named by `-f`, standard input, or the context. Reads it once; parses nothing.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TbuildError } from '../base/errors.ts';
+
+export interface DockerfileSource {
+  readonly bytes: Buffer;
+  /** As messages call it. */
+  readonly name: string;
+  /** Its path; undefined: from standard input. */
+  readonly path: string | undefined;
+}
+
+export function readDockerfile(context: string, dockerfile: string | undefined): DockerfileSource {
+  if (dockerfile === '-') return { bytes: readFileSync(0), name: 'Dockerfile', path: undefined };
+  const candidates = dockerfile === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [dockerfile];
+  for (const path of candidates) {
+    try {
+      return { bytes: readFileSync(path), name: path, path };
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code !== 'ENOENT')
+        throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: ${code}`, { cause });
+    }
+  }
+  throw new TbuildError('dockerfile/not-found', `there is no Dockerfile at ${candidates[0]}`, {
+    hint: 'name it with -f, or give the directory that holds it as the context',
+  });
+}
