@@ -4,7 +4,6 @@
 import { availableParallelism } from 'node:os';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
-import { checkDirectory } from '../context/directory.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { Images } from '../images/store.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
@@ -17,8 +16,8 @@ import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
-import { scanContext } from './contexts.ts';
-import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
+import type { Contexts } from './context-options.ts';
+import { findContexts } from './contexts.ts';
 import type { BuildEvent } from './events.ts';
 import type { BuildOutput, BuiltImage } from './export.ts';
 import { readSecrets, type Secret } from './secrets.ts';
@@ -26,9 +25,9 @@ import { readSecrets, type Secret } from './secrets.ts';
 export interface BuildOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
-  /** A directory. */
+  /** A directory; a tar or a Dockerfile; `-`: one of these on standard input. */
   readonly context: string;
-  /** A file; `-`: standard input; undefined: `Dockerfile` in the context. */
+  /** A file, inside a context that is a tar; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly target?: string;
@@ -52,8 +51,7 @@ export interface BuildResult {
 /** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
-  checkDirectory(options.context);
-  const dockerfile = readDockerfile(options.context, options.dockerfile);
+  const openContexts = findContexts(options);
   const workplace = await openWorkplace(options.root);
   const log = openLog(workplace.store);
   const emit = (event: BuildEvent) => {
@@ -61,7 +59,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     options.onEvent(event);
   };
   try {
-    const result = await build(options, workplace, dockerfile, names, emit);
+    const result = await build(options, workplace, await openContexts(workplace), names, emit);
     emit({ type: 'result', time: Date.now(), ...result, log: log.path });
     return { image: result.image, names: result.names };
   } catch (error) {
@@ -80,7 +78,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
 async function build(
   options: BuildOptions,
   workplace: Workplace,
-  dockerfile: DockerfileSource,
+  { dockerfile, open }: Contexts,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
@@ -99,7 +97,7 @@ async function build(
     slots,
     noCache: options.noCache,
     image: async ({ reference }) => stateOf(workplace, images, reference),
-    context: () => scanContext(workplace, { ...options, dockerfile: dockerfile.path }),
+    context: open,
     listener: listenerOf(emit),
     signal: options.signal,
   });

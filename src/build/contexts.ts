@@ -1,27 +1,30 @@
-// The build's contexts, as steps ask for them: each is listed by its ignore rules and scanned when a step needs it, and not before.
+// The build's contexts and its Dockerfile, as steps and the parser ask for them. What the context argument names is decided before a store is opened;
+// whatever is no directory has a file of its own, loaded when it is needed.
 
-import { resolve } from 'node:path';
-import { scanDirectory } from '../context/directory.ts';
-import { statCachePath } from '../context/stat-cache.ts';
-import { LayerIndex } from '../snapshots/layer-index.ts';
+import { TbuildError } from '../base/errors.ts';
+import { readContextArgument } from '../context/argument.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import type { ContextResult } from '../steps/step.ts';
+import type { ContextOptions, Contexts } from './context-options.ts';
+import { openDirectory } from './directory-context.ts';
+import { readDockerfile } from './dockerfile-source.ts';
 
-export interface ContextOptions {
-  /** A directory. */
-  readonly context: string;
-  /** Path of the Dockerfile, for its own ignore file; undefined: it came from standard input. */
-  readonly dockerfile: string | undefined;
-  /** Who doubts the cache doubts the digests of unchanged files too. */
-  readonly noCache: boolean;
-}
-
-export async function scanContext(
-  workplace: Workplace,
-  { context, dockerfile, noCache }: ContextOptions,
-): Promise<ContextResult> {
-  const root = resolve(context);
-  const cache = noCache ? undefined : statCachePath(workplace.store.path('contexts'), root);
-  const { index } = await scanDirectory(workplace.serve, root, { dockerfile, out: workplace.newPath(), cache });
-  return { kind: 'context', root, index: LayerIndex.read(index) };
+/** Throws at once for what is no context, and for a Dockerfile that is not in its directory. */
+export function findContexts(options: ContextOptions): (workplace: Workplace) => Promise<Contexts> {
+  const argument = readContextArgument(options.context);
+  switch (argument.kind) {
+    case 'directory': {
+      const dockerfile = readDockerfile(argument.path, options.dockerfile);
+      const how = { dockerfile: dockerfile.path, ignore: true, remember: !options.noCache };
+      return async (workplace) => ({ dockerfile, open: () => openDirectory(workplace, argument.path, how) });
+    }
+    case 'file':
+      return async (workplace) => (await import('./input-context.ts')).openInput(workplace, argument.path, options);
+    case 'stdin':
+      return async (workplace) => (await import('./input-context.ts')).openInput(workplace, undefined, options);
+    default:
+      throw new TbuildError(
+        'unsupported/context',
+        `${options.context}: a build context from ${argument.kind} is not supported yet`,
+      );
+  }
 }

@@ -12,8 +12,12 @@ export interface DockerfileSource {
   readonly path: string | undefined;
 }
 
+export function readStandardInput(): DockerfileSource {
+  return { bytes: readFileSync(0), name: 'Dockerfile', path: undefined };
+}
+
 export function readDockerfile(context: string, dockerfile: string | undefined): DockerfileSource {
-  if (dockerfile === '-') return { bytes: readFileSync(0), name: 'Dockerfile', path: undefined };
+  if (dockerfile === '-') return readStandardInput();
   const candidates = dockerfile === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [dockerfile];
   for (const path of candidates) {
     try {

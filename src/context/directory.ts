@@ -1,7 +1,7 @@
 // A build context that is a directory: which of its files take part (its ignore rules), and their scan.
 // Symlinks are entries, never followed. The directory is only read.
 
-import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { Serve } from '../native/serve.ts';
@@ -15,23 +15,11 @@ export interface ScannedContext {
   readonly bytes: number;
 }
 
-/** Throws `context/not-a-directory`. */
-export function checkDirectory(root: string): void {
-  let isDirectory = false;
-  try {
-    isDirectory = statSync(root).isDirectory();
-  } catch (cause) {
-    throw new TbuildError('context/not-found', `the build context ${root} cannot be read: ${reason(cause)}`, {
-      cause,
-      hint: 'give the path of a directory as the last argument, as in: tbuild -t app .',
-    });
-  }
-  if (!isDirectory) throw new TbuildError('context/not-a-directory', `the build context ${root} is not a directory`);
-}
-
 export interface ScanOptions {
   /** Path of the Dockerfile, for the ignore file of its own that it may have (`X.Dockerfile.dockerignore` wins over `.dockerignore`). */
   readonly dockerfile: string | undefined;
+  /** Whether ignore files count. */
+  readonly ignore: boolean;
   /** Where the index goes. */
   readonly out: string;
   /** Digests of files that have not changed since an earlier scan; undefined: every file is read. */
@@ -41,9 +29,9 @@ export interface ScanOptions {
 export async function scanDirectory(
   serve: Serve,
   root: string,
-  { dockerfile, out, cache }: ScanOptions,
+  { dockerfile, ignore, out, cache }: ScanOptions,
 ): Promise<ScannedContext> {
-  const rules = readIgnore(root, dockerfile);
+  const rules = ignore ? readIgnore(root, dockerfile) : undefined;
   const selection = rules ? { paths: listPaths(root, rules) } : {};
   const scan = await serve.call('scan', { root, ...selection, out, ...(cache === undefined ? {} : { cache }) });
   return { root, index: scan.index, entries: scan.entries, bytes: scan.bytes };

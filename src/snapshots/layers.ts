@@ -2,13 +2,14 @@
 // The row is written in the transaction that renames the files, so a kill leaves either all of a layer or files without a row, which `sweep` removes.
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, lstatSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, hexOf } from '../base/digest.ts';
-import { assert, TbuildError } from '../base/errors.ts';
+import { assert } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
 import type { Driver, LayerSource, LayerSummary, Serve, TarSummary } from '../native/serve.ts';
 import type { LowerLayer } from '../native/with-root.ts';
+import { readContent } from './contents.ts';
 import { LayerIndex } from './layer-index.ts';
 
 export interface Layer {
@@ -118,19 +119,7 @@ export class Layers {
   readFile(layer: Layer, path: string): Buffer {
     const entry = this.index(layer.id).find(path);
     assert(entry?.type === 'file', `${path} is not a regular file of ${layer.id}`);
-    const content = Buffer.alloc(entry.size);
-    const isImage = layer.driver === 'erofs';
-    const fd = openSync(isImage ? this.dataPath(layer) : join(this.dataPath(layer), path), 'r');
-    try {
-      for (let done = 0; done < entry.size; ) {
-        const read = readSync(fd, content, done, entry.size - done, (isImage ? entry.offset : 0) + done);
-        if (read === 0) throw new TbuildError('store/damaged', `the layer ${layer.id} is cut short`, { hint: 'run tbuild fsck' });
-        done += read;
-      }
-    } finally {
-      closeSync(fd);
-    }
-    return content;
+    return readContent(entry, this.source(layer));
   }
 
   /** Brings a finished layer into the store; one that is there already is dropped and the old one returned. `alongside` runs in the same transaction. */

@@ -3,7 +3,8 @@
 import type { Database } from '../base/database.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Observation, StepRecord, Trace } from '../cache/traces.ts';
-import type { Driver, LayerSummary, Serve } from '../native/serve.ts';
+import type { Driver, LayerSource, LayerSummary, Serve } from '../native/serve.ts';
+import type { Ids } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
 
@@ -16,7 +17,10 @@ export type Result = { readonly kind: 'state'; readonly state: State } | Context
 export interface ContextResult {
   readonly kind: 'context';
   readonly index: LayerIndex;
-  readonly root: string;
+  /** Where its contents are. */
+  readonly files: LayerSource;
+  /** Of all its files; undefined: they have their own, as an archive gives them. */
+  readonly owner: Ids | undefined;
 }
 
 /** What steps work with; one for a build. */

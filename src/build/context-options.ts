@@ -1,0 +1,20 @@
+// What a build is told of its contexts, and what it asks of them, whatever they are.
+
+import type { ContextResult } from '../steps/step.ts';
+import type { DockerfileSource } from './dockerfile-source.ts';
+
+export interface ContextOptions {
+  /** A directory, a file, a URL, or `-`: standard input. */
+  readonly context: string;
+  /** A file, of the context itself where that is no directory; `-`: standard input; undefined: `Dockerfile` in the context. */
+  readonly dockerfile?: string;
+  /** Who doubts the cache doubts the digests of unchanged files too. */
+  readonly noCache: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface Contexts {
+  readonly dockerfile: DockerfileSource;
+  /** `''` is the main one. */
+  open(name: string): Promise<ContextResult>;
+}

@@ -1,0 +1,32 @@
+// A context that is a directory of this machine: listed by its ignore rules and scanned, when a step needs it and not before.
+
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { scanDirectory } from '../context/directory.ts';
+import { statCachePath } from '../context/stat-cache.ts';
+import { LayerIndex } from '../snapshots/layer-index.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import type { ContextResult } from '../steps/step.ts';
+
+export interface DirectoryOptions {
+  /** Path of the Dockerfile, for its own ignore file; undefined: it came from somewhere else. */
+  readonly dockerfile: string | undefined;
+  /** Whether ignore files count: not in what was fetched from elsewhere (BuildKit: dockerui, MainContext). */
+  readonly ignore: boolean;
+  /** Whether digests of unchanged files are taken from the last time. */
+  readonly remember: boolean;
+}
+
+export async function openDirectory(workplace: Workplace, path: string, options: DirectoryOptions): Promise<ContextResult> {
+  const root = resolve(path);
+  const cache = options.remember ? statCachePath(workplace.store.path('contexts'), root) : undefined;
+  const { index } = await scanDirectory(workplace.serve, root, { ...options, out: workplace.newPath(), cache });
+  return { kind: 'context', index: LayerIndex.read(index), files: { root }, owner: { uid: 0, gid: 0 } };
+}
+
+/** That of a Dockerfile which came alone. */
+export async function openEmptyDirectory(workplace: Workplace): Promise<ContextResult> {
+  const root = workplace.newPath();
+  mkdirSync(root);
+  return openDirectory(workplace, root, { dockerfile: undefined, ignore: false, remember: false });
+}
