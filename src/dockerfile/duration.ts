@@ -16,7 +16,8 @@ const nanoseconds: Readonly<Record<string, number>> = {
 /** Nanoseconds. */
 export function parseDuration(text: string): number {
   const match = /^(?<sign>[+-]?)(?<rest>.*)$/s.exec(text);
-  const rest = match?.groups?.rest ?? '';
+  // A long run of digits would be tried from each of them.
+  const rest = text.length > 100 ? '' : (match?.groups?.rest ?? '');
   const pieces = [...rest.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)];
   if (rest !== '0' && (rest === '' || pieces.map(([piece]) => piece).join('') !== rest)) {
     throw dockerfileError('duration', `invalid duration "${text}"`);

@@ -2,11 +2,15 @@
 // own ideas differ (\s holds U+FEFF and lacks U+0085).
 
 const space = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-const spaces = new RegExp(`^[${space}]+$`, 'u');
+const oneSpace = new RegExp(`^[${space}]$`, 'u');
 const leading = new RegExp(`^[${space}]+`, 'u');
-const trailing = new RegExp(`[${space}]+$`, 'u');
 
-export const isSpace = (character: string): boolean => spaces.test(character);
+export function isSpace(character: string): boolean {
+  const code = character.charCodeAt(0);
+  // Nearly every character is ASCII.
+  return code < 0x85 ? code === 0x20 || (code >= 0x09 && code <= 0x0d) : oneSpace.test(character);
+}
+
 export const isLetter = (character: string): boolean => /^\p{L}$/u.test(character);
 export const isDigit = (character: string): boolean => /^\p{Nd}$/u.test(character);
 
@@ -15,7 +19,14 @@ const eachSpace = new RegExp(`[${space}]`, 'gu');
 /** Every space as an ASCII one; the length stays. */
 export const plainSpaces = (text: string): string => text.replace(eachSpace, ' ');
 export const trimStart = (text: string): string => text.replace(leading, '');
-export const trimSpace = (text: string): string => trimStart(text).replace(trailing, '');
+export const trimSpace = (text: string): string => trimEnd(trimStart(text));
+
+/** Character by character: a search for blanks that end a text takes the square of their number when there are more before it. */
+function trimEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && isSpace(text[end - 1]!)) end--;
+  return text.slice(0, end);
+}
 
 const escapes: Readonly<Record<string, string>> = {
   '\x07': '\\a',

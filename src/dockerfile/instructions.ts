@@ -2,6 +2,7 @@
 // and nothing here knows what a build does with it.
 
 import type { Location } from '../base/errors.ts';
+import type { Places } from './places.ts';
 import type { Warning } from './warning.ts';
 import type { Escape } from './words.ts';
 
@@ -27,6 +28,7 @@ export interface Stage {
   readonly instructions: readonly Instruction[];
   readonly original: string;
   readonly where: Location;
+  readonly places: Places;
   readonly comments: readonly string[];
 }
 
@@ -34,6 +36,8 @@ interface Written {
   /** The instruction's text with its lines joined; no bodies of heredocs. */
   readonly original: string;
   readonly where: Location;
+  /** Of its flags and arguments. */
+  readonly places: Places;
 }
 
 /** Text for the shell, with the heredocs in it, or the arguments themselves. */

@@ -1,7 +1,7 @@
 // `RUN --mount=type=…,target=…`: one CSV record of options (BuildKit: instructions/commands_runmount.go).
 // Read twice: when the file is parsed only what no variable can change, and again when variables are known.
 
-import { dockerfileError } from './errors.ts';
+import { dockerfileError, type Span, setPart, within } from './errors.ts';
 import { quote } from './go-text.ts';
 import { suggestion } from './suggest.ts';
 
@@ -34,12 +34,19 @@ const keys =
 /** The stage, image or context that a mount names; empty for none. It takes no variables, so it is known at once. */
 export function readMountSource(value: string): string {
   let from = '';
-  for (const { key, text } of readFields(value)) {
+  for (const { key, text, span } of readFields(value)) {
     if (key !== 'from' || text === undefined) continue;
-    if (/\$./s.test(text)) throw wrong("'from' doesn't support variable expansion, define alias stage instead");
+    if (/\$./s.test(text)) {
+      throw setPart(wrong("'from' doesn't support variable expansion, define alias stage instead"), span);
+    }
     from = text;
   }
   return from;
+}
+
+/** Where in `value` the option `key` stands; everything where it does not. */
+export function mountOption(value: string, key: string): Span {
+  return readFields(value).findLast((field) => field.key === key)?.span ?? { start: 0, end: value.length };
 }
 
 export function parseMount(value: string, expandWord: (word: string) => string): MountOptions {
@@ -59,8 +66,12 @@ export function parseMount(value: string, expandWord: (word: string) => string):
     gid: undefined,
     isReadonlyGiven: false,
   };
-  for (const { key, text, field } of readFields(value)) {
-    setOption(mount, key, text === undefined ? undefined : expandWord(text), field);
+  for (const { key, text, field, span } of readFields(value)) {
+    within(span, () => {
+      const start = key.length + 1;
+      const read = text === undefined ? undefined : within({ start, end: start + text.length }, () => expandWord(text));
+      setOption(mount, key, read, field);
+    });
   }
   const { isReadonlyGiven, ...options } = mount;
   checkCombination(options);
@@ -148,24 +159,28 @@ interface Field {
   readonly key: string;
   readonly text: string | undefined;
   readonly field: string;
+  /** Where in the record it stands. */
+  readonly span: Span;
 }
 
 /** One CSV record (RFC 4180, as Go's encoding/csv reads it) of `key=value` or `key`. */
 function readFields(value: string): Field[] {
-  const fields: string[] = [];
+  const fields: { field: string; span: Span }[] = [];
   for (let position = 0; ; ) {
     const match = /^(?:"(?<quoted>(?:[^"]|"")*)"|(?<bare>[^",]*))(?<end>,|$)/s.exec(value.slice(position));
     if (match?.groups === undefined) {
       throw wrong(`failed to parse csv mounts: stray or missing quote in ${quote(value)}`);
     }
-    fields.push(match.groups.quoted?.replaceAll('""', '"') ?? match.groups.bare!);
-    position += match[0].length;
+    const field = match.groups.quoted?.replaceAll('""', '"') ?? match.groups.bare!;
+    const end = position + match[0].length;
+    fields.push({ field, span: { start: position, end: end - match.groups.end!.length } });
+    position = end;
     if (match.groups.end === '') break;
   }
-  return fields.map((field) => {
+  return fields.map(({ field, span }) => {
     const equals = field.indexOf('=');
-    if (equals < 0) return { key: field.toLowerCase(), text: undefined, field };
-    return { key: field.slice(0, equals).toLowerCase(), text: field.slice(equals + 1), field };
+    if (equals < 0) return { key: field.toLowerCase(), text: undefined, field, span };
+    return { key: field.slice(0, equals).toLowerCase(), text: field.slice(equals + 1), field, span };
   });
 }
 

@@ -2,10 +2,10 @@
 // `dockerfile/…` with the place; expands no variable, reads no file.
 
 import type { Location } from '../base/errors.ts';
-import { knownKeywords } from './arguments.ts';
+import { chainedOnbuild, knownKeywords } from './arguments.ts';
 import { checkSyntax } from './checks.ts';
 import { parseDuration } from './duration.ts';
-import { dockerfileError, locate } from './errors.ts';
+import { dockerfileError, locate, type Place } from './errors.ts';
 import { type FlagKinds, Flags } from './flags.ts';
 import { quote, trimSpace } from './go-text.ts';
 import { bodyOf, parseHeredocWord } from './heredoc.ts';
@@ -21,6 +21,7 @@ import type {
   Stage,
 } from './instructions.ts';
 import { readMountSource } from './mount.ts';
+import { Places } from './places.ts';
 import { didYouMean, suggestion } from './suggest.ts';
 import { type Node, parseSyntax } from './syntax.ts';
 
@@ -51,7 +52,7 @@ export function parseTrigger(trigger: string, where: Location): Instruction {
   return locate(where, () => {
     const { nodes } = parseSyntax(trigger, where.file);
     if (nodes.length !== 1) throw dockerfileError('onbuild', 'onbuild trigger should be a single expression');
-    return parseInstruction({ ...nodes[0]!, where });
+    return parseInstruction(Object.create(nodes[0]!, { where: { value: where }, places: { value: Places.all(where) } }));
   });
 }
 
@@ -69,8 +70,8 @@ function unknownInstruction(node: Node): Error {
   const nearest = didYouMean(node.keyword.toLowerCase(), knownKeywords);
   const isLower = node.keyword === node.keyword.toLowerCase();
   const meant = nearest === undefined ? '' : ` (did you mean ${isLower ? nearest : nearest.toUpperCase()}?)`;
-  const where = { ...node.where, range: node.keywordRange };
-  return dockerfileError('unknown-instruction', `unknown instruction: ${isLower ? node.keyword : upper}${meant}`, where);
+  const message = `unknown instruction: ${isLower ? node.keyword : upper}${meant}`;
+  return dockerfileError('unknown-instruction', message, node.places.at(node.keywordSpan));
 }
 
 const parsers: Readonly<Record<string, (node: Node) => Instruction>> = {
@@ -97,21 +98,25 @@ function parseFrom(node: Node): Stage & { readonly instructions: Instruction[] }
   const [image, as, name] = node.args;
   const isNamed = node.args.length === 3 && as?.toLowerCase() === 'as';
   if (image === undefined || (!isNamed && node.args.length !== 1)) {
-    throw wrong('FROM requires either one or three arguments');
+    const isMisspelt = node.args.length === 3 && didYouMean(as!.toLowerCase(), ['as']) !== undefined;
+    const place = isMisspelt ? node.places.argument(1) : node.places.arguments();
+    throw wrong('FROM requires either one or three arguments', place, 'FROM image, or FROM image AS name');
   }
   if (isNamed && !/^[a-z][a-z0-9-_.]*$/.test(name!.toLowerCase())) {
     throw dockerfileError(
       'stage-name',
       `invalid name for build stage: ${quote(name!)}, name can't start with a number or contain symbols`,
+      node.places.argument(2),
     );
   }
   return {
     name: isNamed ? name!.toLowerCase() : undefined,
     base: image,
-    platform: new Flags(node.flags, { platform: 'text' }).text('platform'),
+    platform: new Flags(node, { platform: 'text' }).text('platform'),
     instructions: [],
     original: trimSpace(node.original),
     where: node.where,
+    places: node.places,
     get comments() {
       return node.comments;
     },
@@ -122,7 +127,7 @@ const copyFlags: FlagKinds = { exclude: 'list', chown: 'text', chmod: 'text', li
 
 function parseAdd(node: Node): Instruction {
   const files = parseFiles(node);
-  const flags = new Flags(node.flags, { ...copyFlags, 'keep-git-dir': 'boolean', checksum: 'text', unpack: 'boolean' });
+  const flags = new Flags(node, { ...copyFlags, 'keep-git-dir': 'boolean', checksum: 'text', unpack: 'boolean' });
   return {
     ...written(node),
     ...files,
@@ -136,7 +141,7 @@ function parseAdd(node: Node): Instruction {
 
 function parseCopy(node: Node): Instruction {
   const files = parseFiles(node);
-  const flags = new Flags(node.flags, { ...copyFlags, parents: 'boolean', from: 'text' });
+  const flags = new Flags(node, { ...copyFlags, parents: 'boolean', from: 'text' });
   return {
     ...written(node),
     ...files,
@@ -161,12 +166,14 @@ function parseFiles(node: Node): { sources: string[]; inline: InlineFile[]; dest
   if (destination === undefined || node.args.length < 2) {
     throw wrong(
       `${node.keyword.toUpperCase()} requires at least two arguments, but only ${node.args.length === 1 ? 'one' : 'none'} was provided. destination could not be determined`,
+      node.places.arguments(),
     );
   }
   // Arguments in JSON form announce no heredoc, whatever they look like.
   const announced = (word: string) => (node.json ? undefined : parseHeredocWord(word));
   if (announced(destination) !== undefined) {
-    throw dockerfileError('heredoc', `${node.keyword.toUpperCase()} cannot accept a heredoc as a destination`);
+    const last = node.places.argument(node.args.length - 1);
+    throw dockerfileError('heredoc', `${node.keyword.toUpperCase()} cannot accept a heredoc as a destination`, last);
   }
   const sources: string[] = [];
   const inline: InlineFile[] = [];
@@ -177,16 +184,16 @@ function parseFiles(node: Node): { sources: string[]; inline: InlineFile[]; dest
       continue;
     }
     // Of two heredocs of one name, the last one's body is everyone's (BuildKit: parseSourcesAndDest).
-    const heredoc = node.heredocs.findLast(({ name }) => name === word.name) ?? word;
-    inline.push({ name: word.name, content: bodyOf({ ...heredoc, chomp: word.chomp }), expand: word.expand });
+    const content = node.heredocs.findLast(({ name }) => name === word.name)?.content ?? '';
+    inline.push({ name: word.name, content: bodyOf(content, word), expand: word.expand });
   }
   return { sources, inline, destination };
 }
 
 function parseArg(node: Node): ArgInstruction {
-  const args = atLeastOne(node).map((arg) => {
+  const args = atLeastOne(node).map((arg, i) => {
     const equals = arg.indexOf('=');
-    if (equals === 0) throw wrong('ARG names can not be blank');
+    if (equals === 0) throw wrong('ARG names can not be blank', node.places.argument(i));
     return equals < 0 ? { name: arg, value: undefined } : { name: arg.slice(0, equals), value: arg.slice(equals + 1) };
   });
   return { ...base(node), kind: 'arg', args };
@@ -197,7 +204,7 @@ function parsePairs(node: Node): Pair[] {
   const pairs: Pair[] = [];
   for (let i = 0; i < node.args.length; i += 3) {
     const [name, value] = node.args.slice(i, i + 2) as [string, string];
-    if (name === '') throw wrong(`${node.keyword.toUpperCase()} names can not be blank`);
+    if (name === '') throw wrong(`${node.keyword.toUpperCase()} names can not be blank`, node.places.argument(i + 2));
     pairs.push({ name, value });
   }
   return pairs;
@@ -207,38 +214,40 @@ function parseHealthcheck(node: Node): HealthcheckInstruction {
   const [type, ...command] = atLeastOne(node);
   const none = { intervalNs: 0, timeoutNs: 0, startPeriodNs: 0, startIntervalNs: 0, retries: 0 };
   if (type!.toUpperCase() === 'NONE') {
-    if (command.length > 0) throw wrong('HEALTHCHECK NONE takes no arguments');
+    if (command.length > 0) throw wrong('HEALTHCHECK NONE takes no arguments', node.places.arguments());
     return { ...base(node), kind: 'healthcheck', test: ['NONE'], ...none };
   }
-  const flags = new Flags(node.flags, {
+  const flags = new Flags(node, {
     interval: 'text',
     timeout: 'text',
     'start-period': 'text',
     'start-interval': 'text',
     retries: 'text',
   });
-  if (type!.toUpperCase() !== 'CMD') throw wrong(`unknown type ${quote(type!.toUpperCase())} in HEALTHCHECK (try CMD)`);
-  if (command.length === 0) throw wrong('missing command after HEALTHCHECK CMD');
+  if (type!.toUpperCase() !== 'CMD') {
+    throw wrong(`unknown type ${quote(type!.toUpperCase())} in HEALTHCHECK (try CMD)`, node.places.argument(0));
+  }
+  if (command.length === 0) throw wrong('missing command after HEALTHCHECK CMD', node.places.argument(0));
   return {
     ...written(node),
     kind: 'healthcheck',
     test: [node.json ? 'CMD' : 'CMD-SHELL', ...command],
-    intervalNs: parseInterval(flags, 'interval'),
-    timeoutNs: parseInterval(flags, 'timeout'),
-    startPeriodNs: parseInterval(flags, 'start-period'),
-    startIntervalNs: parseInterval(flags, 'start-interval'),
-    retries: parseRetries(flags.text('retries')),
+    intervalNs: parseInterval(node, flags, 'interval'),
+    timeoutNs: parseInterval(node, flags, 'timeout'),
+    startPeriodNs: parseInterval(node, flags, 'start-period'),
+    startIntervalNs: parseInterval(node, flags, 'start-interval'),
+    retries: locate(node.places.flagValue('retries'), () => parseRetries(flags.text('retries'))),
   };
 }
 
-function parseInterval(flags: Flags, name: string): number {
+function parseInterval(node: Node, flags: Flags, name: string): number {
   const text = flags.text(name);
   if (text === undefined) return 0;
-  const nanoseconds = parseDuration(text);
-  if (nanoseconds !== 0 && nanoseconds < 1e6) {
+  return locate(node.places.flagValue(name), () => {
+    const nanoseconds = parseDuration(text);
+    if (nanoseconds === 0 || nanoseconds >= 1e6) return nanoseconds;
     throw dockerfileError('duration', `interval "${name}" cannot be less than 1ms`);
-  }
-  return nanoseconds;
+  });
 }
 
 function parseRetries(text: string | undefined): number {
@@ -254,10 +263,10 @@ function parseOnbuild(node: Node): Instruction {
   const keyword = trimSpace(trigger!).toUpperCase();
   const common = base(node);
   if (keyword === 'ONBUILD') {
-    throw dockerfileError('onbuild', "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    throw dockerfileError('onbuild', chainedOnbuild, node.places.argument(0));
   }
   if (keyword === 'MAINTAINER' || keyword === 'FROM') {
-    throw dockerfileError('onbuild', `${keyword} isn't allowed as an ONBUILD trigger`);
+    throw dockerfileError('onbuild', `${keyword} isn't allowed as an ONBUILD trigger`, node.places.argument(0));
   }
   const bodies = node.heredocs.map(({ content, name }) => `\n${content}${name}`);
   return { ...common, kind: 'onbuild', trigger: node.original.replace(/^\s*ONBUILD\s*/i, '') + bodies.join('') };
@@ -267,17 +276,17 @@ const networks = ['default', 'none', 'host'] as const;
 const securities = ['sandbox', 'insecure'] as const;
 
 function parseRun(node: Node): RunInstruction {
-  const flags = new Flags(node.flags, { mount: 'list', network: 'text', security: 'text', device: 'list' });
+  const flags = new Flags(node, { mount: 'list', network: 'text', security: 'text', device: 'list' });
   const mounts = flags.list('mount');
   // Wrong ones are refused now, whatever the stage is for.
-  for (const mount of mounts) readMountSource(mount);
+  for (const [i, mount] of mounts.entries()) locate(node.places.flagValue('mount', i), () => readMountSource(mount));
   return {
     ...written(node),
     kind: 'run',
     command: parseCommandLine(node),
     mounts,
-    network: oneOf(networks, flags.text('network'), 'network mode'),
-    security: oneOf(securities, flags.text('security'), 'security mode'),
+    network: locate(node.places.flagValue('network'), () => oneOf(networks, flags.text('network'), 'network mode')),
+    security: locate(node.places.flagValue('security'), () => oneOf(securities, flags.text('security'), 'security mode')),
     devices: flags.list('device'),
   };
 }
@@ -293,13 +302,17 @@ function oneOf<T extends string>(known: readonly [T, ...T[]], value: string | un
 function parseShell(node: Node): Instruction {
   const common = base(node);
   const shell = atLeastOne(node);
-  if (!node.json) throw dockerfileError('json', `SHELL requires the arguments to be in JSON form: ${node.original}`);
+  if (!node.json) {
+    const message = `SHELL requires the arguments to be in JSON form: ${node.original}`;
+    throw dockerfileError('json', message, node.places.arguments(), 'as in SHELL ["/bin/bash", "-c"]');
+  }
   return { ...common, kind: 'shell', shell };
 }
 
 function parseVolume(node: Node): Instruction {
   const volumes = atLeastOne(node).map(trimSpace);
-  if (volumes.includes('')) throw wrong('VOLUME specified can not be an empty string');
+  const empty = volumes.indexOf('');
+  if (empty >= 0) throw wrong('VOLUME specified can not be an empty string', node.places.argument(empty));
   return { ...base(node), kind: 'volume', volumes };
 }
 
@@ -308,7 +321,7 @@ function parseCommandLine(node: Node): CommandLine {
   const heredocs = node.heredocs.map((heredoc) => ({
     name: heredoc.name,
     content: heredoc.content,
-    body: bodyOf(heredoc),
+    body: bodyOf(heredoc.content, heredoc),
   }));
   return { form: 'shell', text: node.args.join(' '), heredocs };
 }
@@ -323,12 +336,12 @@ function exactlyOne(node: Node): string {
   return node.args[0]!;
 }
 
-const written = (node: Node) => ({ original: trimSpace(node.original), where: node.where });
+const written = (node: Node) => ({ original: trimSpace(node.original), where: node.where, places: node.places });
 
 /** For instructions that take no flags. */
 function base(node: Node) {
-  new Flags(node.flags, {});
+  new Flags(node, {});
   return written(node);
 }
 
-const wrong = (message: string) => dockerfileError('arguments', message);
+const wrong = (message: string, place?: Place, hint?: string) => dockerfileError('arguments', message, place, hint);

@@ -1,5 +1,6 @@
 // The patterns of `${v#p}`, `${v%p}` and `${v/p/r}`: `*` and `?` alone, brackets are literal (BuildKit: shell/lex.go,
-// convertShellPatternToRegex). Matched without backtracking: the time is the product of the lengths, whatever the pattern.
+// convertShellPatternToRegex). Matched without backtracking; what would still take long, a search for a long pattern from every place of
+// a long value, is refused.
 
 import { dockerfileError } from './errors.ts';
 
@@ -34,19 +35,19 @@ export function parseShellPattern(pattern: string): ShellPattern {
 
 export function trimPrefix(value: string, pattern: ShellPattern, longest: boolean): string {
   const characters = Array.from(value);
-  const end = matchAt(characters, 0, pattern, longest);
+  const end = matchAt(characters, 0, pattern, longest, new Work());
   return end === undefined ? value : characters.slice(end).join('');
 }
 
 export function trimSuffix(value: string, pattern: ShellPattern, longest: boolean): string {
   const characters = Array.from(value).reverse();
-  const end = matchAt(characters, 0, { tokens: pattern.tokens.toReversed() }, longest);
+  const end = matchAt(characters, 0, { tokens: pattern.tokens.toReversed() }, longest, new Work());
   return end === undefined ? value : characters.slice(end).reverse().join('');
 }
 
 export function replaceFirst(value: string, pattern: ShellPattern, replacement: string): string {
   const characters = Array.from(value);
-  const found = search(characters, 0, pattern);
+  const found = search(characters, 0, pattern, new Work());
   if (found === undefined) return value;
   return characters.slice(0, found.start).join('') + replacement + characters.slice(found.end).join('');
 }
@@ -54,11 +55,12 @@ export function replaceFirst(value: string, pattern: ShellPattern, replacement: 
 /** As Go's ReplaceAllString: an empty match right after a match is none. */
 export function replaceAll(value: string, pattern: ShellPattern, replacement: string): string {
   const characters = Array.from(value);
+  const work = new Work();
   let result = '';
   let copied = 0;
   let from = 0;
   while (from <= characters.length) {
-    const found = search(characters, from, pattern);
+    const found = search(characters, from, pattern, work);
     if (found === undefined) break;
     result += characters.slice(copied, found.start).join('');
     if (found.end > copied || found.start === 0) result += replacement;
@@ -68,16 +70,37 @@ export function replaceAll(value: string, pattern: ShellPattern, replacement: st
   return result + characters.slice(copied).join('');
 }
 
-function search(characters: readonly string[], from: number, pattern: ShellPattern): { start: number; end: number } | undefined {
+/** How much a match has taken; a second at most. */
+class Work {
+  private left = 10_000_000;
+
+  spend(steps: number): void {
+    this.left -= steps;
+    if (this.left < 0) throw dockerfileError('substitution', 'the pattern takes too long to match');
+  }
+}
+
+function search(
+  characters: readonly string[],
+  from: number,
+  pattern: ShellPattern,
+  work: Work,
+): { start: number; end: number } | undefined {
   for (let start = from; start <= characters.length; start++) {
-    const end = matchAt(characters, start, pattern, true);
+    const end = matchAt(characters, start, pattern, true, work);
     if (end !== undefined) return { start, end };
   }
   return undefined;
 }
 
 /** Where the shortest or longest match that begins at `start` ends: a walk over the set of places in the pattern. */
-function matchAt(characters: readonly string[], start: number, pattern: ShellPattern, longest: boolean): number | undefined {
+function matchAt(
+  characters: readonly string[],
+  start: number,
+  pattern: ShellPattern,
+  longest: boolean,
+  work: Work,
+): number | undefined {
   const { tokens } = pattern;
   let places = closure(new Set([0]), tokens);
   let end: number | undefined;
@@ -88,6 +111,7 @@ function matchAt(characters: readonly string[], start: number, pattern: ShellPat
     }
     const character = characters[i];
     if (character === undefined) break;
+    work.spend(places.size);
     const next = new Set<number>();
     for (const place of places) {
       const token = tokens[place];

@@ -3,7 +3,8 @@
 import { editDistance } from '../base/edit-distance.ts';
 
 export function didYouMean(word: string, known: readonly string[]): string | undefined {
-  if (known.includes(word)) return undefined;
+  // The words that are meant are short, and a long one takes long to compare.
+  if (word.length > 128 || known.includes(word)) return undefined;
   let nearest: string | undefined;
   let least = 3;
   for (const candidate of known) {

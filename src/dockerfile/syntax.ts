@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { assert, type Location, type SourceRange } from '../base/errors.ts';
 import { type Command, readCommand } from './arguments.ts';
 import { type Directives, readDirectives } from './directives.ts';
-import { dockerfileError, locate } from './errors.ts';
+import { dockerfileError, locate, type Place } from './errors.ts';
 import { plainSpaces, trimSpace } from './go-text.ts';
 import { findHeredocs, type Heredoc, readBodies } from './heredoc.ts';
 import {
@@ -15,20 +15,26 @@ import {
   decodeText,
   isComment,
   type LogicalLine,
+  type Piece,
   readLogicalLine,
   splitContinuation,
   splitLines,
   trimLineEnd,
 } from './lines.ts';
+import { Places, placeIn } from './places.ts';
 import type { Escape } from './words.ts';
 
 export interface Node extends Command {
   /** The instruction's text, lines joined, bodies of heredocs left out. */
   readonly original: string;
+  /** Where the lines of it stand. */
+  readonly pieces: readonly Piece[];
   readonly heredocs: readonly Heredoc[];
   /** The whole instruction, heredocs included. */
   readonly where: Location;
   readonly keywordRange: SourceRange;
+  /** Of its flags, arguments and heredocs. */
+  readonly places: Places;
   /** The comment lines above it, without `#`. */
   readonly comments: readonly string[];
   readonly hasBlankLine: boolean;
@@ -53,6 +59,7 @@ export function parseSyntax(source: string | Uint8Array, file: string): SyntaxTr
   const lines = splitLines(text);
   const place = (start: number, end: number): Location => ({ file, text, range: linesRange(lines, start, end) });
   if (text === '') throw dockerfileError('empty', 'the Dockerfile cannot be empty', place(0, 1));
+  for (const [index, line] of lines.entries()) checkLineLength(line, () => place(index, index + 1));
   const directives = readDirectives(lines, (index) => place(index, index + 1));
   const unplaced = readInstructions(lines, directives, place);
   if (unplaced.length === 0) throw dockerfileError('no-instructions', 'file with no instructions', place(0, lines.length));
@@ -68,20 +75,30 @@ function readInstructions(
   for (let i = lineCount; i < lines.length; ) {
     const line = readLogicalLine(lines, i, escapeToken);
     if (line === undefined) {
-      locate(place(i, i + 1), () => checkLineLength(lines[i]!));
       i++;
       continue;
     }
-    const node = locate(place(i, line.end), () => {
+    if (nodes.length === maxInstructions) {
+      throw dockerfileError('too-large', `the Dockerfile has more than ${maxInstructions} instructions`, place(i, line.end));
+    }
+    const node = locate(partsOf(line, place), () => {
       const command = readCommand(line.text, escapeToken);
       const announced = canHoldHeredocs(command) && line.text.includes('<<') ? findHeredocs(line.text) : [];
-      return { line, command, ...readBodies(announced, lines, line.end) };
+      return { line, command, ...readBodies(announced, line, lines) };
     });
-    for (let j = i; j < node.end; j++) locate(place(j, j + 1), () => checkLineLength(lines[j]!));
     nodes.push(node);
     i = node.end;
   }
   return nodes;
+}
+
+/** Beyond what anyone writes or generates, and a second to read. */
+const maxInstructions = 100_000;
+
+/** A line that is no node yet. */
+function partsOf(line: LogicalLine, place: (start: number, end: number) => Location): Place {
+  const where = place(line.start, line.end);
+  return (part) => (part === undefined ? where : placeIn(line.pieces, part, where));
 }
 
 function canHoldHeredocs(command: Command): boolean {
@@ -106,24 +123,32 @@ function placeNodes(
     all ??= findPlaces(unplaced, lines, directives);
     return all[index]!;
   };
-  return unplaced.map(({ line, command, heredocs }, index) => ({
-    ...command,
-    original: line.text,
-    heredocs,
-    hasBlankLine: line.hasBlankLine,
-    where: {
+  return unplaced.map(({ line, command, heredocs }, index): Node => {
+    const { text: original, pieces, hasBlankLine } = line;
+    const where = {
       ...source,
       get range() {
         return placed(index).range;
       },
-    },
-    get keywordRange() {
-      return placed(index).keywordRange;
-    },
-    get comments() {
-      return placed(index).comments;
-    },
-  }));
+    };
+    return {
+      ...command,
+      original,
+      pieces,
+      heredocs,
+      hasBlankLine,
+      where,
+      get keywordRange() {
+        return placed(index).keywordRange;
+      },
+      get comments() {
+        return placed(index).comments;
+      },
+      get places() {
+        return new Places(this);
+      },
+    };
+  });
 }
 
 function findPlaces(unplaced: readonly Unplaced[], lines: readonly string[], { escapeToken, lineCount }: Directives): Placed[] {

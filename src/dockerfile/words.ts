@@ -1,7 +1,8 @@
 // Words of a Dockerfile: quotes, escapes and the expansion of variables (BuildKit: frontend/dockerfile/shell/lex.go).
 // Knows nothing of instructions or scopes: it is given a word and an environment.
 
-import { dockerfileError } from './errors.ts';
+import { TbuildError } from '../base/errors.ts';
+import { dockerfileError, hasPart, setPart } from './errors.ts';
 import { isDigit, isLetter, isSpace, quote } from './go-text.ts';
 import { parseShellPattern, replaceAll, replaceFirst, trimPrefix, trimSuffix } from './shell-pattern.ts';
 
@@ -32,16 +33,21 @@ export interface Expansion {
 /** A value that doubles with each line must end somewhere; Linux takes no variable beyond 128 KiB. */
 const maxLength = 1024 * 1024;
 
+/** Of `${a:-${b:-…}}`; deeper ones would exhaust the stack. */
+const maxDepth = 200;
+
 export function expand(word: string, environment: Environment, options: LexOptions): Expansion {
   const lexer = new Lexer(word, environment, options);
   try {
     const { text, words } = lexer.readUntil(undefined, options.rawEscapes === true);
     return { value: text, words, matched: lexer.matched, unmatched: lexer.unmatched };
   } catch (error) {
-    if (error instanceof Error) error.message = `failed to process ${quote(word)}: ${error.message}`;
+    if (error instanceof Error) error.message = `failed to process ${quote(shorten(word))}: ${error.message}`;
     throw error;
   }
 }
+
+const shorten = (word: string): string => (word.length > 1000 ? `${word.slice(0, 1000)}…` : word);
 
 /** The word after quotes, escapes and variables. */
 export function processWord(word: string, environment: Environment, escapeToken: Escape): string {
@@ -64,6 +70,7 @@ class Lexer {
   private readonly options: LexOptions;
   private position = 0;
   private rawEscapes = false;
+  private depth = 0;
   /**
    * The word being collected, one for all levels: a `${…}` with an operator empties it, so that what stands before
    * it in the same word is lost to `words`. BuildKit ships it so (shell/lex.go, wordsBuffer), and EXPOSE shows it.
@@ -174,12 +181,13 @@ class Lexer {
   }
 
   private readSingleQuotes(): string {
+    const start = this.position;
     const quoteMark = this.readQuoteMark();
     let text = quoteMark;
     for (;;) {
       const character = this.next();
       if (character === undefined) {
-        throw wrong('unexpected end of statement while looking for matching single-quote');
+        throw this.since(start, wrong('unexpected end of statement while looking for matching single-quote'));
       }
       if (character === "'") return text + quoteMark;
       text += character;
@@ -187,12 +195,13 @@ class Lexer {
   }
 
   private readDoubleQuotes(): string {
+    const start = this.position;
     const quoteMark = this.readQuoteMark();
     let text = quoteMark;
     for (;;) {
       const character = this.peek();
       if (character === undefined) {
-        throw wrong('unexpected end of statement while looking for matching double-quote');
+        throw this.since(start, wrong('unexpected end of statement while looking for matching double-quote'));
       }
       if (character === '$') {
         text += this.readDollar();
@@ -217,7 +226,20 @@ class Lexer {
     }
   }
 
+  /** A variable; what is wrong in it is wrong with it. */
   private readDollar(): string {
+    const start = this.position;
+    if (++this.depth > maxDepth) throw this.since(start, wrong(`variables are nested more than ${maxDepth} deep`));
+    try {
+      return this.readVariable();
+    } catch (error) {
+      throw error instanceof TbuildError ? this.since(start, error) : error;
+    } finally {
+      this.depth--;
+    }
+  }
+
+  private readVariable(): string {
     this.position++;
     if (this.peek() !== '{') {
       const name = this.readName();
@@ -276,6 +298,13 @@ class Lexer {
     const value = this.lookUp(name);
     if (value === undefined && this.options.keepUnset === true) return `\${${name}/${pattern}/${text}}`;
     return (all ? replaceAll : replaceFirst)(value ?? '', parseShellPattern(pattern), text);
+  }
+
+  /** What is known more closely stays. */
+  private since(start: number, error: TbuildError): TbuildError {
+    if (hasPart(error)) return error;
+    const unitsTo = (position: number) => this.characters.slice(0, position).join('').length;
+    return setPart(error, { start: unitsTo(start), end: unitsTo(Math.min(this.position, this.characters.length)) });
   }
 
   private readOperand(stop: string, rawEscapes: boolean, whenEnded: string): string {

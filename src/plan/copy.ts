@@ -4,7 +4,7 @@
 import { TbuildError } from '../base/errors.ts';
 import { hasWildcards, parseGlob } from '../context/glob.ts';
 import { compileExcludes } from '../context/ignore.ts';
-import { dockerfileError } from '../dockerfile/errors.ts';
+import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { AddInstruction, CopyInstruction, InlineFile } from '../dockerfile/instructions.ts';
 import { expand } from '../dockerfile/words.ts';
 import type { CopyOperation, Owner, StepId } from './graph.ts';
@@ -25,17 +25,28 @@ export function planCopy(
   instruction: AddInstruction | CopyInstruction,
   resolveSource: () => CopySource,
 ): void {
-  const owner = instruction.owner === undefined ? '' : stage.expand(instruction.owner);
-  const mode = instruction.mode === undefined ? '' : stage.expand(instruction.mode);
-  const paths = instruction.sources.map((source) => stage.expand(source));
-  const written = stage.expand(instruction.destination);
-  const inline = instruction.inline.map((file) => ({ name: file.name, content: contentOf(file, stage) }));
-  checkMode(mode);
-  for (const path of paths) checkSource(instruction, path);
-  if (instruction.kind === 'add' && instruction.checksum !== undefined) {
-    throw dockerfileError('checksum', 'checksum requires HTTP(S) or Git sources');
+  const { places, kind } = instruction;
+  const owner = instruction.owner === undefined ? '' : stage.expand(instruction.owner, places.flagValue('chown'));
+  const mode = instruction.mode === undefined ? '' : stage.expand(instruction.mode, places.flagValue('chmod'));
+  const paths = instruction.sources.map((source) => stage.expand(source, places.argumentReading(source)));
+  const written = stage.expand(instruction.destination, places.lastArgument());
+  const inline = instruction.inline.map((file) => {
+    return { name: file.name, content: locate(places.heredoc(file.name), () => contentOf(file, stage)) };
+  });
+  locate(places.flagValue('chmod'), () => checkMode(mode));
+  for (const [i, path] of paths.entries()) {
+    const place = places.argumentReading(instruction.sources[i]!);
+    locate(
+      () => place(),
+      () => checkSource(instruction, path),
+    );
   }
-  compileExcludes(instruction.exclude);
+  if (kind === 'add' && instruction.checksum !== undefined) {
+    throw dockerfileError('checksum', 'checksum requires HTTP(S) or Git sources', places.flagValue('checksum'));
+  }
+  for (const [i, pattern] of instruction.exclude.entries()) {
+    locate(places.flagValue('exclude', i), () => compileExcludes([pattern]));
+  }
 
   const source = paths.length === 0 ? { step: undefined, isContext: true } : resolveSource();
   const parents = instruction.kind === 'copy' && instruction.parents;

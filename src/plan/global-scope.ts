@@ -1,7 +1,7 @@
 // What FROM can refer to: the platform arguments, and ARG before the first FROM (BuildKit: dockerfile2llb/convert.go,
 // defaultArgs and buildMetaArgs). A stage sees these only through an ARG of its own.
 
-import { locate } from '../dockerfile/errors.ts';
+import { locate, type Span, within } from '../dockerfile/errors.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import { type Environment, processWord } from '../dockerfile/words.ts';
 import type { Platform } from '../oci/config.ts';
@@ -30,19 +30,24 @@ export function readGlobalScope(
     ['TARGETSTAGE', options.target === '' ? 'default' : options.target] as const,
   ];
   for (const [name, value] of predefined) scope.set(name, givenArg(options.buildArgs, name) ?? value);
-  for (const { args, where } of dockerfile.globalArgs) {
-    for (const { name, value } of args) {
+  for (const { args, places } of dockerfile.globalArgs) {
+    for (const [i, { name, value }] of args.entries()) {
       const given = givenArg(options.buildArgs, name);
       if (given !== undefined) scope.set(name, given);
-      else if (value !== undefined)
+      else if (value !== undefined) {
+        const expanded = () => processWord(value, scope, dockerfile.escapeToken);
         scope.set(
           name,
-          locate(where, () => processWord(value, scope, dockerfile.escapeToken)),
+          locate(places.argument(i), () => within(argValue(name), expanded)),
         );
+      }
     }
   }
   return scope;
 }
+
+/** Where in `NAME=value` the value begins; what goes wrong in it says how far. */
+export const argValue = (name: string): Span => ({ start: name.length + 1, end: name.length + 1 });
 
 function platformArgs(prefix: 'BUILD' | 'TARGET', platform: Platform): (readonly [string, string])[] {
   return [

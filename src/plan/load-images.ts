@@ -1,13 +1,13 @@
 // Configs of the images that needed stages stand on or take from, and the ONBUILD triggers in them. The only part of
 // planning that waits for something.
 
-import { type Location, TbuildError } from '../base/errors.ts';
-import { withPlace } from '../dockerfile/errors.ts';
+import { TbuildError } from '../base/errors.ts';
+import { type Place, withPlace } from '../dockerfile/errors.ts';
 import { didYouMean } from '../dockerfile/suggest.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import type { BaseImages } from './graph.ts';
-import type { StageNode, Stages } from './stages.ts';
+import { type StageNode, type Stages, sourcePlace } from './stages.ts';
 
 /** Configs of images, by reference and platform. */
 export type Images = ReadonlyMap<string, ImageConfig>;
@@ -18,7 +18,7 @@ interface WantedImage {
   readonly reference: string;
   readonly written: string;
   readonly platform: Platform;
-  readonly where: Location;
+  readonly where: Place;
 }
 
 /**
@@ -52,10 +52,10 @@ export async function loadImages(stages: Stages, target: Platform, bases: BaseIm
 }
 
 function* imagesOf(node: StageNode, target: Platform): Generator<WantedImage> {
-  if (node.base.kind === 'image') yield { ...node.base, platform: node.platform ?? target, where: node.where };
+  if (node.base.kind === 'image') yield { ...node.base, platform: node.platform ?? target, where: node.basePlace };
   for (const { instruction, sources } of node.instructions) {
-    for (const source of sources) {
-      if (source?.kind === 'image') yield { ...source, platform: target, where: instruction.where };
+    for (const [i, source] of sources.entries()) {
+      if (source?.kind === 'image') yield { ...source, platform: target, where: sourcePlace(instruction, i) };
     }
   }
 }
@@ -67,7 +67,7 @@ async function loadImage(image: WantedImage, stageNames: readonly string[], base
     if (!(error instanceof TbuildError)) throw error;
     // A misspelt stage is looked for as an image.
     const meant = didYouMean(image.written, stageNames);
-    const hint = error.hint ?? (meant === undefined ? undefined : `did you mean the stage ${meant}?`);
+    const hint = meant === undefined ? error.hint : `did you mean the stage ${meant}?`;
     const { code, message, cause, details } = error;
     throw withPlace(new TbuildError(code, message, { hint, cause, details, where: error.where }), image.where);
   }

@@ -1,13 +1,21 @@
 // Instructions that make no layer: they change the config, and say so in the history.
 
-import { locate } from '../dockerfile/errors.ts';
+import { locate, within } from '../dockerfile/errors.ts';
 import { quoteList } from '../dockerfile/go-text.ts';
-import type { ArgInstruction, CommandLine, HealthcheckInstruction, Instruction, Pair } from '../dockerfile/instructions.ts';
+import type {
+  ArgInstruction,
+  CommandLine,
+  EnvInstruction,
+  HealthcheckInstruction,
+  Instruction,
+  LabelInstruction,
+  Pair,
+} from '../dockerfile/instructions.ts';
 import { processWords } from '../dockerfile/words.ts';
 import type { Healthcheck } from '../oci/config.ts';
 import { healthcheckCreatedBy } from './created-by.ts';
 import { addEnv } from './env.ts';
-import { type BuildArgs, givenArg } from './global-scope.ts';
+import { argValue, type BuildArgs, givenArg } from './global-scope.ts';
 import { parsePorts } from './ports.ts';
 import { checkSignal } from './signals.ts';
 import type { StageState } from './stage-state.ts';
@@ -43,10 +51,12 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       return `ENTRYPOINT ${quoteList(command)}`;
     }
     case 'env':
-      return applyEnv(stage, expandPairs(stage, instruction.pairs));
+      return applyEnv(stage, expandPairs(stage, instruction));
     case 'expose': {
-      const words = instruction.ports.flatMap((port) => processWords(port, stage.environment, stage.escapeToken));
-      const ports = parsePorts(words);
+      const ports = instruction.ports.flatMap((port) => {
+        const words = () => processWords(port, stage.environment, stage.escapeToken);
+        return locate(instruction.places.argumentReading(port), () => parsePorts(words()));
+      });
       config.ExposedPorts = withKeys(config.ExposedPorts, ports);
       return `EXPOSE [${ports.join(' ')}]`;
     }
@@ -54,7 +64,7 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       config.Healthcheck = healthcheckOf(instruction);
       return healthcheckCreatedBy(instruction);
     case 'label': {
-      const pairs = expandPairs(stage, instruction.pairs);
+      const pairs = expandPairs(stage, instruction);
       config.Labels = Object.fromEntries([
         ...Object.entries(config.Labels ?? {}),
         ...pairs.map(({ name, value }): [string, string] => [name, value]),
@@ -71,16 +81,17 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       config.Shell = instruction.shell;
       return `SHELL [${instruction.shell.join(' ')}]`;
     case 'stopsignal': {
-      const signal = stage.expand(instruction.signal);
-      checkSignal(signal);
+      const place = instruction.places.argument(0);
+      const signal = stage.expand(instruction.signal, place);
+      locate(place, () => checkSignal(signal));
       config.StopSignal = signal;
       return `STOPSIGNAL ${signal}`;
     }
     case 'user':
-      config.User = stage.expand(instruction.user);
+      config.User = stage.expand(instruction.user, instruction.places.argument(0));
       return `USER ${config.User}`;
     case 'volume': {
-      const volumes = instruction.volumes.map((volume) => stage.expand(volume));
+      const volumes = instruction.volumes.map((volume, i) => stage.expand(volume, instruction.places.argument(i)));
       config.Volumes = withKeys(config.Volumes, volumes);
       return `VOLUME [${volumes.join(' ')}]`;
     }
@@ -92,8 +103,11 @@ export function commandOf(command: CommandLine, shell: readonly string[]): reado
   return command.form === 'exec' ? command.args : [...shell, command.text];
 }
 
-function expandPairs(stage: StageState, pairs: readonly Pair[]): Pair[] {
-  return pairs.map(({ name, value }) => ({ name: stage.expand(name), value: stage.expand(value) }));
+function expandPairs(stage: StageState, { pairs, places }: EnvInstruction | LabelInstruction): Pair[] {
+  return pairs.map(({ name, value }, i) => ({
+    name: stage.expand(name, places.argument(3 * i)),
+    value: stage.expand(value, places.argument(3 * i + 1)),
+  }));
 }
 
 function applyEnv(stage: StageState, pairs: readonly Pair[]): string {
@@ -110,11 +124,12 @@ const joinPairs = (pairs: readonly Pair[]): string => pairs.map(({ name, value }
 const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 /** What was given wins over the default, the default over the global scope; with none of them the name stays unset. */
-function applyArg(stage: StageState, { args, where }: ArgInstruction, { buildArgs, globalScope }: ArgSources): string {
-  const declared = args.map(({ name, value: initial }) => {
+function applyArg(stage: StageState, { args, places }: ArgInstruction, { buildArgs, globalScope }: ArgSources): string {
+  const declared = args.map(({ name, value: initial }, i) => {
     const given = givenArg(buildArgs, name);
     const fallback = initial === undefined ? globalScope.get(name) : undefined;
-    const value = given ?? fallback ?? (initial === undefined ? undefined : locate(where, () => stage.expand(initial)));
+    const expanded = () => locate(places.argument(i), () => within(argValue(name), () => stage.expand(initial ?? '')));
+    const value = given ?? fallback ?? (initial === undefined ? undefined : expanded());
     if (value !== undefined && !builderArgs.has(name)) stage.environment.set(name, value);
     stage.args.push({ name, value });
     return value === undefined ? name : `${name}=${value}`;

@@ -14,7 +14,7 @@ import type { NamedContexts } from './named-contexts.ts';
 import { cleanPath, nextWorkdir } from './paths.ts';
 import { planRun } from './run.ts';
 import { StageState, type Start, startFromImage, startFromScratch } from './stage-state.ts';
-import { type PlannedInstruction, resolveStages, type Source, type StageNode, type Stages } from './stages.ts';
+import { type PlannedInstruction, resolveStages, type Source, type StageNode, type Stages, sourcePlace } from './stages.ts';
 import { StepList } from './step-list.ts';
 import { StepNames } from './step-names.ts';
 
@@ -144,14 +144,15 @@ class Planner {
       case 'copy': {
         const tooEarly = (from: string) =>
           `cannot copy from stage "${from}", it needs to be defined before current stage "${stageName}"`;
-        planCopy(stage, planned, instruction, () => this.resolve(planned.sources[0], where, tooEarly));
+        const source = () => this.resolve(planned.sources[0], where, tooEarly);
+        planCopy(stage, planned, instruction, () => locate(sourcePlace(instruction, 0), source));
         break;
       }
       case 'run':
-        planRun(stage, planned, instruction, this.asked.buildArgs, (source, target) => {
+        planRun(stage, planned, instruction, this.asked.buildArgs, (index, target) => {
           const tooEarly = (from: string) =>
             `cannot mount from stage "${from}" to "${target}", stage needs to be defined before current command`;
-          return this.resolve(source, where, tooEarly);
+          return locate(sourcePlace(instruction, index), () => this.resolve(planned.sources[index], where, tooEarly));
         });
         break;
       case 'workdir':
@@ -185,7 +186,7 @@ class Planner {
 
 /** WORKDIR makes its directory at once; `/` is always there. */
 function planWorkdir(stage: StageState, planned: PlannedInstruction, instruction: WorkdirInstruction): void {
-  const workdir = nextWorkdir(stage.config.WorkingDir ?? '', stage.expand(instruction.path));
+  const workdir = nextWorkdir(stage.config.WorkingDir ?? '', stage.expand(instruction.path, instruction.places.argument(0)));
   stage.config.WorkingDir = workdir;
   const path = cleanPath(workdir);
   const step =

@@ -3,7 +3,7 @@
 
 import path from 'node:path';
 import { TbuildError } from '../base/errors.ts';
-import { dockerfileError } from '../dockerfile/errors.ts';
+import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import { parseHeredocWord } from '../dockerfile/heredoc.ts';
 import type { CommandLine, RunInstruction } from '../dockerfile/instructions.ts';
 import { type MountOptions, parseMount } from '../dockerfile/mount.ts';
@@ -15,24 +15,29 @@ import type { BuildArgs } from './global-scope.ts';
 import type { RunMount, RunOperation } from './graph.ts';
 import { mountTarget } from './paths.ts';
 import { type StageState, upperKeyword } from './stage-state.ts';
-import type { PlannedInstruction, Source } from './stages.ts';
+import type { PlannedInstruction } from './stages.ts';
 
-/** `resolveSource`: of a mount; undefined stands for the main context. */
+/** `resolveSource`: of the mount of that number. */
 export function planRun(
   stage: StageState,
   planned: PlannedInstruction,
   instruction: RunInstruction,
   buildArgs: BuildArgs,
-  resolveSource: (source: Source | undefined, target: string) => CopySource,
+  resolveSource: (mount: number, target: string) => CopySource,
 ): void {
   if (instruction.devices.length > 0) {
-    throw new TbuildError('unsupported/run-device', `RUN --device=${instruction.devices[0]} is not supported`);
+    throw new TbuildError('unsupported/run-device', `RUN --device=${instruction.devices[0]} is not supported`, {
+      where: instruction.places.flagValue('device')(),
+    });
   }
   const { args, pipes, summary } = readCommand(instruction.command, stage);
-  const options = instruction.mounts.map((mount) => parseMount(mount, (word) => stage.expand(word)));
+  const { places } = instruction;
+  const options = instruction.mounts.map((mount, i) =>
+    locate(places.flagValue('mount', i), () => parseMount(mount, (word) => stage.expand(word))),
+  );
   const mounts = options.map((mount, i) => {
-    const source = () => resolveSource(planned.sources[i], mount.target);
-    return mountOf(mount, stage.workdir, buildArgs, source);
+    const source = () => resolveSource(i, mount.target);
+    return locate(places.flagValue('mount', i), () => mountOf(mount, stage.workdir, buildArgs, source));
   });
   const env = environmentList(stage);
   const op: RunOperation = {

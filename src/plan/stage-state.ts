@@ -1,6 +1,7 @@
 // What a stage has become so far: its steps' state, its environment, its config and history. Instructions change it,
 // in order; a stage that begins FROM it starts with a copy.
 
+import { locate, type Place } from '../dockerfile/errors.ts';
 import { type Escape, expand, processWord } from '../dockerfile/words.ts';
 import type { ContainerConfig, ImageConfig, Platform } from '../oci/config.ts';
 import { addEnv, envMap } from './env.ts';
@@ -123,8 +124,10 @@ export class StageState {
     return this.imagePlatform.os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'];
   }
 
-  expand(word: string): string {
-    return processWord(word, this.environment, this.escapeToken);
+  /** `place`: where the word stands; without one, what calls has it. */
+  expand(word: string, place?: Place): string {
+    const process = () => processWord(word, this.environment, this.escapeToken);
+    return place === undefined ? process() : locate(place, process);
   }
 
   /** The instruction as it is shown: variables expanded where that works. */

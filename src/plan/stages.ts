@@ -1,10 +1,10 @@
 // Which stages there are, what each stands on and takes from, and which of them the target needs
 // (BuildKit: dockerfile2llb/convert.go, toDispatchState up to the dispatching). Asks for no image.
 
-import type { Location } from '../base/errors.ts';
-import { dockerfileError, locate } from '../dockerfile/errors.ts';
+import { type Location, TbuildError } from '../base/errors.ts';
+import { dockerfileError, locate, type Place } from '../dockerfile/errors.ts';
 import type { Dockerfile, Instruction, Stage } from '../dockerfile/instructions.ts';
-import { readMountSource } from '../dockerfile/mount.ts';
+import { mountOption, readMountSource } from '../dockerfile/mount.ts';
 import { parseTrigger } from '../dockerfile/parse.ts';
 import { didYouMean } from '../dockerfile/suggest.ts';
 import { type Environment, expand } from '../dockerfile/words.ts';
@@ -36,6 +36,8 @@ export interface StageNode {
   /** Undefined: that of the base, or the target's. */
   readonly platform: Platform | undefined;
   readonly where: Location;
+  /** Of what it stands on. */
+  readonly basePlace: Place;
   /** Triggers are put before the others when the base is known. */
   instructions: PlannedInstruction[];
   /** How many steps `[build 2/7]` counts. */
@@ -106,12 +108,21 @@ function resolveStage(
   byName: ReadonlyMap<string, StageNode>,
   contexts: NamedContexts,
 ): StageNode {
-  const name = expand(stage.base, scope, { escapeToken }).value;
-  if (name === '') throw dockerfileError('base-name', `base name (${stage.base}) should not be blank`);
-  const platform = stage.platform === undefined ? undefined : resolvePlatform(stage.platform, scope, escapeToken);
+  const { value: name, unmatched } = locate(stage.places.argument(0), () => expand(stage.base, scope, { escapeToken }));
+  const meant = hintForUnset(unmatched, scope);
+  if (name === '') {
+    throw dockerfileError('base-name', `base name (${stage.base}) should not be blank`, stage.places.argument(0), meant);
+  }
+  const platform = locate(stage.places.flagValue('platform'), () =>
+    stage.platform === undefined ? undefined : resolvePlatform(stage.platform, scope, escapeToken),
+  );
   const replacement = stage.name === undefined ? undefined : contextSource(stage.name, contexts);
   const earlier = byName.get(name);
-  const base: Source = replacement ?? (earlier ? { kind: 'stage', stage: earlier } : namedSource(name, contexts));
+  const base: Source =
+    replacement ??
+    (earlier
+      ? { kind: 'stage', stage: earlier }
+      : locate(stage.places.argument(0), () => withHint(meant, () => namedSource(name, contexts))));
   const makesSteps = ['add', 'copy', 'run', 'workdir'];
   const ownSteps = stage.instructions.filter(({ kind }) => makesSteps.includes(kind)).length;
   return {
@@ -120,6 +131,7 @@ function resolveStage(
     base,
     platform,
     where: stage.where,
+    basePlace: stage.places.argument(0),
     instructions: [],
     stepCount: ownSteps + (base.kind === 'scratch' || base.kind === 'stage' ? 0 : 1),
   };
@@ -128,9 +140,26 @@ function resolveStage(
 function resolvePlatform(written: string, scope: Environment, escapeToken: Dockerfile['escapeToken']): Platform {
   const { value, unmatched } = expand(written, scope, { escapeToken });
   if (value !== '') return parsePlatform(value);
-  const meant = [...unmatched].map((name) => didYouMean(name, [...scope.keys()])).find((name) => name !== undefined);
-  const hint = meant === undefined ? undefined : `did you mean ${meant}?`;
+  const hint = hintForUnset(unmatched, scope);
   throw dockerfileError('platform', `empty platform value from expression ${written}`, undefined, hint);
+}
+
+/** What FROM was to stand on may have come to nothing because a variable did. */
+function hintForUnset(unmatched: ReadonlySet<string>, scope: Environment): string | undefined {
+  const [name] = unmatched;
+  if (name === undefined) return undefined;
+  const meant = didYouMean(name, [...scope.keys()]);
+  return meant === undefined ? `${name} has no value: FROM sees the ARGs before the first FROM` : `did you mean ${meant}?`;
+}
+
+/** An error without a hint gets this one. */
+function withHint<T>(hint: string | undefined, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof TbuildError) || hint === undefined || error.hint !== undefined) throw error;
+    throw new TbuildError(error.code, error.message, { hint, cause: error.cause });
+  }
 }
 
 /** `name` as it is not that of a stage. */
@@ -157,18 +186,33 @@ function sourcesOf(
     return stage === undefined ? namedSource(name, contexts) : { kind: 'stage', stage };
   };
   if (instruction.kind === 'copy' && instruction.from !== undefined) {
-    const { from } = instruction;
-    refuseVariables(from);
-    if (!/^[+-]?\d+$/.test(from)) return [named(from)];
-    const stage = nodes[Number(from)];
-    if (stage === undefined) throw dockerfileError('unknown-stage', `invalid stage index ${from}`);
-    return [{ kind: 'stage', stage }];
+    const { from, places } = instruction;
+    return locate(places.flagValue('from'), () => {
+      refuseVariables(from);
+      if (!/^[+-]?\d+$/.test(from)) return [named(from)];
+      const stage = nodes[Number(from)];
+      if (stage !== undefined) return [{ kind: 'stage', stage }];
+      throw dockerfileError(
+        'unknown-stage',
+        `invalid stage index ${from}`,
+        undefined,
+        `stages are counted from 0 to ${nodes.length - 1}`,
+      );
+    });
   }
   if (instruction.kind !== 'run') return [];
-  return instruction.mounts.map((mount) => {
+  return instruction.mounts.map((mount, i) => {
     const from = readMountSource(mount);
-    return from === '' ? undefined : named(from);
+    return from === '' ? undefined : locate(sourcePlace(instruction, i), () => named(from));
   });
+}
+
+/** Where an instruction names what it takes from; of a RUN, its `index`th mount. */
+export function sourcePlace(instruction: Instruction, index: number): Place {
+  const { places } = instruction;
+  if (instruction.kind !== 'run') return places.flagValue('from');
+  const mount = places.flagValue('mount', index);
+  return () => mount(mountOption(instruction.mounts[index] ?? '', 'from'));
 }
 
 function refuseVariables(from: string): void {
@@ -192,19 +236,22 @@ function findTarget(
   const names = [...byName.keys()];
   const meant = didYouMean(wanted.toLowerCase(), names);
   const known = names.length === 0 ? 'no stage of this Dockerfile has a name' : `its stages are ${names.join(', ')}`;
+  const where = stages.findLast(({ name }) => name === meant) ?? stages.at(-1);
   throw dockerfileError(
     'unknown-target',
     `target stage "${wanted}" could not be found`,
-    stages.at(-1)?.where,
+    meant === undefined ? where?.where : where?.places.argument(2),
     meant === undefined ? known : `did you mean ${meant}?`,
   );
 }
 
 /** Every stage that a stage needs, with the place that says so. */
-function* needsOf(node: StageNode): Generator<{ stage: StageNode; where: Location }> {
-  if (node.base.kind === 'stage') yield { stage: node.base.stage, where: node.where };
+function* needsOf(node: StageNode): Generator<{ stage: StageNode; where: Place }> {
+  if (node.base.kind === 'stage') yield { stage: node.base.stage, where: node.basePlace };
   for (const { instruction, sources } of node.instructions) {
-    for (const source of sources) if (source?.kind === 'stage') yield { stage: source.stage, where: instruction.where };
+    for (const [i, source] of sources.entries()) {
+      if (source?.kind === 'stage') yield { stage: source.stage, where: sourcePlace(instruction, i) };
+    }
   }
 }
 

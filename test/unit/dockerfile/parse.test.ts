@@ -9,7 +9,7 @@ const parse = (text: string) => parseDockerfile(text, 'Dockerfile');
 
 /** The instructions after FROM, without their places. */
 function instructions(text: string): Partial<Instruction>[] {
-  return parse(`FROM x\n${text}`).stages[0]!.instructions.map(({ where: _, original: __, ...rest }) => rest);
+  return parse(`FROM x\n${text}`).stages[0]!.instructions.map(({ where: _, original: __, places: ___, ...rest }) => rest);
 }
 
 /** `code: message (lines a-b)`. */
@@ -99,7 +99,7 @@ test.each([
     'COPY a',
     'dockerfile/arguments: COPY requires at least two arguments, but only one was provided. destination could not be determined (lines 2-2)',
   ],
-  ['COPY a <<EOF\nEOF', 'dockerfile/heredoc: COPY cannot accept a heredoc as a destination (lines 2-3)'],
+  ['COPY a <<EOF\nEOF', 'dockerfile/heredoc: COPY cannot accept a heredoc as a destination (lines 2-2)'],
   ['RUN <<EOF\na', 'dockerfile/heredoc: unterminated heredoc (lines 2-2)'],
   ['RUM x', 'dockerfile/unknown-instruction: unknown instruction: RUM (did you mean RUN?) (lines 2-2)'],
   ['constructor x', 'dockerfile/unknown-instruction: unknown instruction: constructor (lines 2-2)'],

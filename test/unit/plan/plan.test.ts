@@ -410,7 +410,10 @@ test('named contexts: a directory as a source, as a base, an image in place of a
 });
 
 test.each([
-  ['FROM $X', 'dockerfile/base-name: base name ($X) should not be blank, line 1'],
+  [
+    'FROM $X',
+    'dockerfile/base-name: base name ($X) should not be blank (X has no value: FROM sees the ARGs before the first FROM), line 1',
+  ],
   [
     'ARG PLATFROM=linux/amd64\nFROM --platform=$PLATFORM base',
     'dockerfile/platform: empty platform value from expression $PLATFORM (did you mean PLATFROM?), line 2',
@@ -429,7 +432,7 @@ test.each([
   ],
   ['FROM base AS a\nCOPY --from=a x y', 'dockerfile/circular: circular dependency detected on stage: a, line 2'],
   ['FROM base AS a\nCOPY --from=b x y\nFROM a AS b', 'dockerfile/circular: circular dependency detected on stage: a, line 3'],
-  ['FROM base\nCOPY --from=3 x y', 'dockerfile/unknown-stage: invalid stage index 3, line 2'],
+  ['FROM base\nCOPY --from=3 x y', 'dockerfile/unknown-stage: invalid stage index 3 (stages are counted from 0 to 0), line 2'],
   [
     'FROM base\nCOPY --from=$x a b',
     'dockerfile/copy-from: variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround, line 2',
@@ -459,7 +462,7 @@ test.each([
 
 test('an unknown target: what it could have been', async () => {
   expect(await errorOf('FROM base AS build\nFROM base AS test', { target: 'biuld' })).toBe(
-    'dockerfile/unknown-target: target stage "biuld" could not be found (did you mean build?), line 2',
+    'dockerfile/unknown-target: target stage "biuld" could not be found (did you mean build?), line 1',
   );
 });
 
