@@ -4,9 +4,9 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { TbuildError } from './errors.ts';
 
-const SCHEMA_VERSION = 1;
-
-const SCHEMA = `
+/** What makes records of each version from those of the one before. What is released is never edited: a later version adds to it. */
+const VERSIONS = [
+  `
 CREATE TABLE layers (
   id TEXT PRIMARY KEY,            -- blake3 of its index
   tree TEXT NOT NULL,             -- tree digest
@@ -46,7 +46,27 @@ CREATE TABLE images (
 CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images (id), updated INTEGER NOT NULL) STRICT;
 
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-`;
+`,
+  `
+CREATE TABLE indexes (
+  id TEXT PRIMARY KEY,            -- digest of the document
+  document TEXT NOT NULL,         -- the OCI index's exact bytes
+  created INTEGER NOT NULL        -- ms: when it entered the store
+) STRICT;
+
+CREATE TABLE index_images (
+  index_id TEXT NOT NULL REFERENCES indexes (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,      -- in the document
+  image TEXT NOT NULL REFERENCES images (id),
+  platform TEXT NOT NULL,         -- JSON: what the document says that the image is for
+  PRIMARY KEY (index_id, position)
+) STRICT;
+CREATE INDEX index_images_image ON index_images (image);
+
+-- A name of an index: "image" is the one of its images that is meant where nobody says a platform.
+ALTER TABLE names ADD COLUMN index_id TEXT REFERENCES indexes (id);
+`,
+];
 
 export interface Database {
   get<T>(sql: string, ...values: SQLInputValue[]): T | undefined;
@@ -97,22 +117,23 @@ export function openDatabase(path: string): Database {
     immediate: (work) => guarded(() => immediate(work)),
     close: () => db.close(),
   };
-  const readVersion = () => database.get<{ user_version: number }>('PRAGMA user_version')?.user_version;
+  const readVersion = () => database.get<{ user_version: number }>('PRAGMA user_version')?.user_version ?? 0;
   let version = readVersion();
-  if (version === 0) {
-    // Kept in the file: later connections find it so.
-    db.exec('PRAGMA journal_mode = WAL');
+  // Kept in the file: later connections find it so.
+  if (version === 0) db.exec('PRAGMA journal_mode = WAL');
+  if (version < VERSIONS.length) {
     database.immediate(() => {
       // Another process may have been first.
-      if (db.prepare('PRAGMA user_version').get()?.user_version === 0)
-        db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+      for (const change of VERSIONS.slice(readVersion())) db.exec(change);
+      db.exec(`PRAGMA user_version = ${VERSIONS.length}`);
     });
     version = readVersion();
   }
-  if (version !== SCHEMA_VERSION) {
+  if (version !== VERSIONS.length) {
     throw new TbuildError(
       'store/version',
-      `the records at ${path} have the version ${version}, this tbuild knows ${SCHEMA_VERSION}`,
+      `the records at ${path} have the version ${version}, this tbuild knows ${VERSIONS.length}`,
+      { hint: 'use the tbuild that made them, or set TBUILD_ROOT to another folder' },
     );
   }
   return database;

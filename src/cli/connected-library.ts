@@ -8,14 +8,16 @@ import type { Library } from './library.ts';
 export const library: Library = {
   buildImage: async (options) => (await import('../build/build.ts')).buildImage(options),
   runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
-  listImages: () => withRecords(({ images }) => images.list()),
-  inspectImage: async (name) => {
+  listImages: () => withRecords(({ images }) => images.listTops()),
+  inspectImage: async (name, platform) => {
     const { inspectImage } = await import('../images/describe.ts');
-    return withRecords(({ images }) => inspectImage(images.resolve(name)));
+    return withRecords(({ images }) =>
+      inspectImage(images.resolveFor(name, platform), platform ? undefined : images.resolveIndex(name)),
+    );
   },
-  imageHistory: async (name) => {
+  imageHistory: async (name, platform) => {
     const { imageHistory } = await import('../images/describe.ts');
-    return withRecords(({ images, layers }) => imageHistory(images.resolve(name), layers));
+    return withRecords(({ images, layers }) => imageHistory(images.resolveFor(name, platform), layers));
   },
   tagImage: (source, target) => withRecords(({ images }) => void images.tag(source, target)),
   removeImage: (name, options) => withWorkplace(async ({ images }) => images.remove(name, options)),

@@ -4,10 +4,11 @@ import type { BuildOptions, BuildResult } from '../build/build.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
-import type { Image } from '../images/image.ts';
+import type { Image, ImageIndex } from '../images/image.ts';
 import type { LoadOptions } from '../images/load.ts';
 import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
+import type { Platform } from '../oci/config.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
 export interface StoreInfo {
@@ -22,14 +23,14 @@ export interface StoreInfo {
 export interface Library {
   buildImage(options: BuildOptions): Promise<BuildResult>;
   runContainer(options: RunOptions): Promise<number>;
+  /** Without those that are only there as part of an index. */
+  listImages(): Promise<readonly (Image | ImageIndex)[]>;
+  inspectImage(name: string, platform?: Platform): Promise<ImageInspection>;
   /** Newest first. */
-  listImages(): Promise<readonly Image[]>;
-  inspectImage(name: string): Promise<ImageInspection>;
-  /** Newest first. */
-  imageHistory(name: string): Promise<readonly HistoryRow[]>;
+  imageHistory(name: string, platform?: Platform): Promise<readonly HistoryRow[]>;
   tagImage(source: string, target: string): Promise<void>;
   removeImage(name: string, options: { readonly force: boolean }): Promise<readonly Removal[]>;
-  loadImages(options: LoadOptions): Promise<readonly Image[]>;
+  loadImages(options: LoadOptions): Promise<readonly (Image | ImageIndex)[]>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;
   describeStore(): Promise<StoreInfo>;

@@ -6,6 +6,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import { type RootSpec, startInRoot } from '../native/with-root.ts';
+import type { Platform } from '../oci/config.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly root?: string;
   /** A name, an ID, or a unique beginning of one. */
   readonly image: string;
+  /** Unset: of an image for several platforms this machine's. */
+  readonly platform?: Platform;
   /** Empty: the image's own. */
   readonly command: readonly string[];
   /** Standard input goes to the container; else it sees the end of file. */
@@ -43,7 +46,7 @@ export interface RunOptions {
 export async function runContainer(options: RunOptions): Promise<number> {
   const workplace = await openWorkplace(options.root);
   try {
-    const image = new Images(workplace.store, workplace.layers).resolve(options.image);
+    const image = new Images(workplace.store, workplace.layers).resolveFor(options.image, options.platform);
     const id = randomBytes(32).toString('hex');
     const spec = rootSpec(workplace, image, options, id);
     const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input');

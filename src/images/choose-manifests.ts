@@ -1,38 +1,68 @@
-// Which images of a layout are meant: every one of its index, and of one that is there for several platforms the best for the wanted one.
+// Which images of a layout are meant: every one of its index. Of one that is there for several platforms all that are in the layout with their
+// layers, or where a platform is asked for the best for that.
 
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { annotations, type Descriptor, type Index, type Manifest, mediaTypes } from '../oci/descriptor.ts';
-import { formatPlatform, rankPlatform } from '../oci/platform.ts';
+import { formatPlatform, hostPlatform, normalizePlatform, rankPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts';
 import { badArchive } from './archive-files.ts';
 
 /** A manifest and the names its index gives it. */
 export interface Chosen {
+  readonly kind: 'manifest';
   readonly descriptor: Descriptor;
   readonly manifest: Manifest;
   readonly bytes: Buffer;
   readonly names: readonly string[];
 }
 
-/** Reads a manifest or an index, checked against its descriptor. */
-export type ReadDocument = (descriptor: Descriptor) => Promise<{ readonly document: Manifest | Index; readonly bytes: Buffer }>;
+/** Manifests for several platforms, and the names they have together. */
+export interface ChosenIndex {
+  readonly kind: 'index';
+  /** The index they come from, when it has nothing else in it. */
+  readonly bytes: Buffer | undefined;
+  readonly platforms: readonly { readonly platform: Platform; readonly chosen: Chosen }[];
+  readonly names: readonly string[];
+}
+
+/** What choosing reads of a layout. */
+export interface LayoutReader {
+  /** What messages call it. */
+  readonly label: string;
+  /** A manifest or an index, checked against its descriptor. */
+  read(descriptor: Descriptor): Promise<{ readonly document: Manifest | Index; readonly bytes: Buffer }>;
+  has(descriptor: Descriptor): Promise<boolean>;
+}
 
 const MAX_DEPTH = 4;
 const INDEX_TYPES: readonly string[] = [mediaTypes.index, mediaTypes.dockerIndex];
 
-export async function chooseManifests(index: Index, platform: Platform, read: ReadDocument, label: string): Promise<Chosen[]> {
+/** `platform` undefined: all of them. */
+export async function chooseManifests(
+  index: Index,
+  platform: Platform | undefined,
+  layout: LayoutReader,
+): Promise<(Chosen | ChosenIndex)[]> {
   const byName = Map.groupBy(index.manifests.filter(isImage), nameOf);
-  const chosen = new Map<string, Chosen>();
+  const chosen: (Chosen | ChosenIndex)[] = [];
   for (const [name, descriptors] of byName) {
-    for (const descriptor of chooseAlternatives(descriptors, platform, label)) {
-      const found = await descend(descriptor, platform, read, label, MAX_DEPTH);
-      if (!found) continue;
-      const names = [...(chosen.get(found.descriptor.digest)?.names ?? []), ...(name === undefined ? [] : [name])];
-      chosen.set(found.descriptor.digest, { ...found, names: [...new Set(names)] });
+    for (const found of await chooseAlternatives(descriptors, platform, layout)) {
+      const key = keyOf(found);
+      const known = chosen.findIndex((other) => keyOf(other) === key);
+      const names = [...(chosen[known]?.names ?? []), ...(name === undefined ? [] : [name])];
+      chosen.splice(known < 0 ? chosen.length : known, 1, { ...found, names: [...new Set(names)] });
     }
   }
-  return [...chosen.values()];
+  return chosen;
+}
+
+/** The same under two names is one. */
+function keyOf(chosen: Chosen | ChosenIndex): string {
+  if (chosen.kind === 'manifest') return chosen.descriptor.digest;
+  return chosen.platforms
+    .map(({ platform, chosen: { descriptor } }) => `${formatPlatform(platform)} ${descriptor.digest}`)
+    .join();
 }
 
 /** BuildKit's attestations stand among the platforms of an index. */
@@ -54,34 +84,87 @@ function nameOf(descriptor: Descriptor): string | undefined {
   }
 }
 
-/** Entries of the same name that say their platforms are alternatives; those that do not are images each. */
-function chooseAlternatives(descriptors: readonly Descriptor[], platform: Platform, label: string): Descriptor[] {
+/** Entries of the same name that say different platforms are alternatives; others are images each. */
+async function chooseAlternatives(
+  descriptors: readonly Descriptor[],
+  platform: Platform | undefined,
+  layout: LayoutReader,
+): Promise<(Chosen | ChosenIndex)[]> {
   const saying = descriptors.filter((descriptor) => descriptor.platform?.os);
   const silent = descriptors.filter((descriptor) => !descriptor.platform?.os);
-  if (saying.length < 2) return [...silent, ...saying];
+  const areAlternatives = new Set(saying.map(platformKey)).size === saying.length && saying.length > 1;
+  const together = areAlternatives && !platform ? await allOf(saying, undefined, layout, MAX_DEPTH) : undefined;
+  const single = together
+    ? silent
+    : [...silent, ...(saying.length < 2 ? saying : chooseFitting(saying, platform, layout, silent))];
+  const found: (Chosen | ChosenIndex)[] = together ? [together] : [];
+  for (const descriptor of single) {
+    const each = await descend(descriptor, platform, layout, MAX_DEPTH);
+    if (each) found.push(each);
+  }
+  return found;
+}
+
+const platformKey = ({ platform }: Descriptor): string => formatPlatform(normalizePlatform(platform as Platform));
+
+function chooseFitting(
+  saying: readonly Descriptor[],
+  platform: Platform | undefined,
+  { label }: LayoutReader,
+  silent: readonly Descriptor[],
+): Descriptor[] {
+  if (!platform) return [...saying];
   const ranks = saying.map((descriptor) => rankPlatform(platform, descriptor.platform as Platform));
   const best = Math.min(...ranks.filter((rank) => rank !== undefined));
   const fitting = saying.filter((_, position) => ranks[position] === best);
   if (fitting.length === 0 && silent.length === 0) throw noPlatform(label, platform, saying);
-  return [...silent, ...fitting];
+  return fitting;
 }
 
 async function descend(
   descriptor: Descriptor,
-  platform: Platform,
-  read: ReadDocument,
-  label: string,
+  platform: Platform | undefined,
+  layout: LayoutReader,
   depth: number,
-): Promise<Omit<Chosen, 'names'> | undefined> {
-  if (depth === 0) throw badArchive(label, `its indexes are nested more than ${MAX_DEPTH} deep`);
-  const { document, bytes } = await read(descriptor);
+): Promise<Chosen | ChosenIndex | undefined> {
+  if (depth === 0) throw badArchive(layout.label, `its indexes are nested more than ${MAX_DEPTH} deep`);
+  const { document, bytes } = await layout.read(descriptor);
   // The digest covers the bytes, not the type under which they are read.
   if ((document.kind === 'index') !== INDEX_TYPES.includes(descriptor.mediaType))
-    throw badArchive(label, `${descriptor.digest} is not of the media type ${descriptor.mediaType}`);
-  if (document.kind === 'manifest') return { descriptor, manifest: document, bytes };
+    throw badArchive(layout.label, `${descriptor.digest} is not of the media type ${descriptor.mediaType}`);
+  if (document.kind === 'manifest') return { kind: 'manifest', descriptor, manifest: document, bytes, names: [] };
   const images = document.manifests.filter(isImage);
-  const next = chooseBest(images, platform, label);
-  return next && descend(next, platform, read, label, depth - 1);
+  if (!platform) {
+    const original = images.length === document.manifests.length ? bytes : undefined;
+    const together = await allOf(images, original, layout, depth - 1);
+    if (together) return together;
+  }
+  const next = chooseBest(images, platform ?? hostPlatform(), layout.label);
+  return next && descend(next, platform, layout, depth - 1);
+}
+
+/** Those of an index's images that are in the layout, layers and all; undefined where this leaves fewer than two platforms. */
+async function allOf(
+  descriptors: readonly Descriptor[],
+  original: Buffer | undefined,
+  layout: LayoutReader,
+  depth: number,
+): Promise<ChosenIndex | undefined> {
+  const platforms = new Map<string, ChosenIndex['platforms'][number]>();
+  for (const descriptor of descriptors) {
+    if (!descriptor.platform?.os || platforms.has(platformKey(descriptor)) || !(await layout.has(descriptor))) continue;
+    const chosen = await descend(descriptor, undefined, layout, depth);
+    if (chosen?.kind !== 'manifest' || !(await isComplete(chosen.manifest, layout))) continue;
+    platforms.set(platformKey(descriptor), { platform: descriptor.platform, chosen });
+  }
+  if (platforms.size < 2) return undefined;
+  const bytes = platforms.size === descriptors.length ? original : undefined;
+  return { kind: 'index', bytes, platforms: [...platforms.values()], names: [] };
+}
+
+async function isComplete({ config, layers }: Manifest, layout: LayoutReader): Promise<boolean> {
+  const found = await Promise.all([config, ...layers].map((descriptor) => layout.has(descriptor)));
+  return found.every(Boolean);
 }
 
 /** All entries of a nested index are one image: the best of those that say their platform, else the first that does not. */

@@ -1,9 +1,10 @@
 // What `inspect` and `history` say of an image, in docker's shapes (api/types/image: InspectResponse, HistoryResponseItem). Data only.
 
 import type { Digest } from '../base/digest.ts';
+import type { Platform } from '../oci/config.ts';
 import { familiarName, familiarRepository, parseReference } from '../oci/reference.ts';
 import type { Layers } from '../snapshots/layers.ts';
-import type { Image } from './image.ts';
+import type { Image, ImageIndex } from './image.ts';
 
 export interface ImageInspection {
   readonly Id: Digest;
@@ -22,14 +23,18 @@ export interface ImageInspection {
   readonly Size: number;
   readonly RootFS: { readonly Type: 'layers'; readonly Layers: readonly string[] };
   readonly Metadata: { readonly LastTagTime: string };
+  /** Of what is there for several platforms: all of its images. */
+  readonly Manifests?: readonly { readonly ID: Digest; readonly Platform: Platform }[];
 }
 
-export function inspectImage(image: Image): ImageInspection {
+/** `index`: what the image was found in, for whose names and ID it stands. */
+export function inspectImage(image: Image, index?: ImageIndex): ImageInspection {
   const { config } = image;
+  const { id, names, tagged } = index ?? image;
   return {
-    Id: image.id,
-    RepoTags: image.names.filter((name) => !name.includes('@')).map(familiarName),
-    RepoDigests: repoDigests(image),
+    Id: id,
+    RepoTags: names.filter((name) => !name.includes('@')).map(familiarName),
+    RepoDigests: repoDigests(names, index ? index.id : image.manifest),
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? '',
@@ -41,12 +46,13 @@ export function inspectImage(image: Image): ImageInspection {
     Os: config.os,
     Size: image.sizeBytes,
     RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
-    Metadata: { LastTagTime: new Date(image.tagged ?? 0).toISOString() },
+    Metadata: { LastTagTime: new Date(tagged ?? 0).toISOString() },
+    ...(index && { Manifests: index.images.map((each) => ({ ID: each.image.id, Platform: each.platform })) }),
   };
 }
 
 /** One for each repository it has a name in. */
-function repoDigests({ names, manifest }: Image): string[] {
+function repoDigests(names: readonly string[], manifest: Digest | undefined): string[] {
   if (manifest === undefined) return [];
   return [...new Set(names.map((name) => `${familiarRepository(parseReference(name))}@${manifest}`))];
 }

@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import type { Digest } from '../base/digest.ts';
+import { type Digest, sha256 } from '../base/digest.ts';
 import type { Store } from '../base/store.ts';
 import type { Serve } from '../native/serve.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
@@ -39,6 +39,7 @@ export async function checkStore({ store, layers, serve }: Pick<Workplace, 'stor
   const problems = [
     ...read.flat(),
     ...checkImages(store, layers),
+    ...checkIndexes(store),
     ...checkTraces(store, layers),
     ...layers.strays().map((path) => ({ what: 'no record accounts for this file', path, hint: LEFT_OVER })),
     ...(await checkScratch(store, serve)),
@@ -89,6 +90,20 @@ function checkImages(store: Store, layers: Layers): Problem[] {
       hint: REBUILD,
     }));
   return [...missing, ...nameless];
+}
+
+function checkIndexes(store: Store): Problem[] {
+  const path = store.path('tbuild.db');
+  const changed = store.db
+    .all<{ id: Digest; document: string }>('SELECT id, document FROM indexes')
+    .filter(({ id, document }) => sha256(document) !== id)
+    .map(({ id }) => ({ what: `the index ${id} has other bytes than its digest says`, path, hint: REBUILD }));
+  const lacking = store.db
+    .all<{ id: string; image: string }>(
+      'SELECT index_id AS id, image FROM index_images WHERE image NOT IN (SELECT id FROM images)',
+    )
+    .map(({ id, image }) => ({ what: `the index ${id} lacks the image ${image}`, path, hint: REBUILD }));
+  return [...changed, ...lacking];
 }
 
 function checkTraces(store: Store, layers: Layers): Problem[] {

@@ -1,7 +1,7 @@
 // An image as the store knows it, and what arrives from outside before it is one.
 
 import type { Digest } from '../base/digest.ts';
-import type { ImageConfig } from '../oci/config.ts';
+import type { ImageConfig, Platform } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 
 export interface Image {
@@ -10,7 +10,7 @@ export interface Image {
   readonly config: ImageConfig;
   /** The config's exact bytes. */
   readonly configText: string;
-  /** In full (`docker.io/library/app:latest`), sorted; empty: dangling. */
+  /** In full (`docker.io/library/app:latest`), sorted; empty: dangling, or part of an index that has the name. */
   readonly names: readonly string[];
   /** Layer ids, bottom first. */
   readonly layers: readonly Digest[];
@@ -22,6 +22,28 @@ export interface Image {
   readonly added: number;
   /** When it last got a name, in ms; undefined: it has none. */
   readonly tagged: number | undefined;
+}
+
+/** Images for several platforms under one name. */
+export interface ImageIndex {
+  /** Digest of the document. */
+  readonly id: Digest;
+  /** The OCI index: as it came, or as it is saved with layers that are not compressed. */
+  readonly document: string;
+  /** In full, sorted; empty: dangling. */
+  readonly names: readonly string[];
+  /** In the order of the document; never empty. */
+  readonly images: readonly PlatformImage[];
+  /** When it entered the store, in ms since the epoch. */
+  readonly added: number;
+  /** When it last got a name, in ms; undefined: it has none. */
+  readonly tagged: number | undefined;
+}
+
+export interface PlatformImage {
+  /** As the index says it: often more exactly than the image's own config. */
+  readonly platform: Platform;
+  readonly image: Image;
 }
 
 /** A layer on its way in. */
@@ -44,4 +66,14 @@ export interface IncomingImage {
   readonly names: readonly string[];
   /** Fetching costs little: the blobs of layers that are here already are taken too, so that the manifest's digest survives. */
   readonly isLocal: boolean;
+}
+
+/** Images for several platforms on their way in. */
+export interface IncomingIndex {
+  readonly label: string;
+  /** Undefined: what holds them holds other things too, or lacks some of them. */
+  readonly document: Buffer | undefined;
+  readonly platforms: readonly { readonly platform: Platform; readonly image: IncomingImage }[];
+  /** In full. */
+  readonly names: readonly string[];
 }

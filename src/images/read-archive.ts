@@ -19,10 +19,14 @@ import { asList, asMembers, asString, optional, parseJson } from '../oci/documen
 import { parseImageConfig } from '../oci/image-config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { type ArchiveFile, type ArchiveFiles, badArchive } from './archive-files.ts';
-import { type Chosen, chooseManifests } from './choose-manifests.ts';
-import type { IncomingImage, IncomingLayer } from './image.ts';
+import { type Chosen, type ChosenIndex, chooseManifests } from './choose-manifests.ts';
+import type { IncomingImage, IncomingIndex, IncomingLayer } from './image.ts';
 
-export async function readImages(files: ArchiveFiles, platform: Platform): Promise<IncomingImage[]> {
+/** `platform`: of what is there for several only the image for this one; undefined: all of them. */
+export async function readImages(
+  files: ArchiveFiles,
+  platform: Platform | undefined,
+): Promise<(IncomingImage | IncomingIndex)[]> {
   const dockerImages = await readDockerManifest(files);
   if (await files.find('oci-layout')) return readLayout(files, platform, dockerImages ?? []);
   if (dockerImages) return Promise.all(dockerImages.map((image) => openDockerImage(files, image)));
@@ -37,23 +41,40 @@ export async function readImages(files: ArchiveFiles, platform: Platform): Promi
 
 async function readLayout(
   files: ArchiveFiles,
-  platform: Platform,
+  platform: Platform | undefined,
   dockerImages: readonly DockerImage[],
-): Promise<IncomingImage[]> {
+): Promise<(IncomingImage | IncomingIndex)[]> {
   const { label } = files;
   const layout = asMembers(parseJson(await readNamed(files, 'oci-layout', MAX_MANIFEST_BYTES), `${label}: oci-layout`), label);
   const version = optional(layout, 'imageLayoutVersion', label, asString);
   if (version !== '1.0.0') throw badArchive(label, `its layout has the version ${version ?? 'none'}, not 1.0.0`);
   const index = parseManifest(await readNamed(files, 'index.json', MAX_MANIFEST_BYTES), `${label}: index.json`);
   if (index.kind !== 'index') throw badArchive(label, 'its index.json is no index');
-  const chosen = await chooseManifests(index, platform, (descriptor) => readDocument(files, descriptor), label);
+  const chosen = await chooseManifests(index, platform, {
+    label,
+    read: (descriptor) => readDocument(files, descriptor),
+    has: async ({ digest, size }) => (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size === size,
+  });
   const tagged = await Promise.all(dockerImages.map((image) => readConfigOf(files, image)));
   return Promise.all(
     chosen.map((each) => {
+      if (each.kind === 'index') return openLayoutIndex(files, each);
       const more = tagged.filter(({ digest }) => digest === each.manifest.config.digest).flatMap(({ names }) => names);
       return openLayoutImage(files, { ...each, names: [...new Set([...each.names, ...more])] });
     }),
   );
+}
+
+async function openLayoutIndex(files: ArchiveFiles, { bytes, platforms, names }: ChosenIndex): Promise<IncomingIndex> {
+  const [first] = platforms;
+  return {
+    label: labelOf(files, names, first?.chosen.descriptor.digest as Digest),
+    document: bytes,
+    platforms: await Promise.all(
+      platforms.map(async ({ platform, chosen }) => ({ platform, image: await openLayoutImage(files, chosen) })),
+    ),
+    names,
+  };
 }
 
 async function openLayoutImage(files: ArchiveFiles, { descriptor, manifest, bytes, names }: Chosen): Promise<IncomingImage> {

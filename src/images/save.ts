@@ -5,14 +5,24 @@
 import type { Writable } from 'node:stream';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
-import { type Compression, type Descriptor, encodeManifest, type Manifest, mediaTypes } from '../oci/descriptor.ts';
-import { platformOf } from '../oci/platform.ts';
+import type { Platform } from '../oci/config.ts';
+import {
+  type Compression,
+  type Descriptor,
+  encodeImageIndex,
+  encodeManifest,
+  type Manifest,
+  mediaTypes,
+  parseManifest,
+} from '../oci/descriptor.ts';
+import { formatPlatform, platformOf } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import type { Image } from './image.ts';
+import type { Image, ImageIndex, PlatformImage } from './image.ts';
 import { type LayerBlob, layerBlobs, originalBlobs } from './layer-blobs.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from './layout-writer.ts';
-import { type Images, nameAnnotations } from './store.ts';
+import type { Images } from './store.ts';
+import { nameAnnotations } from './store-layout.ts';
 
 export interface SaveOptions {
   readonly format: 'oci' | 'docker';
@@ -22,6 +32,14 @@ export interface SaveOptions {
   readonly directory?: boolean;
   /** Of layers that are not here compressed in that way already. */
   readonly compression: Compression;
+  /** Of what is there for several platforms, the image for this one; unset: the whole index, which only `oci` can hold. */
+  readonly platform?: Platform;
+}
+
+/** An image or an index, and the names it is saved under, in full. */
+interface Selected {
+  readonly subject: Image | ImageIndex;
+  readonly names: string[];
 }
 
 /** An image ready to be written. */
@@ -40,9 +58,15 @@ export async function saveImages(place: Workplace, store: Images, names: readonl
   if (options.directory && (options.format !== 'oci' || typeof options.destination !== 'string' || options.destination === '-'))
     throw new TbuildError('usage/no-folder', 'only an OCI layout can be written as a folder, and only to a path');
   const prepared: Prepared[] = [];
-  for (const [image, saved] of selectImages(store, names)) prepared.push(await prepare(place, store, image, saved, options));
-  const files = new Map(prepared.flatMap(({ contents }) => contents.map(([digest, content]) => [blobName(digest), content])));
-  const entries = prepared.flatMap(indexEntries);
+  const indexes: PreparedIndex[] = [];
+  for (const { subject, names: saved } of selectImages(store, names, options)) {
+    if ('document' in subject) indexes.push(await prepareIndex(place, store, subject, saved, options));
+    else prepared.push(await prepare(place, store, subject, saved, options));
+  }
+  const files = new Map(
+    [...prepared, ...indexes].flatMap(({ contents }) => contents.map(([digest, content]) => [blobName(digest), content])),
+  );
+  const entries = [...prepared.map(entryOf), ...indexes].flatMap(indexEntries);
   if (options.directory) return writeFolder(options.destination as string, files, entries);
   files.set('oci-layout', { bytes: Buffer.from(LAYOUT_FILE) });
   files.set('index.json', { bytes: encodeIndex(entries) });
@@ -50,16 +74,28 @@ export async function saveImages(place: Workplace, store: Images, names: readonl
   await writeArchive(options.destination, files);
 }
 
-function selectImages(store: Images, names: readonly string[]): [Image, string[]][] {
-  const selected = new Map<Digest, [Image, string[]]>();
+function selectImages(store: Images, names: readonly string[], options: SaveOptions): Selected[] {
+  const selected = new Map<Digest, Selected>();
   for (const name of names) {
-    const image = store.resolve(name);
-    const entry = selected.get(image.id) ?? [image, []];
-    selected.set(image.id, entry);
+    const index = store.resolveIndex(name);
+    if (index && !options.platform && options.format === 'docker') throw severalPlatforms(name, index);
+    const subject = index && !options.platform ? index : store.resolveFor(name, options.platform);
+    const entry = selected.get(subject.id) ?? { subject, names: [] };
+    selected.set(subject.id, entry);
     const full = fullName(name);
-    if (full !== undefined && image.names.includes(full) && !entry[1].includes(full)) entry[1].push(full);
+    if (full !== undefined && (index ?? subject).names.includes(full) && !entry.names.includes(full)) entry.names.push(full);
   }
   return [...selected.values()];
+}
+
+function severalPlatforms(name: string, { images }: ImageIndex): TbuildError {
+  const platforms = images.map(({ platform }) => formatPlatform(platform));
+  const hint = `as an OCI archive it can be written whole (--format oci); else choose one with --platform ${platforms[0]}`;
+  return new TbuildError(
+    'image/several-platforms',
+    `${name} is there for ${platforms.join(', ')}: an archive for docker holds one platform`,
+    { hint },
+  );
 }
 
 function fullName(text: string): string | undefined {
@@ -102,15 +138,55 @@ function pack(image: Image, names: readonly string[], manifest: Manifest, bytes:
   };
 }
 
+interface PreparedIndex {
+  readonly descriptor: Descriptor;
+  readonly names: readonly string[];
+  readonly contents: Prepared['contents'];
+}
+
+/** The document it came with goes out again where its manifests do. */
+async function prepareIndex(
+  place: Workplace,
+  store: Images,
+  subject: ImageIndex,
+  names: readonly string[],
+  options: SaveOptions,
+): Promise<PreparedIndex> {
+  const prepared: Prepared[] = [];
+  for (const { image } of subject.images) prepared.push(await prepare(place, store, image, [], options));
+  const own = encodeImageIndex(
+    prepared.map(({ manifest }, position) => ({ ...manifest, platform: (subject.images[position] as PlatformImage).platform })),
+  );
+  const known = parseManifest(Buffer.from(subject.document), `the index ${subject.id}`);
+  const isSame =
+    known.kind === 'index' && known.manifests.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
+  const bytes = isSame ? Buffer.from(subject.document) : own;
+  const digest = sha256(bytes);
+  return {
+    descriptor: { mediaType: isSame ? known.mediaType : mediaTypes.index, digest, size: bytes.length },
+    names,
+    contents: [[digest, { bytes }], ...prepared.flatMap(({ contents }) => contents)],
+  };
+}
+
+function entryOf({ image, names, manifest }: Prepared): { readonly descriptor: Descriptor; readonly names: readonly string[] } {
+  return { descriptor: { ...manifest, platform: platformOf(image.config) }, names };
+}
+
 function blobName(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-/** One for each name; one without a name for an image saved by its ID. */
-function indexEntries({ image, names, manifest }: Prepared): Descriptor[] {
-  const platform = platformOf(image.config);
-  if (names.length === 0) return [{ ...manifest, platform }];
-  return names.map((name) => ({ ...manifest, annotations: nameAnnotations(name), platform }));
+/** One for each name; one without a name for what is saved by its ID. */
+function indexEntries({
+  descriptor,
+  names,
+}: {
+  readonly descriptor: Descriptor;
+  readonly names: readonly string[];
+}): Descriptor[] {
+  if (names.length === 0) return [descriptor];
+  return names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
 }
 
 /** docker's image/tarexport/save.go. */

@@ -1,17 +1,20 @@
 // The images of a store: rows of `images` and `names`, and the layers and blobs they hold on to. Each change is one transaction.
 // Images are never edited: a rebuilt name points to another image, and the old one stays without a name.
 
-import { renameSync, writeFileSync } from 'node:fs';
 import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
 import { Blobs } from '../oci/blobs.ts';
-import { annotations, MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '../oci/descriptor.ts';
+import type { Platform } from '../oci/config.ts';
+import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '../oci/descriptor.ts';
 import { parseImageConfig } from '../oci/image-config.ts';
+import { formatPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName, parseReference } from '../oci/reference.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
-import type { Image } from './image.ts';
+import type { Image, ImageIndex } from './image.ts';
+import { defaultImage, Indexes, imageFor } from './indexes.ts';
 import { nearestName } from './nearest-name.ts';
+import { writeLayoutIndex } from './store-layout.ts';
 
 interface Row {
   readonly id: Digest;
@@ -33,23 +36,51 @@ export interface NewImage {
   readonly manifest?: Digest;
 }
 
+export interface NewIndex {
+  /** The OCI index's exact bytes; each of its manifests is that of the image in the same place. */
+  readonly document: Uint8Array;
+  /** In the store already. */
+  readonly images: readonly { readonly platform: Platform; readonly image: Digest }[];
+  /** As users write them; they move here from whatever had them. */
+  readonly names: readonly string[];
+  /** It came from outside: its bytes are kept as a blob, beside its manifests. */
+  readonly isOriginal: boolean;
+}
+
+/** What a name or an ID stands for. `image` of an index: the one meant where nobody says a platform. */
+interface Found {
+  readonly image: Image;
+  readonly index: ImageIndex | undefined;
+  /** The name it was found by, in full. */
+  readonly name: string | undefined;
+}
+
 /** What `remove` did, in order: docker's `Untagged:` and `Deleted:` lines. */
 export type Removal = { readonly untagged: string } | { readonly deleted: Digest };
 
 export class Images {
   readonly #store: Store;
   readonly #layers: Layers;
+  readonly #indexes: Indexes;
   readonly blobs: Blobs;
 
   constructor(store: Store, layers: Layers) {
     this.#store = store;
     this.#layers = layers;
+    this.#indexes = new Indexes(store.db, (id) => this.get(id));
     this.blobs = new Blobs(store);
   }
 
-  /** Every image, newest first. */
+  /** Every image, those in indexes too; newest first. */
   list(): Image[] {
     return this.#store.db.all<Row>('SELECT * FROM images ORDER BY created DESC, id').map((row) => this.#fromRow(row));
+  }
+
+  /** What users see: indexes, and images but those that are only there as part of one. */
+  listTops(): (Image | ImageIndex)[] {
+    const indexes = this.#indexes.list();
+    const inside = new Set(indexes.flatMap(({ images }) => images.map(({ image }) => image.id)));
+    return [...indexes, ...this.list().filter(({ id, names }) => names.length > 0 || !inside.has(id))];
   }
 
   get(id: Digest): Image | undefined {
@@ -57,9 +88,26 @@ export class Images {
     return row && this.#fromRow(row);
   }
 
-  /** By name, by ID or a unique beginning of it, by `name@digest` or a digest alone. Throws `image/unknown`, `image/ambiguous`, `image/bad-reference`. */
-  resolve(nameOrId: string): Image {
-    return this.#find(nameOrId).image;
+  /**
+   * By name, by ID or a unique beginning of it, by `name@digest` or a digest alone. Of what is there for several platforms, the image for
+   * `platform` (unset: for this machine, else the first). Throws `image/unknown`, `image/ambiguous`, `image/bad-reference`, `image/no-platform`.
+   */
+  resolve(nameOrId: string, platform?: Platform): Image {
+    const { image, index } = this.#find(nameOrId);
+    return index && platform ? imageFor(index, platform, nameOrId) : image;
+  }
+
+  /** As `resolve`, for who asks for a platform and wants no other. */
+  resolveFor(nameOrId: string, platform: Platform | undefined): Image {
+    const image = this.resolve(nameOrId, platform);
+    if (!platform || matchesPlatform(platform, image.config)) return image;
+    const is = formatPlatform(image.config);
+    throw new TbuildError('image/no-platform', `${nameOrId} is for ${is}, not for ${formatPlatform(platform)}`);
+  }
+
+  /** As `resolve`, of what is there for several platforms; undefined: it is one image. */
+  resolveIndex(nameOrId: string): ImageIndex | undefined {
+    return this.#find(nameOrId).index;
   }
 
   /** As `resolve`; undefined where there is none. */
@@ -73,20 +121,28 @@ export class Images {
   }
 
   /** The order is docker's (daemon/images/image.go): a whole ID, then a name, then the beginning of an ID. */
-  #find(nameOrId: string): { readonly image: Image; readonly name: string | undefined } {
+  #find(nameOrId: string): Found {
     const whole = /^(?:sha256:)?([0-9a-f]{64})$/.exec(nameOrId)?.[1];
-    const byDigest = whole === undefined ? undefined : (this.get(`sha256:${whole}`) ?? this.#byManifest(`sha256:${whole}`));
-    if (byDigest) return { image: byDigest, name: undefined };
+    const byDigest = whole === undefined ? undefined : this.#byDigest(`sha256:${whole}`);
+    if (byDigest) return byDigest;
     const prefix = /^(?:sha256:)?([0-9a-f]{1,63})$/.exec(nameOrId)?.[1];
     const isName = whole === undefined && !nameOrId.startsWith('sha256:');
     const named = isName ? this.#byName(nameOrId, prefix !== undefined) : undefined;
     if (named) return named;
     const started = prefix === undefined ? undefined : this.#byPrefix(nameOrId, prefix);
-    if (started) return { image: started, name: undefined };
+    if (started) return started;
     throw this.#unknown(nameOrId);
   }
 
-  #byName(text: string, mayBeId: boolean): { image: Image; name: string } | undefined {
+  /** Of an image, of the manifest it came with, of an index. */
+  #byDigest(digest: Digest): Found | undefined {
+    const image = this.get(digest) ?? this.#byManifest(digest);
+    if (image) return { image, index: undefined, name: undefined };
+    const index = this.#indexes.get(digest);
+    return index && { image: defaultImage(index), index, name: undefined };
+  }
+
+  #byName(text: string, mayBeId: boolean): Found | undefined {
     let name: string;
     try {
       name = normalizeName(text);
@@ -94,16 +150,18 @@ export class Images {
       if (mayBeId) return undefined;
       throw error;
     }
-    const row = this.#store.db.get<{ image: Digest }>('SELECT image FROM names WHERE name = ?', name);
-    const image = row && this.get(row.image);
-    if (image) return { image, name };
+    const sql = 'SELECT image, index_id AS indexId FROM names WHERE name = ?';
+    const row = this.#store.db.get<{ image: Digest; indexId: Digest | null }>(sql, name);
+    const index = row?.indexId ? this.#indexes.get(row.indexId) : undefined;
+    const image = index ? defaultImage(index) : row && this.get(row.image);
+    if (image) return { image, index, name };
     const { domain, path, digest } = parseReference(name);
-    const pinned = digest && this.#byManifest(digest);
-    const isOfRepository = pinned?.names.some((other) => {
+    const pinned = digest && this.#byDigest(digest);
+    const isOfRepository = (pinned?.index ?? pinned?.image)?.names.some((other) => {
       const reference = parseReference(other);
       return reference.domain === domain && reference.path === path;
     });
-    return pinned && isOfRepository ? { image: pinned, name } : undefined;
+    return pinned && isOfRepository ? { ...pinned, name } : undefined;
   }
 
   #byManifest(digest: Digest): Image | undefined {
@@ -111,14 +169,17 @@ export class Images {
     return row && this.#fromRow(row);
   }
 
-  #byPrefix(text: string, prefix: string): Image | undefined {
+  #byPrefix(text: string, prefix: string): Found | undefined {
     const rows = this.#store.db.all<Row>('SELECT * FROM images WHERE id GLOB ? LIMIT 2', `sha256:${prefix}*`);
-    if (rows.length > 1) {
+    const indexes = this.#indexes.startingWith(prefix);
+    if (rows.length + indexes.length > 1) {
       throw new TbuildError('image/ambiguous', `${text} is the beginning of more than one image ID`, {
         hint: 'write more of the ID',
       });
     }
-    return rows[0] && this.#fromRow(rows[0]);
+    const [index] = indexes;
+    if (index) return { image: defaultImage(index), index, name: undefined };
+    return rows[0] && { image: this.#fromRow(rows[0]), index: undefined, name: undefined };
   }
 
   #unknown(nameOrId: string): TbuildError {
@@ -165,6 +226,22 @@ export class Images {
     });
   }
 
+  /** Keeps an index under its names; its images stay images of their own. */
+  putIndex({ document, images, names, isOriginal }: NewIndex): ImageIndex {
+    const id = sha256(document);
+    const wanted = names.map(normalizeName);
+    const same = this.#indexes.get(id);
+    if (same && wanted.every((name) => same.names.includes(name))) return same;
+    if (isOriginal) this.blobs.write(document);
+    return this.#store.db.immediate(() => {
+      this.#indexes.add(id, Buffer.from(document).toString(), images);
+      const index = this.#indexes.get(id) as ImageIndex;
+      for (const name of wanted) this.#setName(name, defaultImage(index).id, id);
+      this.#writeIndex();
+      return this.#indexes.get(id) as ImageIndex;
+    });
+  }
+
   #hasManifest(name: string): boolean {
     const sql = 'SELECT 1 FROM names JOIN images ON images.id = names.image WHERE names.name = ? AND images.manifest IS NOT NULL';
     return this.#store.db.get(sql, name) !== undefined;
@@ -177,50 +254,60 @@ export class Images {
     });
   }
 
-  #setName(name: string, image: Digest): void {
-    this.#store.db.run('INSERT OR REPLACE INTO names (name, image, updated) VALUES (?, ?, ?)', name, image, Date.now());
+  #setName(name: string, image: Digest, index?: Digest): void {
+    const sql = 'INSERT OR REPLACE INTO names (name, image, index_id, updated) VALUES (?, ?, ?, ?)';
+    this.#store.db.run(sql, name, image, index ?? null, Date.now());
   }
 
-  /** Another name for an image. */
+  /** Another name for an image, or for an index. */
   tag(source: string, name: string): Image {
     const reference = parseReference(name);
     if (reference.digest !== undefined)
       throw new TbuildError('image/bad-reference', `${JSON.stringify(name)} has a digest: a name given to an image cannot`);
     return this.#store.db.immediate(() => {
-      const { id } = this.resolve(source);
-      this.#setName(normalizeName(name), id);
+      const { image, index } = this.#find(source);
+      this.#setName(normalizeName(name), image.id, index?.id);
       this.#writeIndex();
-      return this.get(id) as Image;
+      return this.get(image.id) as Image;
     });
   }
 
   /**
    * docker's rules (daemon/images/image_delete.go): a name is taken away, and the image goes with its last one. By ID all names go, more than one
-   * of them only with `force`. Layers and blobs that nothing else uses go with the image.
+   * of them only with `force`. Layers and blobs that nothing else uses go with the image. An index goes as an image does, with those of its
+   * images that have no name of their own; they do not go before it.
    */
   remove(nameOrId: string, options: { readonly force: boolean }): Removal[] {
     return this.#store.db.immediate(() => {
-      const { image, name } = this.#find(nameOrId);
-      const own = name !== undefined && image.names.includes(name) ? name : undefined;
-      if (own === undefined && image.names.length > 1 && !options.force) {
-        throw new TbuildError(
-          'image/in-use',
-          `the image ${nameOrId} has several names: ${image.names.map(familiarName).join(', ')}`,
-          {
-            hint: 'remove it by name, or all of them with --force',
-          },
-        );
+      const { image, index, name } = this.#find(nameOrId);
+      const { names } = index ?? image;
+      const own = name !== undefined && names.includes(name) ? name : undefined;
+      if (own === undefined && names.length > 1 && !options.force) {
+        throw new TbuildError('image/in-use', `the image ${nameOrId} has several names: ${names.map(familiarName).join(', ')}`, {
+          hint: 'remove it by name, or all of them with --force',
+        });
       }
-      const leaving = own === undefined ? image.names : [own];
+      const holder = index ? undefined : this.#indexes.holding(image.id);
+      if (own === undefined && holder) throw partOf(nameOrId, holder);
+      const leaving = own === undefined ? names : [own];
       for (const each of leaving) this.#store.db.run('DELETE FROM names WHERE name = ?', each);
       const removals: Removal[] = leaving.map((each) => ({ untagged: each }));
-      if (leaving.length === image.names.length) {
-        this.#delete(image);
-        removals.push({ deleted: image.id });
+      if (leaving.length === names.length && !holder) {
+        if (index) this.#indexes.remove(index.id);
+        if (index) this.blobs.remove(index.id);
+        const going = index ? [...new Set(index.images.map((each) => each.image.id))].flatMap((id) => this.#unheld(id)) : [image];
+        for (const each of going) this.#delete(each);
+        removals.push(...[...(index ? [index] : []), ...going].map(({ id }) => ({ deleted: id })));
       }
       this.#writeIndex();
       return removals;
     });
+  }
+
+  /** The image, when nothing holds on to it. */
+  #unheld(id: Digest): Image[] {
+    const image = this.get(id);
+    return image && image.names.length === 0 && !this.#indexes.holding(id) ? [image] : [];
   }
 
   #delete(image: Image): void {
@@ -261,31 +348,34 @@ export class Images {
     return manifest.kind === 'manifest' ? { manifest, bytes } : undefined;
   }
 
-  /** The store's index.json: makes an OCI layout of the store, with the images all of whose blobs are here. */
   #writeIndex(): void {
-    const manifests = this.#store.db
+    const images = this.#store.db
       .all<Row>('SELECT * FROM images WHERE manifest IS NOT NULL ORDER BY id')
       .map((row) => this.#fromRow(row))
-      .flatMap((image) => {
-        const original = this.originalManifest(image);
-        if (
-          !original ||
-          ![original.manifest.config, ...original.manifest.layers].every(({ digest, size }) => this.blobs.has(digest, size))
-        )
-          return [];
-        const descriptor = { mediaType: original.manifest.mediaType, digest: image.manifest, size: original.bytes.length };
-        return image.names.length === 0
-          ? [descriptor]
-          : image.names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
+      .flatMap((subject) => {
+        const descriptor = this.#wholeDescriptor(subject);
+        return descriptor ? [{ subject, descriptor }] : [];
       });
-    const path = this.#store.path('index.json');
-    const temporary = this.#store.path('tmp', `index-${process.pid}.json`);
-    writeFileSync(temporary, JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
-    renameSync(temporary, path);
+    const whole = new Set(images.map(({ subject }) => subject.id));
+    const indexes = this.#indexes.list().flatMap((subject) => {
+      const { id: digest, document } = subject;
+      const size = Buffer.byteLength(document);
+      const isWhole = this.blobs.has(digest, size) && subject.images.every(({ image }) => whole.has(image.id));
+      return isWhole ? [{ subject, descriptor: { mediaType: mediaTypeOf(document), digest, size } }] : [];
+    });
+    writeLayoutIndex(this.#store, images, indexes);
+  }
+
+  #wholeDescriptor(image: Image): Descriptor | undefined {
+    const original = this.originalManifest(image);
+    if (!original || !image.manifest) return undefined;
+    const { config, layers, mediaType } = original.manifest;
+    if (![config, ...layers].every(({ digest, size }) => this.blobs.has(digest, size))) return undefined;
+    return { mediaType, digest: image.manifest, size: original.bytes.length };
   }
 
   #fromRow(row: Row): Image {
-    const sql = 'SELECT name, updated FROM names WHERE image = ? ORDER BY name';
+    const sql = 'SELECT name, updated FROM names WHERE image = ? AND index_id IS NULL ORDER BY name';
     const names = this.#store.db.all<{ name: string; updated: number }>(sql, row.id);
     return {
       id: row.id,
@@ -301,13 +391,19 @@ export class Images {
   }
 }
 
+/** A document may leave its media type out. */
+function mediaTypeOf(document: string): string {
+  return (JSON.parse(document) as { mediaType?: string }).mediaType ?? mediaTypes.index;
+}
+
+function partOf(nameOrId: string, { id, names }: ImageIndex): TbuildError {
+  const holder = names.length === 0 ? id : names.map(familiarName).join(', ');
+  return new TbuildError('image/in-use', `the image ${nameOrId} is one of those that ${holder} has for several platforms`, {
+    hint: 'remove that',
+  });
+}
+
 function isUnchanged(known: Image, image: NewImage, names: readonly string[]): boolean {
   const hasLayers = known.layers.join() === image.layers.map(({ id }) => id).join();
   return hasLayers && names.every((name) => known.names.includes(name)) && (image.manifest ?? known.manifest) === known.manifest;
-}
-
-/** How layouts say an image's name: the whole in containerd's annotation, the tag in the OCI's, as BuildKit and docker save write them. */
-export function nameAnnotations(name: string): Record<string, string> {
-  const { tag } = parseReference(name);
-  return { [annotations.imageName]: name, ...(tag === undefined ? {} : { [annotations.refName]: tag }) };
 }

@@ -162,3 +162,19 @@ export function encodeManifest(config: Descriptor, layers: readonly Descriptor[]
   const document = { schemaVersion: 2, mediaType: mediaTypes.manifest, config: plain(config), layers: layers.map(plain) };
   return Buffer.from(JSON.stringify(document, null, 2));
 }
+
+/** An index of ours for the platforms of an image, in the bytes BuildKit writes. Each descriptor says its platform. */
+export function encodeImageIndex(manifests: readonly Descriptor[]): Buffer {
+  const entries = manifests.map(({ mediaType, digest, size, platform }) => ({
+    mediaType,
+    digest,
+    size,
+    platform: platform && goPlatform(platform),
+  }));
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: entries }, null, 2));
+}
+
+/** In the order of Go's ocispec.Platform. */
+function goPlatform({ architecture, os, variant, ...rest }: Platform): Platform {
+  return { architecture, os, ...rest, ...(variant === undefined ? {} : { variant }) };
+}

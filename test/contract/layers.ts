@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileS
 import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Image } from '../../src/images/image.ts';
 import { loadImages } from '../../src/images/load.ts';
 import { Images } from '../../src/images/store.ts';
 import type { LayerEntry } from '../../src/native/serve.ts';
@@ -106,7 +107,8 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
     const folder = place.newPath();
     mkdirSync(folder);
     const loaded = await loadImages(place, images, { input: { path: writeFiles(folder, await layout(tars)) } });
-    const layers = loaded[0]?.layers.map((id) => place.layers.get(id) as Layer) ?? [];
+    const [image] = loaded as Image[];
+    const layers = image?.layers.map((id) => place.layers.get(id) as Layer) ?? [];
     const seen = new Map((await show(layers)).map((sight) => [sight.path, `${sight.mode} ${sight.owner}`]));
     expect(['', 'tmp', 'root', 'tmp/x', 'root/y'].map((name) => seen.get(name))).toEqual([
       '711 0:0',

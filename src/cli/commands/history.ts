@@ -2,6 +2,7 @@
 
 import type { HistoryRow } from '../../images/describe.ts';
 import { defineCommand } from '../command.ts';
+import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { formatTable, shortId } from '../table.ts';
 import { oneLine } from '../text.ts';
 import { formatAge, formatSize } from '../units.ts';
@@ -19,10 +20,12 @@ export const history = defineCommand({
       help: 'Format of the output: "table", or "json", one object a line',
     },
     'no-trunc': { help: "Don't truncate output" },
+    platform: platformFlag,
   },
   run: async ({ flags, positionals, library, stdout }) => {
     const nowMs = Date.now();
-    const rows = (await library.imageHistory(positionals[0]!)).map((row) => shownRow(row, flags['no-trunc'], nowMs));
+    const history = await library.imageHistory(positionals[0]!, parsePlatformFlag(flags.platform));
+    const rows = history.map((row) => shownRow(row, flags['no-trunc'], nowMs));
     if (flags.format === 'json') {
       stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     } else {

@@ -1,6 +1,7 @@
 // `tbuild images`: the images of the store, the newest first, a row for each name.
 
-import type { Image } from '../../images/image.ts';
+import type { Image, ImageIndex } from '../../images/image.ts';
+import { formatPlatform } from '../../oci/platform.ts';
 import { familiarRepository, parseReference } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
 import { formatTable, shortId } from '../table.ts';
@@ -24,10 +25,10 @@ export const images = defineCommand({
   },
   run: async ({ flags, positionals: [filter], library, stdout }) => {
     const rows = (await library.listImages())
-      .flatMap(rowsOf)
+      .flatMap((listed) => rowsOf(listed))
       .filter((row) => filter === undefined || isNamed(row, filter))
       .sort(newestFirst);
-    const id = ({ image }: Row) => (flags['no-trunc'] ? image.id : shortId(image.id));
+    const id = ({ id: whole }: Row) => (flags['no-trunc'] ? whole : shortId(whole));
     if (flags.quiet) {
       stdout.write([...new Set(rows.map(id))].map((line) => `${line}\n`).join(''));
     } else if (flags.format === 'json') {
@@ -40,20 +41,43 @@ export const images = defineCommand({
   },
 });
 
-/** An image under one of its names; without a name, once. */
+/** An image or an index under one of its names; without a name, once. */
 interface Row {
-  readonly image: Image;
+  readonly id: string;
+  readonly digest: string | undefined;
+  readonly created: string | undefined;
+  readonly sizeBytes: number;
+  readonly platforms: readonly string[];
   /** As people write it; undefined: `<none>`. */
   readonly repository: string | undefined;
   readonly tag: string | undefined;
 }
 
-function rowsOf(image: Image): Row[] {
-  if (image.names.length === 0) return [{ image, repository: undefined, tag: undefined }];
-  return image.names.map((name) => {
+function rowsOf(listed: Image | ImageIndex): Row[] {
+  const row = 'config' in listed ? imageRow(listed) : indexRow(listed);
+  if (listed.names.length === 0) return [{ ...row, repository: undefined, tag: undefined }];
+  return listed.names.map((name) => {
     const reference = parseReference(name);
-    return { image, repository: familiarRepository(reference), tag: reference.tag };
+    return { ...row, repository: familiarRepository(reference), tag: reference.tag };
   });
+}
+
+type SharedRow = Omit<Row, 'repository' | 'tag'>;
+
+function imageRow({ id, manifest, config, sizeBytes }: Image): SharedRow {
+  return { id, digest: manifest, created: config.created, sizeBytes, platforms: [formatPlatform(config)] };
+}
+
+/** As new as its newest image; layers that its images share are counted with each, as docker counts them. */
+function indexRow({ id, images: members }: ImageIndex): SharedRow {
+  const times = members.flatMap(({ image }) => image.config.created ?? []);
+  return {
+    id,
+    digest: id,
+    created: times.sort((a, b) => Date.parse(b) - Date.parse(a))[0],
+    sizeBytes: members.reduce((sum, { image }) => sum + image.sizeBytes, 0),
+    platforms: members.map(({ platform }) => formatPlatform(platform)),
+  };
 }
 
 const none = '<none>';
@@ -64,23 +88,24 @@ function tableOf(rows: readonly Row[], id: (row: Row) => string, hasDigests: boo
   const cells = rows.map((row) => [
     row.repository ?? none,
     row.tag ?? none,
-    ...(hasDigests ? [row.image.manifest ?? none] : []),
+    ...(hasDigests ? [row.digest ?? none] : []),
     id(row),
-    formatAge(row.image.config.created, nowMs),
-    formatSize(row.image.sizeBytes),
+    formatAge(row.created, nowMs),
+    formatSize(row.sizeBytes),
   ]);
   return formatTable(header, cells);
 }
 
-/** The names of docker's `--format json`. */
-function jsonRow({ image, repository, tag }: Row, id: string, nowMs: number) {
+/** The names of docker's `--format json`, and the platforms. */
+function jsonRow({ created, digest, sizeBytes, platforms, repository, tag }: Row, id: string, nowMs: number) {
   return {
-    CreatedAt: image.config.created ?? 'N/A',
-    CreatedSince: formatAge(image.config.created, nowMs),
-    Digest: image.manifest ?? none,
+    CreatedAt: created ?? 'N/A',
+    CreatedSince: formatAge(created, nowMs),
+    Digest: digest ?? none,
     ID: id,
+    Platforms: platforms,
     Repository: repository ?? none,
-    Size: formatSize(image.sizeBytes),
+    Size: formatSize(sizeBytes),
     Tag: tag ?? none,
   };
 }
@@ -92,7 +117,7 @@ function isNamed({ repository, tag }: Row, filter: string): boolean {
 
 /** By the time in the config, as docker; names in their order. */
 function newestFirst(a: Row, b: Row): number {
-  const [createdA, createdB] = [a, b].map(({ image }) => Date.parse(image.config.created ?? '') || 0);
+  const [createdA, createdB] = [a, b].map(({ created }) => Date.parse(created ?? '') || 0);
   const [nameA, nameB] = [a, b].map(({ repository, tag }) => `${repository}:${tag}`);
   return createdB! - createdA! || (nameA! < nameB! ? -1 : 1);
 }

@@ -4,6 +4,7 @@ import { TbuildError } from '../../base/errors.ts';
 import type { LoadOptions } from '../../images/load.ts';
 import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
+import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 export const load = defineCommand({
@@ -14,11 +15,16 @@ export const load = defineCommand({
   flags: {
     input: { short: 'i', value: 'string', help: 'Read from tar archive file, instead of STDIN' },
     'oci-layout': { value: 'string', help: 'Read from an OCI layout directory' },
+    platform: {
+      ...platformFlag,
+      help: 'Load only the given platform of an image that is there for several: "os/architecture[/variant]"',
+    },
     quiet: { short: 'q', help: 'Suppress the load output' },
     tag: { short: 't', value: 'string', help: 'Name of the image of the OCI layout (format: "[registry/]repository[:tag]")' },
   },
   run: async ({ flags, library, stdin, stdout }) => {
-    const loaded = await library.loadImages(loadOptions(flags, stdin));
+    const platform = parsePlatformFlag(flags.platform);
+    const loaded = await library.loadImages({ ...loadOptions(flags, stdin), ...(platform && { platform }) });
     if (flags.quiet) return 0;
     for (const { id, names } of loaded) {
       if (names.length === 0) stdout.write(`Loaded image ID: ${id}\n`);

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { TbuildError } from '../../base/errors.ts';
 import { defineCommand } from '../command.ts';
+import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Environment } from '../surroundings.ts';
 
 export const run = defineCommand({
@@ -23,6 +24,7 @@ export const run = defineCommand({
       default: 'default',
       help: 'Connect a container to a network',
     },
+    platform: platformFlag,
     'read-only': { help: "Mount the container's root filesystem as read only" },
     rm: { help: 'Automatically remove the container when it exits (always so, while containers are not kept)' },
     tty: { short: 't', help: 'Allocate a pseudo-TTY' },
@@ -30,8 +32,9 @@ export const run = defineCommand({
     volume: { short: 'v', value: 'list', repeated: true, help: 'Bind mount a volume' },
     workdir: { short: 'w', value: 'string', help: 'Working directory inside the container' },
   },
-  run: async ({ flags, positionals: [image, ...command], library, env }) =>
-    library.runContainer({
+  run: async ({ flags, positionals: [image, ...command], library, env }) => {
+    const platform = parsePlatformFlag(flags.platform);
+    return library.runContainer({
       image: image!,
       command,
       interactive: flags.interactive,
@@ -41,11 +44,13 @@ export const run = defineCommand({
       volumes: [...flags.volume],
       network: flags.network as 'default' | 'host' | 'none',
       readOnly: flags['read-only'],
+      ...(platform && { platform }),
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
       ...(flags.user !== undefined && { user: flags.user }),
       ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint }),
       ...(flags.hostname !== undefined && { hostname: flags.hostname }),
-    }),
+    });
+  },
   exitCodeOf: containerExitCode,
 });
 

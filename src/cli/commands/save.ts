@@ -3,6 +3,7 @@
 import { TbuildError } from '../../base/errors.ts';
 import type { SaveOptions } from '../../images/save.ts';
 import { defineCommand } from '../command.ts';
+import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Output } from '../surroundings.ts';
 
 export const save = defineCommand({
@@ -18,12 +19,15 @@ export const save = defineCommand({
       help: 'Format of the archive: "docker" or "oci" ("docker-archive" and "oci-archive", as podman names them, mean the same)',
     },
     output: { short: 'o', value: 'string', help: 'Write to a file, instead of STDOUT' },
+    platform: platformFlag,
   },
   run: async ({ flags, positionals, library, stdout }) => {
     const format = flags.format.startsWith('oci') ? 'oci' : 'docker';
     const destination = chooseDestination(flags.output, stdout);
     // As each tool's own: docker save does not compress, OCI archives are compressed.
-    await library.saveImages(positionals, { format, destination, compression: format === 'oci' ? 'gzip' : 'none' });
+    const platform = parsePlatformFlag(flags.platform);
+    const compression = format === 'oci' ? 'gzip' : 'none';
+    await library.saveImages(positionals, { format, destination, compression, ...(platform && { platform }) });
     return 0;
   },
 });

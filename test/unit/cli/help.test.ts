@@ -88,6 +88,8 @@ test('tbuild run: -h is the host name', async () => {
       -h, --hostname string     Container host name
       -i, --interactive         Keep STDIN open even if not attached
           --network network     Connect a container to a network (default "default")
+          --platform string     Platform of the image, where it is there for
+                                several: "os/architecture[/variant]"
           --read-only           Mount the container's root filesystem as read only
           --rm                  Automatically remove the container when it exits
                                 (always so, while containers are not kept)
@@ -111,6 +113,8 @@ test('tbuild load', async () => {
       -h, --help                Print usage
       -i, --input string        Read from tar archive file, instead of STDIN
           --oci-layout string   Read from an OCI layout directory
+          --platform string     Load only the given platform of an image that is
+                                there for several: "os/architecture[/variant]"
       -q, --quiet               Suppress the load output
       -t, --tag string          Name of the image of the OCI layout (format:
                                 "[registry/]repository[:tag]")

@@ -46,9 +46,9 @@ const damages: readonly (readonly [string, RegExp, (store: ImageStore, image: Im
 
 test.each(damages)('finds %s', async (_, message, damage) => {
   const store = await openImageStore();
-  const [image] = await loadImages(store.place, store.images, {
+  const [image] = (await loadImages(store.place, store.images, {
     input: { stream: Readable.from([await archiveOf(await layout())]) },
-  });
+  })) as Image[];
   expect(await checkStore(store.place)).toEqual({ images: 1, layers: 1, blobs: 3, problems: [] });
   damage(store, image!);
   const { problems } = await checkStore(store.place);

@@ -36,8 +36,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const load = ({ place, images }: ImageStore, bytes: Uint8Array, more: Partial<LoadOptions> = {}): Promise<Image[]> =>
+const loadAll = ({ place, images }: ImageStore, bytes: Uint8Array, more: Partial<LoadOptions> = {}) =>
   loadImages(place, images, { input: { stream: Readable.from([bytes]) }, ...more });
+/** Where no index is expected. */
+const load = async (...loading: Parameters<typeof loadAll>) => (await loadAll(...loading)) as Image[];
 
 async function save(
   { place, images }: ImageStore,
