@@ -4,10 +4,12 @@
 import { availableParallelism } from 'node:os';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
+import { Checks } from '../dockerfile/checks.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { Images } from '../images/store.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
+import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages, Graph } from '../plan/graph.ts';
 import { planBuild } from '../plan/plan.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
@@ -78,16 +80,18 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
 async function build(
   options: BuildOptions,
   workplace: Workplace,
-  { dockerfile, open }: Contexts,
+  contexts: Contexts,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
   const images = new Images(workplace.store, workplace.layers);
   const secrets = readSecrets(options.secrets);
-  const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name);
-  const graph = await planBuild(parsed, { ...options, buildPlatform: hostPlatform(), contexts: {} }, baseImages(images));
+  const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
+  const graph = await plan(options, contexts, images, checks).finally(() => {
+    for (const warning of checks.warnings) emit({ type: 'warning', time: Date.now(), warning });
+  });
+  checks.refuse();
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
-  for (const warning of graph.warnings) emit({ type: 'warning', time: Date.now(), warning });
   const network = options.network === 'none' ? 'none' : 'host';
   const slots = availableParallelism();
   const solved = await solve({
@@ -97,7 +101,7 @@ async function build(
     slots,
     noCache: options.noCache,
     image: async ({ reference }) => stateOf(workplace, images, reference),
-    context: open,
+    context: contexts.open,
     listener: listenerOf(emit),
     signal: options.signal,
   });
@@ -105,6 +109,13 @@ async function build(
   options.signal.throwIfAborted();
   const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, [built], options.outputs);
   return { image: built.image.id, names: names.map(familiarName), exported };
+}
+
+/** What was found before an error is in `checks`. */
+async function plan(options: BuildOptions, { dockerfile, ignored }: Contexts, images: Images, checks: Checks): Promise<Graph> {
+  const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
+  const planOptions = { ...options, buildPlatform: hostPlatform(), contexts: {}, checks, ignored };
+  return planBuild(parsed, planOptions, baseImages(images));
 }
 
 function baseImages(images: Images): BaseImages {

@@ -1,5 +1,6 @@
 // What a build is told of its contexts, and what it asks of them, whatever they are.
 
+import type { IgnoreRules } from '../context/ignore.ts';
 import type { ContextResult } from '../steps/step.ts';
 import type { DockerfileSource } from './dockerfile-source.ts';
 
@@ -15,6 +16,8 @@ export interface ContextOptions {
 
 export interface Contexts {
   readonly dockerfile: DockerfileSource;
+  /** What the main context leaves out; unset: it has no such rules, or none that are known before it is opened. */
+  readonly ignored?: () => IgnoreRules | undefined;
   /** `''` is the main one. */
   open(name: string): Promise<ContextResult>;
 }

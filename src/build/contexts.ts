@@ -3,6 +3,7 @@
 
 import { TbuildError } from '../base/errors.ts';
 import { readContextArgument } from '../context/argument.ts';
+import { readIgnore } from '../context/directory.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { ContextOptions, Contexts } from './context-options.ts';
 import { openDirectory } from './directory-context.ts';
@@ -15,7 +16,8 @@ export function findContexts(options: ContextOptions): (workplace: Workplace) =>
     case 'directory': {
       const dockerfile = readDockerfile(argument.path, options.dockerfile);
       const how = { dockerfile: dockerfile.path, ignore: true, remember: !options.noCache };
-      return async (workplace) => ({ dockerfile, open: () => openDirectory(workplace, argument.path, how) });
+      const ignored = once(() => readIgnore(argument.path, dockerfile.path));
+      return async (workplace) => ({ dockerfile, ignored, open: () => openDirectory(workplace, argument.path, how) });
     }
     case 'file':
       return async (workplace) => (await import('./input-context.ts')).openInput(workplace, argument.path, options);
@@ -27,4 +29,12 @@ export function findContexts(options: ContextOptions): (workplace: Workplace) =>
         `${options.context}: a build context from ${argument.kind} is not supported yet`,
       );
   }
+}
+
+function once<T>(act: () => T): () => T {
+  let result: { readonly value: T } | undefined;
+  return () => {
+    result ??= { value: act() };
+    return result.value;
+  };
 }

@@ -2,7 +2,7 @@
 // Times are milliseconds since the epoch.
 
 import type { ErrorObject } from '../base/error-object.ts';
-import type { Warning } from '../plan/graph.ts';
+import type { Warning } from '../dockerfile/warning.ts';
 
 export type BuildEvent =
   /** All steps, in order, before any of them starts. Numbers in later events are positions in this list, from 1. */

@@ -37,7 +37,8 @@ export async function scanDirectory(
   return { root, index: scan.index, entries: scan.entries, bytes: scan.bytes };
 }
 
-function readIgnore(root: string, dockerfile: string | undefined): IgnoreRules | undefined {
+/** The rules of the context; undefined: there are none. */
+export function readIgnore(root: string, dockerfile: string | undefined): IgnoreRules | undefined {
   const candidates = [
     ...(dockerfile ? [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)] : []),
     join(root, '.dockerignore'),

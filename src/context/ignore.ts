@@ -19,6 +19,10 @@ export interface IgnoreVerdict {
 }
 
 export interface IgnoreRules {
+  /** Some pattern begins with `!`. */
+  readonly hasExceptions: boolean;
+  /** Some pattern takes everything that is in the root. */
+  readonly excludesAll: boolean;
   /** The state of the context's root. */
   readonly root: IgnoreState;
   /** `path`: relative, slashes, no `.` or `..`; `parent`: the state of the directory it is in. */
@@ -26,6 +30,8 @@ export interface IgnoreRules {
 }
 
 interface Pattern {
+  /** Cleaned, without `!`. */
+  readonly text: string;
   readonly isException: boolean;
   readonly matches: (path: string) => boolean;
   readonly mayMatchBelow: (directory: string) => boolean;
@@ -68,7 +74,12 @@ function rulesOf(patterns: readonly Pattern[]): IgnoreRules {
       !excluded || patterns.some((pattern, i) => i > decidedBy && pattern.isException && pattern.mayMatchBelow(name));
     return { excluded, descend, state };
   };
-  return { root, excludes };
+  return {
+    hasExceptions: patterns.some(({ isException }) => isException),
+    excludesAll: patterns.some(({ text, isException }) => !isException && ['*', '**', '**/*'].includes(text)),
+    root,
+    excludes,
+  };
 }
 
 /** A line as a pattern, `!` first; undefined: a comment or nothing. */
@@ -99,6 +110,7 @@ function compilePattern(written: string, where?: () => Location): Pattern {
   if (parseGlob(pattern) === undefined) throw fail(`syntax error in pattern: ${pattern}`);
   const expressions = rewrite(pattern).map((alternative) => minimatch.makeRe(alternative, options));
   return {
+    text: pattern,
     isException,
     matches: (name) => expressions.some((expression) => expression !== false && expression.test(name)),
     mayMatchBelow: belowTest(pattern),

@@ -1,56 +1,73 @@
-// Build checks that parsing answers by the way (BuildKit: linter/ruleset.go, instructions/parse.go), and the
-// `# check=` directive and comments that silence them. The other rules need a plan, and are not here.
+// What the build checks have found so far, without what is skipped (BuildKit: linter/linter.go). Parsing and planning report to it; places are
+// not asked for their lines here, since finding these costs more than a build in which nobody looks at them should pay.
 
 import type { Location } from '../base/errors.ts';
-import type { Node } from './syntax.ts';
+import { type CheckOptions, noOptions, parseCheckOptions } from './check-options.ts';
+import { dockerfileError, locate } from './errors.ts';
+import { ownRules, type Rule } from './rules.ts';
 import type { Warning } from './warning.ts';
 
-interface Silenced {
-  readonly all: boolean;
-  readonly rules: ReadonlySet<string>;
+/** An instruction, as far as a finding is concerned. */
+export interface Subject {
+  readonly where: Location;
+  /** The comment lines directly above it. */
+  readonly comments: readonly string[];
 }
 
-/** `skip=A,B;error=true`: what is skipped. */
-function readSkipped(value: string | undefined): Silenced {
-  const skip = /(?:^|;)\s*skip=(?<rules>[^;]*)/.exec(value ?? '')?.groups?.rules ?? '';
-  const rules = skip.split(',').map((rule) => rule.trim());
-  return { all: rules.includes('all'), rules: new Set(rules) };
-}
+const ownNames: ReadonlySet<string> = new Set(Object.values(ownRules).map(({ name }) => name));
 
-/** `check`: the directive's value. */
-export function checkSyntax(nodes: readonly Node[], check: string | undefined): Warning[] {
-  const everywhere = readSkipped(check);
-  return nodes.flatMap((node) => {
-    const found = findingsOf(node);
-    if (found.length === 0) return found;
-    const here = node.comments.map((comment) => readSkipped(/^check=(?<value>.*)$/s.exec(comment)?.groups?.value));
-    const silenced = [everywhere, ...here];
-    return found.filter(({ rule }) => !silenced.some(({ all, rules }) => all || rules.has(rule)));
-  });
-}
+export class Checks {
+  readonly warnings: Warning[] = [];
+  private options = noOptions;
+  private readonly hasOverride: boolean;
+  private directive: Location | undefined;
 
-function findingsOf(node: Node): Warning[] {
-  const found: Warning[] = [];
-  const keyword = node.keyword.toLowerCase();
-  if (node.hasBlankLine) found.push(warning('NoEmptyContinuation', 'Empty continuation line', node.where));
-  if (keyword === 'maintainer') {
-    found.push(warning('MaintainerDeprecated', 'Maintainer instruction is deprecated in favor of using label', node.where));
+  /** `override`: the build argument BUILDKIT_DOCKERFILE_CHECK, which counts instead of the directive. */
+  constructor(override?: string) {
+    this.hasOverride = override !== undefined;
+    if (override !== undefined) this.options = parseCheckOptions(override);
   }
-  const [, as, name] = keyword === 'from' ? node.args : [];
-  if (as === undefined || name === undefined) return found;
-  if (name !== name.toLowerCase()) {
-    found.push(warning('StageNameCasing', `Stage name '${name}' should be lowercase`, node.where));
+
+  /** The `# check=` directive; words after the first are not its. */
+  configure(value: string | undefined, where: Location | undefined): void {
+    if (value === undefined || where === undefined || this.hasOverride) return;
+    this.options = locate(where, () => parseCheckOptions(value.split(' ', 1)[0]!));
+    this.directive = where;
   }
-  const isLower = node.keyword === keyword;
-  const isUpper = node.keyword === keyword.toUpperCase();
-  // Only where FROM itself is of one case is it known which one AS should have.
-  if ((isLower && as !== as.toLowerCase()) || (isUpper && as !== as.toUpperCase())) {
-    found.push(warning('FromAsCasing', `'${as}' and '${node.keyword}' keywords' casing do not match`, node.where));
+
+  report<Facts extends readonly string[]>(rule: Rule<Facts>, subject: Subject, ...facts: Facts): void {
+    if (!this.isOn(rule, subject)) return;
+    const { name, description, url } = rule;
+    this.warnings.push({ rule: name, description, message: rule.message(...facts), url, where: subject.where });
   }
-  return found;
+
+  /** Whether a finding would be kept; for rules that cost something. */
+  isOn(rule: Pick<Rule, 'name' | 'isOptIn'>, { comments }: Pick<Subject, 'comments'>): boolean {
+    const options = [this.options, ...comments.flatMap(readComment)];
+    if (rule.isOptIn) return options.some(({ experimental }) => asksFor(experimental, rule.name));
+    return !options.some(({ skip }) => skip.all || skip.listed.has(rule.name));
+  }
+
+  /** Throws where `error=true` makes findings a failure. */
+  refuse(): void {
+    if (this.options.error !== true || this.warnings.length === 0) return;
+    const names = [...new Set(this.warnings.map(({ rule }) => rule))];
+    throw dockerfileError('lint', `lint violation found for rules: ${names.join(', ')}`, this.directive);
+  }
 }
 
-function warning(rule: string, message: string, where: Location): Warning {
-  const page = rule.replace(/(?<=.)[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
-  return { rule, message, url: `https://docs.docker.com/go/dockerfile/rule/${page}/`, where };
+/** `all` is all that BuildKit knows: a Dockerfile that passes there is to pass here. */
+function asksFor({ all, listed }: CheckOptions['experimental'], name: string): boolean {
+  return listed.has(name) || (ownNames.has(name) ? listed.has('tbuild') : all);
+}
+
+/** `check=skip=X` above an instruction. What does not parse is a comment like any other. */
+function readComment(comment: string): CheckOptions[] {
+  const value = /^check\s*=\s*(?<value>\S+)/i.exec(comment)?.groups?.value;
+  if (value === undefined) return [];
+  try {
+    return [parseCheckOptions(value)];
+  } catch {
+    return [];
+  }
 }

@@ -11,6 +11,7 @@ export interface Directives {
   /** As written: a reference, perhaps followed by a command line. */
   readonly syntax: string | undefined;
   readonly check: string | undefined;
+  readonly checkWhere: Location | undefined;
   /** How many lines at the top are directives. */
   readonly lineCount: number;
 }
@@ -18,6 +19,7 @@ export interface Directives {
 /** `place`: where a line stands, for errors. */
 export function readDirectives(lines: readonly string[], place: (index: number) => Location): Directives {
   const found = new Map<string, string>();
+  let checkWhere: Location | undefined;
   let escapeToken: Escape = '\\';
   for (const [index, line] of lines.entries()) {
     const match = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/u.exec(trimStart(line));
@@ -28,9 +30,10 @@ export function readDirectives(lines: readonly string[], place: (index: number) 
       throw dockerfileError('directive', `only one ${key} parser directive can be used`, place(index));
     }
     found.set(key, value);
+    if (key === 'check') checkWhere = place(index);
     if (key === 'escape') escapeToken = locate(place(index), () => escapeOf(value));
   }
-  return { escapeToken, syntax: found.get('syntax'), check: found.get('check'), lineCount: found.size };
+  return { escapeToken, syntax: found.get('syntax'), check: found.get('check'), checkWhere, lineCount: found.size };
 }
 
 function escapeOf(value: string): Escape {

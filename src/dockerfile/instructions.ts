@@ -3,7 +3,6 @@
 
 import type { Location } from '../base/errors.ts';
 import type { Places } from './places.ts';
-import type { Warning } from './warning.ts';
 import type { Escape } from './words.ts';
 
 export interface Dockerfile {
@@ -16,7 +15,6 @@ export interface Dockerfile {
   /** ARG before the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
   readonly stages: readonly Stage[];
-  readonly warnings: readonly Warning[];
 }
 
 /** FROM, and what follows it. */
@@ -38,6 +36,8 @@ interface Written {
   readonly where: Location;
   /** Of its flags and arguments. */
   readonly places: Places;
+  /** The comment lines directly above it, without `#`. */
+  readonly comments: readonly string[];
 }
 
 /** Text for the shell, with the heredocs in it, or the arguments themselves. */
@@ -102,6 +102,8 @@ export interface EntrypointInstruction extends Written {
 export interface Pair {
   readonly name: string;
   readonly value: string;
+  /** Written without `=`: `ENV name rest of the line`. */
+  readonly isLegacy?: true;
 }
 
 export interface EnvInstruction extends Written {

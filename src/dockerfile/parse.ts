@@ -3,7 +3,7 @@
 
 import type { Location } from '../base/errors.ts';
 import { chainedOnbuild, knownKeywords } from './arguments.ts';
-import { checkSyntax } from './checks.ts';
+import { Checks } from './checks.ts';
 import { parseDuration } from './duration.ts';
 import { dockerfileError, locate, type Place } from './errors.ts';
 import { type FlagKinds, Flags } from './flags.ts';
@@ -24,17 +24,28 @@ import { readMountSource } from './mount.ts';
 import { Places } from './places.ts';
 import { didYouMean, suggestion } from './suggest.ts';
 import { type Node, parseSyntax } from './syntax.ts';
+import { checkContinuations, checkDescription, checkNode, checkStages } from './syntax-checks.ts';
 
-export function parseDockerfile(source: string | Uint8Array, file: string): Dockerfile {
+/** What is found before an error has been reported to `checks`. */
+export function parseDockerfile(source: string | Uint8Array, file: string, checks = new Checks()): Dockerfile {
   const { text, directives, nodes } = parseSyntax(source, file);
+  checks.configure(directives.check, directives.checkWhere);
+  checkContinuations(nodes, checks);
   const globalArgs: ArgInstruction[] = [];
   const stages: (Stage & { readonly instructions: Instruction[] })[] = [];
   for (const node of nodes) {
+    checkNode(node, checks);
     if (node.keyword.toLowerCase() === 'from') {
-      stages.push(locate(node.where, () => parseFrom(node)));
+      const stage = locate(node.where, () => parseFrom(node));
+      checkDescription(node, stage.name === undefined ? [] : [stage.name], checks);
+      stages.push(stage);
       continue;
     }
     const instruction = parseInstruction(node);
+    if (instruction.kind === 'arg') {
+      const names = instruction.args.map(({ name }) => name);
+      checkDescription(node, names, checks);
+    }
     const stage = stages.at(-1);
     if (stage !== undefined) stage.instructions.push(instruction);
     else if (instruction.kind === 'arg') globalArgs.push(instruction);
@@ -43,8 +54,9 @@ export function parseDockerfile(source: string | Uint8Array, file: string): Dock
   if (stages.length === 0) {
     throw dockerfileError('no-stage', 'dockerfile contains no stages to build', nodes.at(-1)?.where);
   }
-  const { escapeToken, syntax, check } = directives;
-  return { file, text, escapeToken, syntax, globalArgs, stages, warnings: checkSyntax(nodes, check) };
+  checkStages(stages, checks);
+  const { escapeToken, syntax } = directives;
+  return { file, text, escapeToken, syntax, globalArgs, stages };
 }
 
 /** The instruction that an image's config or an ONBUILD keeps as text; it is said to stand at `where`. */
@@ -52,7 +64,8 @@ export function parseTrigger(trigger: string, where: Location): Instruction {
   return locate(where, () => {
     const { nodes } = parseSyntax(trigger, where.file);
     if (nodes.length !== 1) throw dockerfileError('onbuild', 'onbuild trigger should be a single expression');
-    return parseInstruction(Object.create(nodes[0]!, { where: { value: where }, places: { value: Places.all(where) } }));
+    const atStage = { where: { value: where }, places: { value: Places.all(where) }, comments: { value: [] } };
+    return parseInstruction(Object.create(nodes[0]!, atStage));
   });
 }
 
@@ -114,12 +127,7 @@ function parseFrom(node: Node): Stage & { readonly instructions: Instruction[] }
     base: image,
     platform: new Flags(node, { platform: 'text' }).text('platform'),
     instructions: [],
-    original: trimSpace(node.original),
-    where: node.where,
-    places: node.places,
-    get comments() {
-      return node.comments;
-    },
+    ...written(node),
   };
 }
 
@@ -203,9 +211,9 @@ function parsePairs(node: Node): Pair[] {
   atLeastOne(node);
   const pairs: Pair[] = [];
   for (let i = 0; i < node.args.length; i += 3) {
-    const [name, value] = node.args.slice(i, i + 2) as [string, string];
+    const [name, value, equals] = node.args.slice(i, i + 3) as [string, string, string];
     if (name === '') throw wrong(`${node.keyword.toUpperCase()} names can not be blank`, node.places.argument(i + 2));
-    pairs.push({ name, value });
+    pairs.push({ name, value, ...(equals === '' && { isLegacy: true }) });
   }
   return pairs;
 }
@@ -336,7 +344,7 @@ function exactlyOne(node: Node): string {
   return node.args[0]!;
 }
 
-const written = (node: Node) => ({ original: trimSpace(node.original), where: node.where, places: node.places });
+const written = ({ original, where, places, comments }: Node) => ({ original: trimSpace(original), where, places, comments });
 
 /** For instructions that take no flags. */
 function base(node: Node) {

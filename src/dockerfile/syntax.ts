@@ -1,6 +1,6 @@
 // Text → nodes: one for each instruction, with its place, its comments and its heredocs. Syntax only; what an
 // instruction means is parse.ts. Line ends, continuations and heredocs follow BuildKit's rules (lines.ts, heredoc.ts);
-// dockerfile-ast then finds ranges and comments in a copy where it can see no other boundaries than those; it is loaded when something
+// dockerfile-ast then finds ranges in a copy where it can see no other boundaries than those; it is loaded when something
 // asks for one, for a build in which all is well never does.
 
 import { createRequire } from 'node:module';
@@ -8,7 +8,7 @@ import { assert, type Location, type SourceRange } from '../base/errors.ts';
 import { type Command, readCommand } from './arguments.ts';
 import { type Directives, readDirectives } from './directives.ts';
 import { dockerfileError, locate, type Place } from './errors.ts';
-import { plainSpaces, trimSpace } from './go-text.ts';
+import { plainSpaces, trimSpace, trimStart } from './go-text.ts';
 import { findHeredocs, type Heredoc, readBodies } from './heredoc.ts';
 import {
   checkLineLength,
@@ -35,7 +35,7 @@ export interface Node extends Command {
   readonly keywordRange: SourceRange;
   /** Of its flags, arguments and heredocs. */
   readonly places: Places;
-  /** The comment lines above it, without `#`. */
+  /** The comment lines directly above it, without `#`. */
   readonly comments: readonly string[];
   readonly hasBlankLine: boolean;
 }
@@ -109,7 +109,6 @@ function canHoldHeredocs(command: Command): boolean {
 interface Placed {
   readonly range: SourceRange;
   readonly keywordRange: SourceRange;
-  readonly comments: readonly string[];
 }
 
 function placeNodes(
@@ -137,12 +136,10 @@ function placeNodes(
       pieces,
       heredocs,
       hasBlankLine,
+      comments: commentsAbove(lines, line.start, Math.max(directives.lineCount, unplaced[index - 1]?.end ?? 0)),
       where,
       get keywordRange() {
         return placed(index).keywordRange;
-      },
-      get comments() {
-        return placed(index).comments;
       },
       get places() {
         return new Places(this);
@@ -151,34 +148,32 @@ function placeNodes(
   });
 }
 
-function findPlaces(unplaced: readonly Unplaced[], lines: readonly string[], { escapeToken, lineCount }: Directives): Placed[] {
+/** What a blank line or an empty comment parts from the instruction is not about it. `start`: where the instruction above ends. */
+function commentsAbove(lines: readonly string[], line: number, start: number): string[] {
+  const comments: string[] = [];
+  for (let i = line - 1; i >= start && isComment(lines[i]!); i--) {
+    const text = trimSpace(trimStart(lines[i]!).slice(1));
+    if (text === '') break;
+    comments.push(text);
+  }
+  return comments.reverse();
+}
+
+function findPlaces(unplaced: readonly Unplaced[], lines: readonly string[], { escapeToken }: Directives): Placed[] {
   const { DockerfileParser } = createRequire(import.meta.filename)('dockerfile-ast') as typeof import('dockerfile-ast');
   const outline = DockerfileParser.parse(maskText(unplaced, lines, escapeToken));
   const instructions = outline.getInstructions();
-  const comments = outline
-    .getComments()
-    .map((comment) => ({ line: comment.getRange().start.line - maskHeader, text: comment.getContent() ?? '' }))
-    .filter(({ line }) => line >= lineCount);
   const written = unplaced.filter(({ line }) => trimSpace(line.text) !== '');
   assert(instructions.length === written.length, `dockerfile-ast sees ${instructions.length} of ${written.length} instructions`);
 
-  let nextComment = 0;
   let nextInstruction = 0;
   return unplaced.map(({ line, end }) => {
-    const above: string[] = [];
-    for (; nextComment < comments.length && comments[nextComment]!.line < line.start; nextComment++) {
-      const { text } = comments[nextComment]!;
-      if (text === '') above.length = 0;
-      else above.push(text);
-    }
-    while (nextComment < comments.length && comments[nextComment]!.line < end) nextComment++;
     const instruction = trimSpace(line.text) === '' ? undefined : instructions[nextInstruction++]!;
     const range = linesRange(lines, line.start, end);
     const start = instruction?.getRange().start;
     return {
       range: { ...range, startColumn: start?.line === line.start + maskHeader ? start.character : 0 },
       keywordRange: instruction === undefined ? range : toSourceRange(instruction.getInstructionRange()),
-      comments: above,
     };
   });
 }
@@ -188,12 +183,11 @@ const maskHeader = 2;
 
 /**
  * The text with the same lines and columns, in which dockerfile-ast finds BuildKit's boundaries: no heredoc bodies or
- * marks, no escape character but where a line continues, no comment inside an instruction, blanks of ASCII only.
+ * marks, no escape character but where a line continues, no comments, blanks of ASCII only.
  */
 function maskText(unplaced: readonly Unplaced[], lines: readonly string[], escapeToken: Escape): string {
-  const masked = lines.map((line) => (isComment(line) ? trimLineEnd(line) : ''));
-  for (const { line, end } of unplaced) {
-    masked.fill('', line.start, end);
+  const masked = lines.map(() => '');
+  for (const { line } of unplaced) {
     let hasBegun = false;
     for (let i = line.start; i < line.end; i++) {
       const text = trimLineEnd(lines[i]!);

@@ -3,7 +3,7 @@
 
 import { TbuildError } from '../base/errors.ts';
 import { hasWildcards, parseGlob } from '../context/glob.ts';
-import { compileExcludes } from '../context/ignore.ts';
+import { compileExcludes, type IgnoreRules } from '../context/ignore.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { AddInstruction, CopyInstruction, InlineFile } from '../dockerfile/instructions.ts';
 import { expand } from '../dockerfile/words.ts';
@@ -18,12 +18,16 @@ export interface CopySource {
   readonly isContext: boolean;
 }
 
+/** What a COPY from the build context does not get; undefined: it gets everything. Asked when there is such a COPY. */
+export type Ignored = () => IgnoreRules | undefined;
+
 /** `resolveSource` is asked only when there is something to look up: a COPY of heredocs alone needs no context. */
 export function planCopy(
   stage: StageState,
   planned: PlannedInstruction,
   instruction: AddInstruction | CopyInstruction,
   resolveSource: () => CopySource,
+  ignored: Ignored,
 ): void {
   const { places, kind } = instruction;
   const owner = instruction.owner === undefined ? '' : stage.expand(instruction.owner, places.flagValue('chown'));
@@ -47,6 +51,7 @@ export function planCopy(
   for (const [i, pattern] of instruction.exclude.entries()) {
     locate(places.flagValue('exclude', i), () => compileExcludes([pattern]));
   }
+  if (planned.sources.length === 0) for (const path of paths) stage.checks.copySource(kind, path, ignored());
 
   const source = paths.length === 0 ? { step: undefined, isContext: true } : resolveSource();
   const parents = instruction.kind === 'copy' && instruction.parents;
@@ -82,7 +87,7 @@ export function planCopy(
 /** In a heredoc quotes are nothing, and the escape character is always the backslash. */
 function contentOf(file: InlineFile, stage: StageState): string {
   if (!file.expand) return file.content;
-  return expand(file.content, stage.environment, { escapeToken: '\\', ignoreQuotes: true }).value;
+  return stage.checked(expand(file.content, stage.environment, { escapeToken: '\\', ignoreQuotes: true }));
 }
 
 function ownerOf(written: string): Owner | undefined {

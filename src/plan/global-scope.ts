@@ -14,15 +14,14 @@ export function givenArg(buildArgs: BuildArgs, name: string): string | undefined
   return Object.hasOwn(buildArgs, name) ? buildArgs[name] : undefined;
 }
 
-export function readGlobalScope(
-  dockerfile: Dockerfile,
-  options: {
-    readonly buildArgs: BuildArgs;
-    readonly target: string;
-    readonly platform: Platform;
-    readonly buildPlatform: Platform;
-  },
-): Environment {
+export interface ScopeOptions {
+  readonly buildArgs: BuildArgs;
+  readonly target: string;
+  readonly platform: Platform;
+  readonly buildPlatform: Platform;
+}
+
+export function readGlobalScope(dockerfile: Dockerfile, options: ScopeOptions): Environment {
   const scope = new Map<string, string>();
   const predefined = [
     ...platformArgs('BUILD', options.buildPlatform),
@@ -48,6 +47,14 @@ export function readGlobalScope(
 
 /** Where in `NAME=value` the value begins; what goes wrong in it says how far. */
 export const argValue = (name: string): Span => ({ start: name.length + 1, end: name.length + 1 });
+
+/** The scope as if no ARG of the file had been given a value; `scope`: with what was given. */
+export function readDefaultScope(dockerfile: Dockerfile, options: ScopeOptions, scope: Environment): Environment {
+  const declared = new Set(dockerfile.globalArgs.flatMap(({ args }) => args.map(({ name }) => name)));
+  if (Object.keys(options.buildArgs).every((name) => !declared.has(name))) return scope;
+  const buildArgs = Object.fromEntries(Object.entries(options.buildArgs).filter(([name]) => !declared.has(name)));
+  return readGlobalScope(dockerfile, { ...options, buildArgs });
+}
 
 function platformArgs(prefix: 'BUILD' | 'TARGET', platform: Platform): (readonly [string, string])[] {
   return [

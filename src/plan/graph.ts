@@ -2,10 +2,7 @@
 // Pure data; made by plan.ts, read by src/solve. Metadata instructions are no steps: they end in the config.
 
 import type { Location } from '../base/errors.ts';
-import type { Warning } from '../dockerfile/warning.ts';
 import type { ContainerConfig, HistoryEntry, Platform } from '../oci/config.ts';
-
-export type { Warning };
 
 /** Position of a step in `Graph.steps`; a step refers to earlier steps only. */
 export type StepId = number;
@@ -154,11 +151,10 @@ export interface Graph {
   /** Every step that the target needs, and no other, each after those it stands on. */
   readonly steps: readonly Step[];
   readonly target: Target;
-  readonly warnings: readonly Warning[];
 }
 
 /** What planning needs to know of base images. */
 export interface BaseImages {
-  /** Throws TbuildError `image/unknown` when there is none of that name. */
-  config(reference: string, platform: Platform): Promise<import('../oci/config.ts').ImageConfig>;
+  /** Throws TbuildError `image/unknown` when there is none of that name; undefined: planning is to go on without it. */
+  config(reference: string, platform: Platform): Promise<import('../oci/config.ts').ImageConfig | undefined>;
 }

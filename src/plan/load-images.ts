@@ -2,15 +2,17 @@
 // planning that waits for something.
 
 import { TbuildError } from '../base/errors.ts';
+import type { Checks, Subject } from '../dockerfile/checks.ts';
 import { type Place, withPlace } from '../dockerfile/errors.ts';
 import { didYouMean } from '../dockerfile/suggest.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
+import { checkBasePlatform } from './checks.ts';
 import type { BaseImages } from './graph.ts';
 import { type StageNode, type Stages, sourcePlace } from './stages.ts';
 
-/** Configs of images, by reference and platform. */
-export type Images = ReadonlyMap<string, ImageConfig>;
+/** Configs of images, by reference and platform; undefined: it is not here, and planning goes on without. */
+export type Images = ReadonlyMap<string, ImageConfig | undefined>;
 
 export const imageKey = (reference: string, platform: Platform): string => `${formatPlatform(platform)} ${reference}`;
 
@@ -19,14 +21,15 @@ interface WantedImage {
   readonly written: string;
   readonly platform: Platform;
   readonly where: Place;
+  readonly subject: Subject;
 }
 
 /**
  * Loads what needed stages stand on or take from, and puts the triggers of bases before their instructions; these may
  * need further stages and images, so it goes on until nothing is new.
  */
-export async function loadImages(stages: Stages, target: Platform, bases: BaseImages): Promise<Images> {
-  const loaded = new Map<string, ImageConfig>();
+export async function loadImages(stages: Stages, target: Platform, bases: BaseImages, checks: Checks): Promise<Images> {
+  const loaded = new Map<string, ImageConfig | undefined>();
   const names = stages.nodes.flatMap(({ name }) => name ?? []);
   const triggered = new Set<StageNode>();
   for (;;) {
@@ -41,6 +44,10 @@ export async function loadImages(stages: Stages, target: Platform, bases: BaseIm
         loaded.set(key, await loadImage(image, names, bases));
       }),
     );
+    for (const [key, image] of wanted) {
+      const config = loaded.get(key);
+      if (config !== undefined && config.rootfs.diff_ids.length > 0) checkBasePlatform(image, image.platform, config, checks);
+    }
     const fresh = needed.filter((node) => !triggered.has(node));
     if (fresh.length === 0 && wanted.size === 0) return loaded;
     for (const node of fresh) {
@@ -52,15 +59,16 @@ export async function loadImages(stages: Stages, target: Platform, bases: BaseIm
 }
 
 function* imagesOf(node: StageNode, target: Platform): Generator<WantedImage> {
-  if (node.base.kind === 'image') yield { ...node.base, platform: node.platform ?? target, where: node.basePlace };
+  if (node.base.kind === 'image') yield { ...node.base, platform: node.platform ?? target, where: node.basePlace, subject: node };
   for (const { instruction, sources } of node.instructions) {
     for (const [i, source] of sources.entries()) {
-      if (source?.kind === 'image') yield { ...source, platform: target, where: sourcePlace(instruction, i) };
+      if (source?.kind === 'image')
+        yield { ...source, platform: target, where: sourcePlace(instruction, i), subject: instruction };
     }
   }
 }
 
-async function loadImage(image: WantedImage, stageNames: readonly string[], bases: BaseImages): Promise<ImageConfig> {
+async function loadImage(image: WantedImage, stageNames: readonly string[], bases: BaseImages): Promise<ImageConfig | undefined> {
   try {
     return await bases.config(image.reference, image.platform);
   } catch (error) {

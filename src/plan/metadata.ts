@@ -40,10 +40,14 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
     case 'arg':
       return applyArg(stage, instruction, sources);
     case 'cmd':
+      stage.checks.usedOnce(instruction);
+      stage.checks.commandForm(instruction, stage.hasOwnShell);
       config.Cmd = commandOf(instruction.command, stage.shell);
       stage.hasOwnCmd = true;
       return `CMD ${quoteList(config.Cmd)}`;
     case 'entrypoint': {
+      stage.checks.usedOnce(instruction);
+      stage.checks.commandForm(instruction, stage.hasOwnShell);
       const command = commandOf(instruction.command, stage.shell);
       config.Entrypoint = command.length === 0 ? null : command;
       // What the base would have run are not arguments for this.
@@ -51,19 +55,25 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       return `ENTRYPOINT ${quoteList(command)}`;
     }
     case 'env':
+      stage.checks.legacyPairs(instruction);
       return applyEnv(stage, expandPairs(stage, instruction));
     case 'expose': {
-      const ports = instruction.ports.flatMap((port) => {
-        const words = () => processWords(port, stage.environment, stage.escapeToken);
-        return locate(instruction.places.argumentReading(port), () => parsePorts(words()));
-      });
+      const ports = instruction.ports.flatMap((port) =>
+        locate(instruction.places.argumentReading(port), () => {
+          const words = processWords(port, stage.environment, stage.escapeToken);
+          for (const word of words) stage.checks.port(word);
+          return parsePorts(words);
+        }),
+      );
       config.ExposedPorts = withKeys(config.ExposedPorts, ports);
       return `EXPOSE [${ports.join(' ')}]`;
     }
     case 'healthcheck':
+      stage.checks.usedOnce(instruction);
       config.Healthcheck = healthcheckOf(instruction);
       return healthcheckCreatedBy(instruction);
     case 'label': {
+      stage.checks.legacyPairs(instruction);
       const pairs = expandPairs(stage, instruction);
       config.Labels = Object.fromEntries([
         ...Object.entries(config.Labels ?? {}),
@@ -112,6 +122,7 @@ function expandPairs(stage: StageState, { pairs, places }: EnvInstruction | Labe
 
 function applyEnv(stage: StageState, pairs: readonly Pair[]): string {
   for (const { name, value } of pairs) {
+    stage.checks.secretName('ENV', name);
     stage.environment.set(name, value);
     stage.config.Env = addEnv(stage.config.Env ?? [], name, value);
   }
@@ -126,6 +137,7 @@ const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_S
 /** What was given wins over the default, the default over the global scope; with none of them the name stays unset. */
 function applyArg(stage: StageState, { args, places }: ArgInstruction, { buildArgs, globalScope }: ArgSources): string {
   const declared = args.map(({ name, value: initial }, i) => {
+    stage.checks.secretName('ARG', name);
     const given = givenArg(buildArgs, name);
     const fallback = initial === undefined ? globalScope.get(name) : undefined;
     const expanded = () => locate(places.argument(i), () => within(argValue(name), () => stage.expand(initial ?? '')));

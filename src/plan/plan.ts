@@ -2,11 +2,13 @@
 // Pure but for `bases`, which is asked for the configs of base images, of needed stages only.
 
 import type { Location } from '../base/errors.ts';
+import { Checks } from '../dockerfile/checks.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { Dockerfile, WorkdirInstruction } from '../dockerfile/instructions.ts';
 import type { ContainerConfig, Platform } from '../oci/config.ts';
-import { type CopySource, planCopy } from './copy.ts';
-import { type BuildArgs, readGlobalScope } from './global-scope.ts';
+import { checkDefaultBases, StageChecks } from './checks.ts';
+import { type CopySource, type Ignored, planCopy } from './copy.ts';
+import { type BuildArgs, readDefaultScope, readGlobalScope } from './global-scope.ts';
 import type { BaseImages, CopyOperation, Graph, StepId, Target } from './graph.ts';
 import { type Images, imageKey, loadImages } from './load-images.ts';
 import { applyMetadata } from './metadata.ts';
@@ -31,26 +33,29 @@ export interface PlanOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** `--build-context`, by name. */
   readonly contexts: NamedContexts;
+  /** The one that the Dockerfile was parsed with; unset: nobody wants to know. */
+  readonly checks?: Checks | undefined;
+  /** Of the build context, for the checks; unset: none are known. */
+  readonly ignored?: Ignored | undefined;
+  /** Stages that the target does not need are planned too. */
+  readonly allStages?: boolean | undefined;
 }
 
 export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, bases: BaseImages): Promise<Graph> {
   const platform = options.platform ?? options.buildPlatform;
   const target = options.target ?? '';
   const { buildArgs, buildPlatform, contexts } = options;
-  const globalScope = readGlobalScope(dockerfile, {
-    buildArgs,
-    target: target || (dockerfile.stages.at(-1)?.name ?? ''),
-    platform,
-    buildPlatform,
-  });
-  const stages = resolveStages(dockerfile, globalScope, { target, contexts });
-  const images = await loadImages(stages, platform, bases);
-  const plan = new Planner(dockerfile, stages, images, { buildArgs, globalScope, platform });
+  const { checks = new Checks(), ignored = () => undefined, allStages = false } = options;
+  const scopeOptions = { buildArgs, target: target || (dockerfile.stages.at(-1)?.name ?? ''), platform, buildPlatform };
+  const globalScope = readGlobalScope(dockerfile, scopeOptions);
+  checkDefaultBases(dockerfile, () => readDefaultScope(dockerfile, scopeOptions, globalScope), checks);
+  const stages = resolveStages(dockerfile, globalScope, { target, contexts, checks, allStages });
+  const images = await loadImages(stages, platform, bases, checks);
+  const plan = new Planner(dockerfile, stages, images, { buildArgs, globalScope, platform, checks, ignored });
   for (const node of stages.reachable()) plan.planStage(node);
   return {
     steps: plan.graph.steps,
     target: targetOf(plan.stateOf(stages.target), stageLabel(stages.target), options),
-    warnings: dockerfile.warnings,
   };
 }
 
@@ -73,6 +78,8 @@ interface Asked {
   readonly buildArgs: BuildArgs;
   readonly globalScope: ReadonlyMap<string, string>;
   readonly platform: Platform;
+  readonly checks: Checks;
+  readonly ignored: Ignored;
 }
 
 class Planner {
@@ -98,8 +105,10 @@ class Planner {
     const shown = this.stages.shownName(node);
     const names = new StepNames(stageLabel(node), shown, node.stepCount);
     const start = locate(node.where, () => this.begin(node, names));
-    const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken);
+    const checks = new StageChecks(this.asked.checks, node, start);
+    const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken, checks);
     for (const planned of node.instructions) {
+      checks.subject = planned.instruction;
       locate(planned.instruction.where, () => this.apply(stage, planned, shown));
     }
     this.states.set(node, stage);
@@ -115,7 +124,9 @@ class Planner {
         const wanted = platform ?? this.asked.platform;
         const name = `${names.next(false)}FROM ${base.reference}`;
         const state = this.imageState(base.reference, wanted, { name, stage: names.stage, where });
-        return startFromImage(state, this.images.get(imageKey(base.reference, wanted))!, wanted);
+        const image = this.images.get(imageKey(base.reference, wanted));
+        if (image === undefined) return { ...startFromScratch(wanted), isBaseKnown: false };
+        return startFromImage(state, image, wanted);
       }
       case 'context': {
         const name = `${names.next(false)}FROM ${base.name}`;
@@ -132,8 +143,8 @@ class Planner {
     platform: Platform,
     shown: { name: string; stage: string; where: Location },
   ): StepId | undefined {
-    const { rootfs } = this.images.get(imageKey(reference, platform))!;
-    return rootfs.diff_ids.length === 0 ? undefined : this.graph.image(reference, platform, shown);
+    const image = this.images.get(imageKey(reference, platform));
+    return image === undefined || image.rootfs.diff_ids.length === 0 ? undefined : this.graph.image(reference, platform, shown);
   }
 
   private apply(stage: StageState, planned: PlannedInstruction, stageName: string): void {
@@ -145,7 +156,7 @@ class Planner {
         const tooEarly = (from: string) =>
           `cannot copy from stage "${from}", it needs to be defined before current stage "${stageName}"`;
         const source = () => this.resolve(planned.sources[0], where, tooEarly);
-        planCopy(stage, planned, instruction, () => locate(sourcePlace(instruction, 0), source));
+        planCopy(stage, planned, instruction, () => locate(sourcePlace(instruction, 0), source), this.asked.ignored);
         break;
       }
       case 'run':
@@ -186,7 +197,9 @@ class Planner {
 
 /** WORKDIR makes its directory at once; `/` is always there. */
 function planWorkdir(stage: StageState, planned: PlannedInstruction, instruction: WorkdirInstruction): void {
-  const workdir = nextWorkdir(stage.config.WorkingDir ?? '', stage.expand(instruction.path, instruction.places.argument(0)));
+  const written = stage.expand(instruction.path, instruction.places.argument(0));
+  stage.checks.workdir(written);
+  const workdir = nextWorkdir(stage.config.WorkingDir ?? '', written);
   stage.config.WorkingDir = workdir;
   const path = cleanPath(workdir);
   const step =

@@ -2,8 +2,9 @@
 // in order; a stage that begins FROM it starts with a copy.
 
 import { locate, type Place } from '../dockerfile/errors.ts';
-import { type Escape, expand, processWord } from '../dockerfile/words.ts';
+import { type Escape, type Expansion, expand } from '../dockerfile/words.ts';
 import type { ContainerConfig, ImageConfig, Platform } from '../oci/config.ts';
+import type { StageChecks } from './checks.ts';
 import { addEnv, envMap } from './env.ts';
 import type { Operation, PlannedHistory, StepId } from './graph.ts';
 import { cleanPath } from './paths.ts';
@@ -29,6 +30,8 @@ export interface Start {
   readonly platform: Platform;
   /** What the config says it is for: with no platform asked for, the result keeps it. */
   readonly imagePlatform: Platform;
+  readonly hasWorkdir: boolean;
+  readonly isBaseKnown: boolean;
 }
 
 export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -44,6 +47,8 @@ export function startFromScratch(platform: Platform): Start {
     author: undefined,
     platform,
     imagePlatform: platform,
+    hasWorkdir: false,
+    isBaseKnown: true,
   };
 }
 
@@ -59,6 +64,8 @@ export function startFromImage(state: StepId | undefined, image: ImageConfig, pl
     author: image.author,
     platform,
     imagePlatform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+    hasWorkdir: false,
+    isBaseKnown: true,
   };
 }
 
@@ -75,10 +82,11 @@ export class StageState {
   /** A CMD of this stage itself survives a later ENTRYPOINT. */
   hasOwnCmd = false;
   readonly escapeToken: Escape;
+  readonly checks: StageChecks;
   private readonly graph: StepList;
   private readonly names: StepNames;
 
-  constructor(start: Start, graph: StepList, names: StepNames, escapeToken: Escape) {
+  constructor(start: Start, graph: StepList, names: StepNames, escapeToken: Escape, checks: StageChecks) {
     // A stage's triggers are those it says itself: what its base had has been carried out.
     const { OnBuild: _, ...config } = start.config;
     this.config = config;
@@ -92,6 +100,7 @@ export class StageState {
     this.graph = graph;
     this.names = names;
     this.escapeToken = escapeToken;
+    this.checks = checks;
     this.begin();
   }
 
@@ -117,17 +126,27 @@ export class StageState {
     return this.config.User ?? '';
   }
 
+  /** SHELL said which, here or below. */
+  get hasOwnShell(): boolean {
+    return (this.config.Shell?.length ?? 0) > 0;
+  }
+
   /** The default shell is the image's system's. */
   get shell(): readonly string[] {
-    const { Shell: shell } = this.config;
-    if (shell !== undefined && shell.length > 0) return shell;
+    if (this.hasOwnShell) return this.config.Shell!;
     return this.imagePlatform.os === 'windows' ? ['cmd', '/S', '/C'] : ['/bin/sh', '-c'];
   }
 
   /** `place`: where the word stands; without one, what calls has it. */
   expand(word: string, place?: Place): string {
-    const process = () => processWord(word, this.environment, this.escapeToken);
+    const process = () => this.checked(expand(word, this.environment, { escapeToken: this.escapeToken }));
     return place === undefined ? process() : locate(place, process);
+  }
+
+  /** The value of an expansion in this stage's environment. */
+  checked({ value, unmatched }: Expansion): string {
+    this.checks.variables(unmatched, this.environment, this.args);
+    return value;
   }
 
   /** The instruction as it is shown: variables expanded where that works. */
@@ -164,7 +183,8 @@ export class StageState {
   /** For a stage that begins FROM this one. */
   toStart(): Start {
     const { state, config, environment, args, history, author, platform, imagePlatform } = this;
-    return { state, config, environment, args, history, author, platform, imagePlatform };
+    const { hasWorkdir, isBaseKnown } = this.checks;
+    return { state, config, environment, args, history, author, platform, imagePlatform, hasWorkdir, isBaseKnown };
   }
 }
 

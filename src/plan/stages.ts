@@ -2,6 +2,7 @@
 // (BuildKit: dockerfile2llb/convert.go, toDispatchState up to the dispatching). Asks for no image.
 
 import { type Location, TbuildError } from '../base/errors.ts';
+import type { Checks } from '../dockerfile/checks.ts';
 import { dockerfileError, locate, type Place } from '../dockerfile/errors.ts';
 import type { Dockerfile, Instruction, Stage } from '../dockerfile/instructions.ts';
 import { mountOption, readMountSource } from '../dockerfile/mount.ts';
@@ -11,6 +12,7 @@ import { type Environment, expand } from '../dockerfile/words.ts';
 import type { Platform } from '../oci/config.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { normalizeName } from '../oci/reference.ts';
+import { checkConstantPlatform, checkFromArgs, checkRedundantPlatform } from './checks.ts';
 import { findContext, type NamedContexts } from './named-contexts.ts';
 
 /** What a stage stands on, or what a COPY or a mount takes from. */
@@ -38,6 +40,7 @@ export interface StageNode {
   readonly where: Location;
   /** Of what it stands on. */
   readonly basePlace: Place;
+  readonly comments: readonly string[];
   /** Triggers are put before the others when the base is known. */
   instructions: PlannedInstruction[];
   /** How many steps `[build 2/7]` counts. */
@@ -51,20 +54,25 @@ export interface Stages {
   shownName(node: StageNode): string;
   /** Puts an ONBUILD's instructions before the stage's own. */
   addTriggers(node: StageNode, triggers: readonly string[]): void;
-  /** The target and what it needs, bases and sources before what stands on them where the file has them so. */
+  /** The target and what it needs, or all of them; bases and sources before what stands on them where the file has them so. */
   reachable(): StageNode[];
 }
 
 export function resolveStages(
   dockerfile: Dockerfile,
   scope: Environment,
-  options: { readonly target: string; readonly contexts: NamedContexts },
+  options: {
+    readonly target: string;
+    readonly contexts: NamedContexts;
+    readonly checks: Checks;
+    readonly allStages: boolean;
+  },
 ): Stages {
-  const { contexts } = options;
+  const { contexts, checks } = options;
   const nodes: StageNode[] = [];
   const byName = new Map<string, StageNode>();
   for (const [index, stage] of dockerfile.stages.entries()) {
-    const node = locate(stage.where, () => resolveStage(stage, index, scope, dockerfile, byName, contexts));
+    const node = locate(stage.where, () => resolveStage(stage, index, scope, dockerfile, byName, contexts, checks));
     nodes.push(node);
     if (stage.name !== undefined) byName.set(stage.name, node);
   }
@@ -94,6 +102,7 @@ export function resolveStages(
       node.stepCount += triggers.length;
     },
     reachable: () => {
+      if (options.allStages) return nodes;
       const reached = reach(target);
       return nodes.filter((node) => reached.has(node));
     },
@@ -104,17 +113,21 @@ function resolveStage(
   stage: Stage,
   index: number,
   scope: Environment,
-  { escapeToken }: Dockerfile,
+  dockerfile: Dockerfile,
   byName: ReadonlyMap<string, StageNode>,
   contexts: NamedContexts,
+  checks: Checks,
 ): StageNode {
-  const { value: name, unmatched } = locate(stage.places.argument(0), () => expand(stage.base, scope, { escapeToken }));
+  const { escapeToken } = dockerfile;
+  const expansion = locate(stage.places.argument(0), () => expand(stage.base, scope, { escapeToken }));
+  checkFromArgs(stage, expansion, dockerfile, scope, checks);
+  const { value: name, unmatched } = expansion;
   const meant = hintForUnset(unmatched, scope);
   if (name === '') {
     throw dockerfileError('base-name', `base name (${stage.base}) should not be blank`, stage.places.argument(0), meant);
   }
   const platform = locate(stage.places.flagValue('platform'), () =>
-    stage.platform === undefined ? undefined : resolvePlatform(stage.platform, scope, escapeToken),
+    stage.platform === undefined ? undefined : resolvePlatform(stage, stage.platform, scope, dockerfile, checks),
   );
   const replacement = stage.name === undefined ? undefined : contextSource(stage.name, contexts);
   const earlier = byName.get(name);
@@ -132,13 +145,19 @@ function resolveStage(
     platform,
     where: stage.where,
     basePlace: stage.places.argument(0),
+    comments: stage.comments,
     instructions: [],
     stepCount: ownSteps + (base.kind === 'scratch' || base.kind === 'stage' ? 0 : 1),
   };
 }
 
-function resolvePlatform(written: string, scope: Environment, escapeToken: Dockerfile['escapeToken']): Platform {
-  const { value, unmatched } = expand(written, scope, { escapeToken });
+function resolvePlatform(stage: Stage, written: string, scope: Environment, dockerfile: Dockerfile, checks: Checks): Platform {
+  const { escapeToken } = dockerfile;
+  const expansion = expand(written, scope, { escapeToken });
+  checkFromArgs(stage, expansion, dockerfile, scope, checks);
+  checkRedundantPlatform(stage, expansion, scope, checks);
+  checkConstantPlatform(stage, expansion, checks);
+  const { value, unmatched } = expansion;
   if (value !== '') return parsePlatform(value);
   const hint = hintForUnset(unmatched, scope);
   throw dockerfileError('platform', `empty platform value from expression ${written}`, undefined, hint);

@@ -2,7 +2,7 @@
 // output and no more: the whole is in the log.
 
 import type { BuildEvent } from '../../build/events.ts';
-import type { Warning } from '../../plan/graph.ts';
+import type { Warning } from '../../dockerfile/warning.ts';
 import { LineJoiner } from './line-joiner.ts';
 
 export type Outcome = 'waiting' | 'running' | 'done' | 'cached' | 'failed' | 'canceled';

@@ -1,14 +1,16 @@
 // How the displays for people end: warnings, the failing steps' last lines, the image, the path of the full log.
 
+import type { Warning } from '../../dockerfile/warning.ts';
+import { excerptLines } from '../excerpt.ts';
 import type { Paint } from '../paint.ts';
 import { oneLine } from '../text.ts';
 import type { BuildState, StepState } from './build-state.ts';
 
 /** Warnings, and then what was made: names, image, what was exported, the log. */
-export function successLines(state: BuildState, image: string, paint: Paint): string[] {
+export function successLines(state: BuildState, image: string, paint: Paint, isDebug: boolean): string[] {
   const row = (label: string, text: string) => `${paint('dim', label.padEnd(9))}${oneLine(text)}`;
   return [
-    ...warningLines(state, paint),
+    ...warningLines(state, paint, isDebug),
     ...(state.warnings.length > 0 ? [''] : []),
     ...(state.result?.names ?? []).map((name) => row('named', name)),
     row('image', image),
@@ -18,9 +20,9 @@ export function successLines(state: BuildState, image: string, paint: Paint): st
 }
 
 /** What comes before the error itself: the failing steps' last lines, and warnings. */
-export function failureLines(state: BuildState, paint: Paint, quote: (text: string) => string): string[] {
+export function failureLines(state: BuildState, paint: Paint, quote: (text: string) => string, isDebug: boolean): string[] {
   const failed = state.steps.filter(({ outcome, lastLines }) => outcome === 'failed' && lastLines.length > 0);
-  return [...failed.flatMap((step) => stepLog(step, paint, quote)), ...warningLines(state, paint)];
+  return [...failed.flatMap((step) => stepLog(step, paint, quote)), ...warningLines(state, paint, isDebug)];
 }
 
 /** After the error. A build that had no step yet has nothing more in its log. */
@@ -28,13 +30,18 @@ export function logLine({ log, steps }: BuildState, paint: Paint): string[] {
   return log && steps.length > 0 ? [`${paint('dim', 'log:')} ${oneLine(log)}`] : [];
 }
 
-function warningLines({ warnings }: BuildState, paint: Paint): string[] {
+/** As buildx lists them. */
+function warningLines({ warnings }: BuildState, paint: Paint, isDebug: boolean): string[] {
   if (warnings.length === 0) return [];
-  const heading = warnings.length === 1 ? '1 warning found:' : `${warnings.length} warnings found:`;
-  const lines = warnings.map(({ rule, message, where: { file, range } }) =>
-    oneLine(` - ${rule}: ${message} (${file}:${range.startLine})`),
-  );
-  return [heading, ...lines].map((line) => paint('yellow', line));
+  const count = warnings.length === 1 ? '1 warning found' : `${warnings.length} warnings found`;
+  const heading = paint('yellow', ` ${count}${isDebug ? '' : ' (use tbuild --debug to expand)'}:`);
+  return [heading, ...warnings.flatMap((warning) => warningText(warning, isDebug))];
+}
+
+function warningText({ rule, message, description, url, where }: Warning, isDebug: boolean): string[] {
+  const short = oneLine(` - ${rule}: ${message} (line ${where.range.startLine})`);
+  if (!isDebug) return [short];
+  return [short, description, ...(url === undefined ? [] : [`More info: ${url}`]), ...excerptLines(where), ''];
 }
 
 const rule = '------';

@@ -10,7 +10,7 @@ import { failureLines, logLine, successLines } from './ending.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 
 export function plainProgress(surroundings: ProgressSurroundings): Progress {
-  const { stderr, env } = surroundings;
+  const { stderr, env, isDebug } = surroundings;
   const paint = choosePaint(stderr, env);
   // Colours that a RUN makes although it has no terminal are wanted, and pass, as with buildx.
   const quote = env.NO_COLOR ? oneLine : oneColouredLine;
@@ -20,9 +20,9 @@ export function plainProgress(surroundings: ProgressSurroundings): Progress {
   return {
     show: (event) => write(log.add(event)),
     interrupt: () => write([paint('yellow', 'canceling; press ^C again to end at once')]),
-    succeed: (image) => write(successLines(state, image, paint)),
+    succeed: (image) => write(successLines(state, image, paint, isDebug)),
     fail: (error) => {
-      write(failureLines(state, paint, quote));
+      write(failureLines(state, paint, quote, isDebug));
       reportError(error, surroundings);
       write(logLine(state, paint));
       return exitCodeOf(error);

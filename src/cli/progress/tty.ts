@@ -15,7 +15,7 @@ import { Screen } from './screen.ts';
 const frameMs = 100;
 
 export function ttyProgress(surroundings: ProgressSurroundings): Progress {
-  const { stderr, env } = surroundings;
+  const { stderr, env, isDebug } = surroundings;
   const paint = choosePaint(stderr, env);
   const quote = env.NO_COLOR ? oneLine : oneColouredLine;
   const state = new BuildState();
@@ -44,11 +44,11 @@ export function ttyProgress(surroundings: ProgressSurroundings): Progress {
     },
     succeed: (image) => {
       close();
-      write(['', ...successLines(state, image, paint)]);
+      write(['', ...successLines(state, image, paint, isDebug)]);
     },
     fail: (error) => {
       close();
-      write(failureLines(state, paint, quote));
+      write(failureLines(state, paint, quote, isDebug));
       reportError(error, surroundings);
       write(logLine(state, paint));
       return exitCodeOf(error);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { TbuildError } from '../../../src/base/errors.ts';
+import { Checks } from '../../../src/dockerfile/checks.ts';
 import type { Instruction } from '../../../src/dockerfile/instructions.ts';
 import { parseDockerfile, parseTrigger } from '../../../src/dockerfile/parse.ts';
 import { parseSyntax } from '../../../src/dockerfile/syntax.ts';
@@ -9,7 +10,9 @@ const parse = (text: string) => parseDockerfile(text, 'Dockerfile');
 
 /** The instructions after FROM, without their places. */
 function instructions(text: string): Partial<Instruction>[] {
-  return parse(`FROM x\n${text}`).stages[0]!.instructions.map(({ where: _, original: __, places: ___, ...rest }) => rest);
+  return parse(`FROM x\n${text}`).stages[0]!.instructions.map(
+    ({ where: _, original: __, places: ___, comments: ____, ...rest }) => rest,
+  );
 }
 
 /** `code: message (lines a-b)`. */
@@ -72,7 +75,7 @@ test('ENV: pairs, the old form, quotes in names', () => {
       ],
     },
   ]);
-  expect(instructions('ENV a b  c=d')).toEqual([{ kind: 'env', pairs: [{ name: 'a', value: 'b  c=d' }] }]);
+  expect(instructions('ENV a b  c=d')).toEqual([{ kind: 'env', pairs: [{ name: 'a', value: 'b  c=d', isLegacy: true }] }]);
   expect(errorOf('FROM x\nENV a=1 b')).toContain('can\'t find = in "b"');
   expect(errorOf('FROM x\nENV =1')).toContain('ENV names can not be blank');
 });
@@ -256,14 +259,30 @@ test('any lines are a Dockerfile or a TbuildError, and never a bug', () => {
   );
 });
 
+function warningsOf(text: string) {
+  const checks = new Checks();
+  parseDockerfile(text, 'Dockerfile', checks);
+  return checks.warnings;
+}
+
 test('build checks that parsing answers, and what silences them', () => {
   const text = 'from x as Name\nMAINTAINER me\nRUN a \\\n\n b\n';
-  const rules = (prefix: string) => parse(prefix + text).warnings.map(({ rule, where }) => `${rule} ${where.range.startLine}`);
-  expect(rules('')).toEqual(['StageNameCasing 1', 'MaintainerDeprecated 2', 'NoEmptyContinuation 3']);
-  expect(rules('# check=skip=StageNameCasing,MaintainerDeprecated;error=true\n')).toEqual(['NoEmptyContinuation 4']);
+  const rules = (prefix: string) => warningsOf(prefix + text).map(({ rule, where }) => `${rule} ${where.range.startLine}`);
+  expect(rules('')).toEqual([
+    'NoEmptyContinuation 5',
+    'StageNameCasing 1',
+    'MaintainerDeprecated 2',
+    'ConsistentInstructionCasing 1',
+  ]);
+  expect(rules('# check=skip=StageNameCasing,MaintainerDeprecated,ConsistentInstructionCasing;error=true\n')).toEqual([
+    'NoEmptyContinuation 6',
+  ]);
   expect(rules('# check=skip=all\n')).toEqual([]);
-  expect(rules('\n# check=skip=StageNameCasing\n')).toEqual(['MaintainerDeprecated 4', 'NoEmptyContinuation 5']);
-  expect(parse('FROM x as y').warnings).toMatchObject([
+  expect(rules('\n# check=skip=StageNameCasing,ConsistentInstructionCasing\n')).toEqual([
+    'NoEmptyContinuation 7',
+    'MaintainerDeprecated 4',
+  ]);
+  expect(warningsOf('FROM x as y')).toMatchObject([
     {
       rule: 'FromAsCasing',
       message: "'as' and 'FROM' keywords' casing do not match",

@@ -117,6 +117,7 @@ async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promi
         type: 'warning',
         warning: {
           rule: 'JSONArgsRecommended',
+          description: '',
           message: 'JSON arguments recommended for CMD to prevent unintended behavior related to OS signals',
           url: undefined,
           where: { file: 'Dockerfile', text: dockerfile, range: { startLine: 11, startColumn: 0, endLine: 11, endColumn: 3 } },

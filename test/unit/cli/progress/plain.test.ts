@@ -55,8 +55,8 @@ test('a build', () => {
     #4 [3/3] COPY . /srv
     #4 DONE 0.0s
 
-    1 warning found:
-     - StageNameCasing: stage name "Build" should be lowercase (Dockerfile:3)
+     1 warning found (use tbuild --debug to expand):
+     - StageNameCasing: stage name "Build" should be lowercase (line 3)
 
     named    app:latest
     image    sha256:0f3a7c1be1b2c8a6c2d3f0a1b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7

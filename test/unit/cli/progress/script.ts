@@ -46,6 +46,7 @@ export const at = {
     time: startMs + atMs,
     warning: {
       rule,
+      description: '',
       message,
       url: undefined,
       where: { file: 'Dockerfile', text: '', range: { startLine: line, startColumn: 0, endLine: line, endColumn: 1 } },
