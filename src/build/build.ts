@@ -6,7 +6,9 @@ import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
+import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
+import type { Platform } from '../oci/config.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
@@ -22,6 +24,7 @@ import type { Contexts } from './context-options.ts';
 import { findContexts } from './contexts.ts';
 import type { BuildEvent } from './events.ts';
 import type { BuildOutput, BuiltImage } from './export.ts';
+import { isLayoutReference, LayoutImages } from './layout-images.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 
 export interface BuildOptions {
@@ -29,6 +32,8 @@ export interface BuildOptions {
   readonly root?: string;
   /** A directory; a tar or a Dockerfile; `-`: one of these on standard input. */
   readonly context: string;
+  /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`. */
+  readonly buildContexts?: Readonly<Record<string, string>>;
   /** A file, inside a context that is a tar; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
   readonly buildArgs: Readonly<Record<string, string>>;
@@ -53,7 +58,7 @@ export interface BuildResult {
 /** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
-  const openContexts = findContexts(options);
+  const openContexts = await findContexts(options);
   const workplace = await openWorkplace(options.root);
   const log = openLog(workplace.store);
   const emit = (event: BuildEvent) => {
@@ -85,9 +90,12 @@ async function build(
   emit: (event: BuildEvent) => void,
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
   const images = new Images(workplace.store, workplace.layers);
+  const layouts = new LayoutImages(workplace, images);
+  const imageOf: FindImage = async (reference, platform) =>
+    isLayoutReference(reference) ? layouts.find(reference, platform) : images.resolve(reference, platform);
   const secrets = readSecrets(options.secrets);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
-  const graph = await plan(options, contexts, images, checks).finally(() => {
+  const graph = await plan(options, contexts, imageOf, checks).finally(() => {
     for (const warning of checks.warnings) emit({ type: 'warning', time: Date.now(), warning });
   });
   checks.refuse();
@@ -100,7 +108,7 @@ async function build(
     settings: { network, secret: (id) => secrets.get(id), upperBytes: memoryUpperBytes(slots) },
     slots,
     noCache: options.noCache,
-    image: async ({ reference }) => stateOf(workplace, images, reference),
+    image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),
     context: contexts.open,
     listener: listenerOf(emit),
     signal: options.signal,
@@ -111,31 +119,41 @@ async function build(
   return { image: built.image.id, names: names.map(familiarName), exported };
 }
 
+/** An image by its normalised reference, or where a layout has it. */
+type FindImage = (reference: string, platform: Platform) => Promise<Image>;
+
 /** What was found before an error is in `checks`. */
-async function plan(options: BuildOptions, { dockerfile, ignored }: Contexts, images: Images, checks: Checks): Promise<Graph> {
+async function plan(
+  options: BuildOptions,
+  { dockerfile, named, ignored }: Contexts,
+  imageOf: FindImage,
+  checks: Checks,
+): Promise<Graph> {
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
-  const planOptions = { ...options, buildPlatform: hostPlatform(), contexts: {}, checks, ignored };
-  return planBuild(parsed, planOptions, baseImages(images));
+  const planOptions = { ...options, buildPlatform: hostPlatform(), contexts: named, checks, ignored };
+  return planBuild(parsed, planOptions, baseImages(imageOf));
 }
 
-function baseImages(images: Images): BaseImages {
+function baseImages(imageOf: FindImage): BaseImages {
   return {
     config: async (reference, platform) => {
-      const { config } = images.resolve(reference);
+      const { config } = await imageOf(reference, platform);
       if (matchesPlatform(platform, config)) return config;
       throw new TbuildError(
         'image/platform',
-        `the image ${familiarName(reference)} here is for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
+        `the image ${shownName(reference)} here is for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
       );
     },
   };
 }
 
-function stateOf(workplace: Workplace, images: Images, reference: string): State {
-  return images.resolve(reference).layers.map((id) => {
+const shownName = (reference: string): string => (isLayoutReference(reference) ? reference : familiarName(reference));
+
+function stateOf(workplace: Workplace, reference: string, image: Image): State {
+  return image.layers.map((id) => {
     const layer = workplace.layers.get(id);
     if (layer) return layer;
-    throw new TbuildError('store/layer-gone', `the layer ${id} of ${familiarName(reference)} is not in the store`, {
+    throw new TbuildError('store/layer-gone', `the layer ${id} of ${shownName(reference)} is not in the store`, {
       hint: 'load the image again; tbuild fsck lists what else is missing',
     });
   });

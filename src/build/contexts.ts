@@ -1,17 +1,32 @@
-// The build's contexts and its Dockerfile, as steps and the parser ask for them. What the context argument names is decided before a store is opened;
+// The build's contexts and its Dockerfile, as steps and the parser ask for them. What the arguments name is decided before a store is opened;
 // whatever is no directory has a file of its own, loaded when it is needed.
 
 import { TbuildError } from '../base/errors.ts';
-import { readContextArgument } from '../context/argument.ts';
+import { type ContextArgument, readContextArgument } from '../context/argument.ts';
 import { readIgnore } from '../context/directory.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import type { ContextOptions, Contexts } from './context-options.ts';
+import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
 import { openDirectory } from './directory-context.ts';
 import { readDockerfile } from './dockerfile-source.ts';
+import type { Named } from './named-contexts.ts';
 
 /** Throws at once for what is no context, and for a Dockerfile that is not in its directory. */
-export function findContexts(options: ContextOptions): (workplace: Workplace) => Promise<Contexts> {
-  const argument = readContextArgument(options.context);
+export async function findContexts(options: ContextOptions): Promise<(workplace: Workplace) => Promise<Contexts>> {
+  const openMain = findMain(readContextArgument(options.context), options);
+  const named = await findNamed(options);
+  return async (workplace) => {
+    const main = await openMain(workplace);
+    const open = (name: string) => (name === '' ? main.open() : (named as Named).open(workplace, name));
+    return { ...main, named: named?.planned ?? {}, open };
+  };
+}
+
+async function findNamed({ buildContexts, noCache }: ContextOptions): Promise<Named | undefined> {
+  if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
+  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, !noCache);
+}
+
+function findMain(argument: ContextArgument, options: ContextOptions): (workplace: Workplace) => Promise<MainContext> {
   switch (argument.kind) {
     case 'directory': {
       const dockerfile = readDockerfile(argument.path, options.dockerfile);

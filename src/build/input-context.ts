@@ -4,12 +4,12 @@ import { TbuildError } from '../base/errors.ts';
 import { type ContextInput, readInput, readInputFile } from '../context/input.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { openArchiveContext, readDockerfileIn } from './archive-context.ts';
-import type { ContextOptions, Contexts } from './context-options.ts';
+import type { ContextOptions, MainContext } from './context-options.ts';
 import { openEmptyDirectory } from './directory-context.ts';
 import { readStandardInput } from './dockerfile-source.ts';
 
 /** `path`: a file; undefined: standard input. */
-export async function openInput(workplace: Workplace, path: string | undefined, options: ContextOptions): Promise<Contexts> {
+export async function openInput(workplace: Workplace, path: string | undefined, options: ContextOptions): Promise<MainContext> {
   const label = path ?? 'standard input';
   const reading = { label, spool: workplace.newPath(), signal: options.signal };
   const input = path === undefined ? await readInput(process.stdin, reading) : await readInputFile(path, reading);
@@ -24,7 +24,7 @@ function alone(
   { bytes }: ContextInput & { kind: 'dockerfile' },
   path: string | undefined,
   { dockerfile }: ContextOptions,
-): Contexts {
+): MainContext {
   if (dockerfile !== undefined) {
     const hint = 'leave out -f, or give the directory or the tar that is the context';
     const which = path === undefined ? 'standard input' : path;

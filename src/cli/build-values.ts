@@ -20,6 +20,18 @@ export function parseBuildArgs(args: readonly string[], env: Environment): Recor
   return Object.fromEntries(values);
 }
 
+/** What a value names is for the build to find out. */
+export function parseBuildContexts(contexts: readonly string[]): Record<string, string> {
+  const values = contexts.map((context): [string, string] => {
+    const at = context.indexOf('=');
+    if (at > 0 && at < context.length - 1) return [context.slice(0, at), context.slice(at + 1)];
+    throw new TbuildError('usage/bad-value', `--build-context takes name=source, not "${context}"`, {
+      hint: 'as in --build-context lib=../lib or --build-context alpine=docker-image://alpine:3.20',
+    });
+  });
+  return Object.fromEntries(values);
+}
+
 export function parseLabels(labels: readonly string[]): Record<string, string> {
   const values = labels.map((label): [string, string] => {
     const at = label.indexOf('=');

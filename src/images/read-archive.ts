@@ -19,7 +19,7 @@ import { asList, asMembers, asString, optional, parseJson } from '../oci/documen
 import { parseImageConfig } from '../oci/image-config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { type ArchiveFile, type ArchiveFiles, badArchive } from './archive-files.ts';
-import { type Chosen, type ChosenIndex, chooseManifests } from './choose-manifests.ts';
+import { type Chosen, type ChosenIndex, chooseManifests, type LayoutReader } from './choose-manifests.ts';
 import type { IncomingImage, IncomingIndex, IncomingLayer } from './image.ts';
 
 /** `platform`: of what is there for several only the image for this one; undefined: all of them. */
@@ -39,22 +39,40 @@ export async function readImages(
   throw badArchive(files.label, 'it has neither an oci-layout nor a manifest.json');
 }
 
-async function readLayout(
+/** Those of a layout that `select` leaves of its index, for one platform. */
+export async function readLayoutImages(
   files: ArchiveFiles,
-  platform: Platform | undefined,
-  dockerImages: readonly DockerImage[],
-): Promise<(IncomingImage | IncomingIndex)[]> {
+  platform: Platform,
+  select: (descriptors: readonly Descriptor[]) => readonly Descriptor[],
+): Promise<IncomingImage[]> {
+  const index = await readIndex(files);
+  const selected = { ...index, manifests: [...select(index.manifests)] };
+  const chosen = await chooseManifests(selected, platform, layoutReader(files));
+  return Promise.all(chosen.flatMap((each) => (each.kind === 'manifest' ? openLayoutImage(files, each) : [])));
+}
+
+async function readIndex(files: ArchiveFiles): Promise<Index> {
   const { label } = files;
   const layout = asMembers(parseJson(await readNamed(files, 'oci-layout', MAX_MANIFEST_BYTES), `${label}: oci-layout`), label);
   const version = optional(layout, 'imageLayoutVersion', label, asString);
   if (version !== '1.0.0') throw badArchive(label, `its layout has the version ${version ?? 'none'}, not 1.0.0`);
   const index = parseManifest(await readNamed(files, 'index.json', MAX_MANIFEST_BYTES), `${label}: index.json`);
   if (index.kind !== 'index') throw badArchive(label, 'its index.json is no index');
-  const chosen = await chooseManifests(index, platform, {
-    label,
-    read: (descriptor) => readDocument(files, descriptor),
-    has: async ({ digest, size }) => (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size === size,
-  });
+  return index;
+}
+
+const layoutReader = (files: ArchiveFiles): LayoutReader => ({
+  label: files.label,
+  read: (descriptor) => readDocument(files, descriptor),
+  has: async ({ digest, size }) => (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size === size,
+});
+
+async function readLayout(
+  files: ArchiveFiles,
+  platform: Platform | undefined,
+  dockerImages: readonly DockerImage[],
+): Promise<(IncomingImage | IncomingIndex)[]> {
+  const chosen = await chooseManifests(await readIndex(files), platform, layoutReader(files));
   const tagged = await Promise.all(dockerImages.map((image) => readConfigOf(files, image)));
   return Promise.all(
     chosen.map((each) => {

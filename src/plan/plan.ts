@@ -49,7 +49,7 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, ba
   const scopeOptions = { buildArgs, target: target || (dockerfile.stages.at(-1)?.name ?? ''), platform, buildPlatform };
   const globalScope = readGlobalScope(dockerfile, scopeOptions);
   checkDefaultBases(dockerfile, () => readDefaultScope(dockerfile, scopeOptions, globalScope), checks);
-  const stages = resolveStages(dockerfile, globalScope, { target, contexts, checks, allStages });
+  const stages = resolveStages(dockerfile, globalScope, { target, contexts, platform, checks, allStages });
   const images = await loadImages(stages, platform, bases, checks);
   const plan = new Planner(dockerfile, stages, images, { buildArgs, globalScope, platform, checks, ignored });
   for (const node of stages.reachable()) plan.planStage(node);

@@ -22,6 +22,12 @@ export type Source =
   | { readonly kind: 'image'; readonly reference: string; readonly written: string }
   | { readonly kind: 'context'; readonly name: string };
 
+/** `--build-context`, and the platform that those without one are for. */
+interface Replacements {
+  readonly contexts: NamedContexts;
+  readonly target: Platform;
+}
+
 export interface PlannedInstruction {
   readonly instruction: Instruction;
   /** COPY: one or none; RUN: one for each mount, undefined where it names nothing. */
@@ -64,15 +70,17 @@ export function resolveStages(
   options: {
     readonly target: string;
     readonly contexts: NamedContexts;
+    readonly platform: Platform;
     readonly checks: Checks;
     readonly allStages: boolean;
   },
 ): Stages {
-  const { contexts, checks } = options;
+  const { checks } = options;
+  const replacements: Replacements = { contexts: options.contexts, target: options.platform };
   const nodes: StageNode[] = [];
   const byName = new Map<string, StageNode>();
   for (const [index, stage] of dockerfile.stages.entries()) {
-    const node = locate(stage.where, () => resolveStage(stage, index, scope, dockerfile, byName, contexts, checks));
+    const node = locate(stage.where, () => resolveStage(stage, index, scope, dockerfile, byName, replacements, checks));
     nodes.push(node);
     if (stage.name !== undefined) byName.set(stage.name, node);
   }
@@ -81,13 +89,13 @@ export function resolveStages(
   // Sources that are no stage of the file count as stages when steps are named: `stage-0` appears with the first.
   let sourceCount = 0;
   const attach = (instruction: Instruction, isTrigger: boolean): PlannedInstruction => {
-    const sources = locate(instruction.where, () => sourcesOf(instruction, nodes, byName, contexts));
+    const sources = locate(instruction.where, () => sourcesOf(instruction, nodes, byName, replacements));
     const isRun = instruction.kind === 'run';
     sourceCount += sources.filter((source) => (source === undefined ? isRun : source.kind !== 'stage')).length;
     return { instruction, sources, isTrigger };
   };
   for (const node of nodes) {
-    const replaced = node.name !== undefined && findContext(contexts, node.name) !== undefined;
+    const replaced = node.name !== undefined && contextSource(node.name, node.platform, replacements) !== undefined;
     if (!replaced) node.instructions = dockerfile.stages[node.index]!.instructions.map((one) => attach(one, false));
   }
   refuseCycles(nodes);
@@ -115,7 +123,7 @@ function resolveStage(
   scope: Environment,
   dockerfile: Dockerfile,
   byName: ReadonlyMap<string, StageNode>,
-  contexts: NamedContexts,
+  replacements: Replacements,
   checks: Checks,
 ): StageNode {
   const { escapeToken } = dockerfile;
@@ -129,13 +137,13 @@ function resolveStage(
   const platform = locate(stage.places.flagValue('platform'), () =>
     stage.platform === undefined ? undefined : resolvePlatform(stage, stage.platform, scope, dockerfile, checks),
   );
-  const replacement = stage.name === undefined ? undefined : contextSource(stage.name, contexts);
+  const replacement = stage.name === undefined ? undefined : contextSource(stage.name, platform, replacements);
   const earlier = byName.get(name);
   const base: Source =
     replacement ??
     (earlier
       ? { kind: 'stage', stage: earlier }
-      : locate(stage.places.argument(0), () => withHint(meant, () => namedSource(name, contexts))));
+      : locate(stage.places.argument(0), () => withHint(meant, () => namedSource(name, platform, replacements))));
   const makesSteps = ['add', 'copy', 'run', 'workdir'];
   const ownSteps = stage.instructions.filter(({ kind }) => makesSteps.includes(kind)).length;
   return {
@@ -182,27 +190,28 @@ function withHint<T>(hint: string | undefined, action: () => T): T {
 }
 
 /** `name` as it is not that of a stage. */
-function namedSource(name: string, contexts: NamedContexts): Source {
+function namedSource(name: string, platform: Platform | undefined, replacements: Replacements): Source {
   if (name === 'scratch') return { kind: 'scratch' };
-  return contextSource(name, contexts) ?? { kind: 'image', reference: normalizeName(name), written: name };
+  return contextSource(name, platform, replacements) ?? { kind: 'image', reference: normalizeName(name), written: name };
 }
 
-function contextSource(name: string, contexts: NamedContexts): Source | undefined {
-  const found = findContext(contexts, name);
+function contextSource(name: string, platform: Platform | undefined, { contexts, target }: Replacements): Source | undefined {
+  const found = findContext(contexts, name, platform ?? target);
   if (found === undefined) return undefined;
   if (found.context.kind === 'directory') return { kind: 'context', name: found.name };
-  return { kind: 'image', reference: normalizeName(found.context.reference), written: found.context.reference };
+  const { reference } = found.context;
+  return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference, written: reference };
 }
 
 function sourcesOf(
   instruction: Instruction,
   nodes: readonly StageNode[],
   byName: ReadonlyMap<string, StageNode>,
-  contexts: NamedContexts,
+  replacements: Replacements,
 ): (Source | undefined)[] {
   const named = (name: string): Source => {
     const stage = byName.get(name.toLowerCase());
-    return stage === undefined ? namedSource(name, contexts) : { kind: 'stage', stage };
+    return stage === undefined ? namedSource(name, undefined, replacements) : { kind: 'stage', stage };
   };
   if (instruction.kind === 'copy' && instruction.from !== undefined) {
     const { from, places } = instruction;

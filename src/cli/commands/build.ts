@@ -3,7 +3,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
-import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
+import { parseBuildArgs, parseBuildContexts, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
@@ -11,6 +11,7 @@ import { chooseProgress, progressKinds } from '../progress/choose.ts';
 
 const flagTable = {
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
+  'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
   file: { short: 'f', value: 'string', help: 'Name of the Dockerfile (default: "PATH/Dockerfile")' },
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
@@ -89,6 +90,7 @@ function buildOptions({
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
     outputs,
+    ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),
   };

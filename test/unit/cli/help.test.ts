@@ -45,29 +45,32 @@ test('tbuild build', async () => {
     Build an image from a Dockerfile
 
     Options:
-          --build-arg stringArray   Set build-time variables
-      -D, --debug                   Print debug lines, and stack traces of errors
-      -f, --file string             Name of the Dockerfile (default:
-                                    "PATH/Dockerfile")
-      -h, --help                    Print usage
-          --iidfile string          Write the image ID to a file
-          --label stringArray       Set metadata for an image
-          --network string          Set the networking mode for the "RUN"
-                                    instructions during build ("default", "host",
-                                    "none") (default "default")
-          --no-cache                Do not use cache when building the image
-      -o, --output stringArray      Output destination (format:
-                                    "type=oci|docker,dest=path")
-          --progress string         Set type of progress output ("auto", "plain",
-                                    "quiet", "rawjson", "tty"). Use plain to show
-                                    container output (default "auto")
-      -q, --quiet                   Suppress the build output and print image ID on
-                                    success
-          --secret stringArray      Secret to expose to the build (format:
-                                    "id=mysecret[,src=/local/secret|,env=NAME]")
-      -t, --tag stringArray         Image identifier (format:
-                                    "[registry/]repository[:tag]")
-          --target string           Set the target build stage to build
+          --build-arg stringArray       Set build-time variables
+          --build-context stringArray   Additional build contexts (e.g., name=path)
+      -D, --debug                       Print debug lines, and stack traces of
+                                        errors
+      -f, --file string                 Name of the Dockerfile (default:
+                                        "PATH/Dockerfile")
+      -h, --help                        Print usage
+          --iidfile string              Write the image ID to a file
+          --label stringArray           Set metadata for an image
+          --network string              Set the networking mode for the "RUN"
+                                        instructions during build ("default",
+                                        "host", "none") (default "default")
+          --no-cache                    Do not use cache when building the image
+      -o, --output stringArray          Output destination (format:
+                                        "type=oci|docker,dest=path")
+          --progress string             Set type of progress output ("auto",
+                                        "plain", "quiet", "rawjson", "tty"). Use
+                                        plain to show container output (default
+                                        "auto")
+      -q, --quiet                       Suppress the build output and print image ID
+                                        on success
+          --secret stringArray          Secret to expose to the build (format:
+                                        "id=mysecret[,src=/local/secret|,env=NAME]")
+      -t, --tag stringArray             Image identifier (format:
+                                        "[registry/]repository[:tag]")
+          --target string               Set the target build stage to build
     "
   `);
 });

@@ -388,7 +388,7 @@ test('ONBUILD: of an image and of a stage; carried out once, sources looked up w
 test('named contexts: a directory as a source, as a base, an image in place of another', async () => {
   const contexts = {
     src: { kind: 'directory' },
-    base: { kind: 'image', reference: `other:1@sha256:${'a'.repeat(64)}` },
+    base: { kind: 'image', reference: `docker.io/library/other@sha256:${'a'.repeat(64)}` },
   } as const;
   const graph = await planBuild(
     parseDockerfile(
