@@ -223,7 +223,8 @@ function parseHealthcheck(node: Node): HealthcheckInstruction {
   const none = { intervalNs: 0, timeoutNs: 0, startPeriodNs: 0, startIntervalNs: 0, retries: 0 };
   if (type!.toUpperCase() === 'NONE') {
     if (command.length > 0) throw wrong('HEALTHCHECK NONE takes no arguments', node.places.arguments());
-    return { ...base(node), kind: 'healthcheck', test: ['NONE'], ...none };
+    // Flags before NONE are not looked at.
+    return { ...written(node), kind: 'healthcheck', test: ['NONE'], ...none };
   }
   const flags = new Flags(node, {
     interval: 'text',

@@ -22,6 +22,8 @@ export interface ContainerConfig {
   readonly WorkingDir?: string;
   readonly Labels?: Readonly<Record<string, string>>;
   readonly StopSignal?: string;
+  /** Deprecated, and written by every builder that sets a Cmd. */
+  readonly ArgsEscaped?: boolean;
   readonly Shell?: readonly string[];
   readonly OnBuild?: readonly string[];
   readonly Healthcheck?: Healthcheck;

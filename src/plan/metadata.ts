@@ -1,6 +1,6 @@
 // Instructions that make no layer: they change the config, and say so in the history.
 
-import { locate, within } from '../dockerfile/errors.ts';
+import { dockerfileError, locate, within } from '../dockerfile/errors.ts';
 import { quoteList } from '../dockerfile/go-text.ts';
 import type {
   ArgInstruction,
@@ -43,6 +43,7 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       stage.checks.usedOnce(instruction);
       stage.checks.commandForm(instruction, stage.hasOwnShell);
       config.Cmd = commandOf(instruction.command, stage.shell);
+      config.ArgsEscaped = true;
       stage.hasOwnCmd = true;
       return `CMD ${quoteList(config.Cmd)}`;
     case 'entrypoint': {
@@ -102,6 +103,7 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
       return `USER ${config.User}`;
     case 'volume': {
       const volumes = instruction.volumes.map((volume, i) => stage.expand(volume, instruction.places.argument(i)));
+      if (volumes.includes('')) throw dockerfileError('arguments', 'VOLUME specified can not be an empty string');
       config.Volumes = withKeys(config.Volumes, volumes);
       return `VOLUME [${volumes.join(' ')}]`;
     }

@@ -110,10 +110,8 @@ export class StageState {
     if (!envMap(inherited).has('PATH') && this.imagePlatform.os !== 'windows') {
       this.config.Env = addEnv(inherited, 'PATH', defaultPath);
     }
-    for (const [name, value] of envMap(this.config.Env ?? [])) {
-      // An ARG of the stage below wins over its ENV when it came later: its value is already here.
-      if (!this.environment.has(name)) this.environment.set(name, value);
-    }
+    // Even over an ARG that came later in the stage below: what a stage begins with is its base's config (dispatchStages).
+    for (const [name, value] of envMap(this.config.Env ?? [])) this.environment.set(name, value);
     const { WorkingDir: workdir } = this.config;
     if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/')) this.config.WorkingDir = cleanPath(workdir);
   }

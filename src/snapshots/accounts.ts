@@ -63,14 +63,21 @@ function groupId(groups: readonly Group[], group: string): number {
 
 /**
  * The owner that `--chown` names: a number without a group is its own gid; a name without one has its primary group;
- * an unknown name is 0, as BuildKit's file op has it (solver/llbsolver/file: readUser).
+ * an unknown name is 0, an unknown group leaves the gid that there would be without it, and root needs no files
+ * (BuildKit: llb.WithUser, solver/llbsolver/file: readUser).
  */
 export function resolveOwner(indexes: readonly LayerIndex[], user: string, group: string | undefined): Ids {
-  const byNumber = numeric(user);
+  const byNumber = ownerNumber(user);
   const account = byNumber === undefined ? readAccounts(indexes).find(({ name }) => name === user) : undefined;
-  const uid = byNumber ?? account?.uid ?? 0;
-  if (group === undefined) return { uid, gid: byNumber ?? account?.gid ?? 0 };
-  return { uid, gid: numeric(group) ?? readGroups(indexes).find(({ name }) => name === group)?.gid ?? 0 };
+  const [uid, gid] = [byNumber ?? account?.uid ?? 0, byNumber ?? account?.gid ?? 0];
+  if (group === undefined) return { uid, gid };
+  return { uid, gid: ownerNumber(group) ?? readGroups(indexes).find(({ name }) => name === group)?.gid ?? gid };
+}
+
+/** Beyond 31 bits it is a name to BuildKit, and one that nobody has. */
+function ownerNumber(text: string): number | undefined {
+  const number = text === 'root' ? 0 : numeric(text);
+  return number === undefined || number > 0x7fffffff ? undefined : number;
 }
 
 function numeric(text: string): number | undefined {

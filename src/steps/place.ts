@@ -50,14 +50,15 @@ export class Placement {
     const target = this.#resolve(this.#options.destination);
     if (root.entry.type !== 'dir') {
       const intoDirectory = this.#options.destination.endsWith('/') || this.#at(target)?.type === 'dir';
-      const path = intoDirectory ? this.#resolve(join(target, source.base)) : target;
-      this.#makeParents(parentOf(path));
+      // In a directory a link of that name is replaced, not followed.
+      const path = intoDirectory ? join(target, source.base) : target;
+      this.#makeParents(parentOf(path), this.#options.mode);
       this.#put(path, root.entry, content);
       return;
     }
     const there = this.#at(target);
     if (there && there.type !== 'dir') throw new TbuildError('run/copy', `cannot copy to non-directory: /${target}`);
-    this.#makeParents(target);
+    this.#makeParents(target, this.#options.mode);
     for (const { path, entry } of rest) this.#put(join(target, path), entry, content);
   }
 
@@ -69,14 +70,15 @@ export class Placement {
     const target = this.#resolve(this.#options.destination);
     const there = this.#at(target);
     if (there && there.type !== 'dir') throw new TbuildError('run/copy', `cannot extract to non-directory: /${target}`);
-    this.#makeParents(target);
+    // The mode that is asked for says nothing about an archive and where it lands.
+    this.#makeParents(target, undefined);
     this.#groups.clear();
     const walk = (at: string, landing: string): void => {
       for (const [name, entry] of tree.list(at)) {
         // A directory that the archive only passes through may be a link here, and is followed; one that it names replaces the link.
         const passed = entry.implied && this.#at(join(landing, name)) !== undefined;
         const path = passed ? this.#resolve(join(landing, name)) : join(landing, name);
-        if (passed) this.#makeParents(path);
+        if (passed) this.#makeParents(path, undefined);
         else if (entry.implied)
           this.#entries.set(path, { path, type: 'dir', mode: 0o755, uid: 0, gid: 0, mtime: this.#options.mtime });
         else this.#replace(path, entry, content, owner);
@@ -90,8 +92,8 @@ export class Placement {
   addText(name: string, text: string): void {
     const target = this.#resolve(this.#options.destination);
     const intoDirectory = this.#options.destination.endsWith('/') || this.#at(target)?.type === 'dir';
-    const path = intoDirectory ? this.#resolve(join(target, name)) : target;
-    this.#makeParents(parentOf(path));
+    const path = intoDirectory ? join(target, name) : target;
+    this.#makeParents(parentOf(path), this.#options.mode);
     this.#refuseDirectory(path);
     const mode = changeMode(0o644, false, this.#options.mode);
     const { uid, gid } = this.#options.owner ?? { uid: 0, gid: 0 };
@@ -113,7 +115,7 @@ export class Placement {
     const there = this.#at(target);
     if (there && there.type !== 'dir')
       throw new TbuildError('run/workdir', `cannot make the directory /${target}: a ${there.type} is there`);
-    this.#makeParents(target);
+    this.#makeParents(target, this.#options.mode);
   }
 
   #put(path: string, entry: Entry, content: ContentOf): void {
@@ -155,7 +157,7 @@ export class Placement {
   }
 
   /** Every directory down to `path`: those that stand below are passed through (implied), missing ones are made. */
-  #makeParents(path: string): void {
+  #makeParents(path: string, mode: string | undefined): void {
     const chain = path === '' ? [''] : ['', ...prefixes(path)];
     for (const directory of chain) {
       if (this.#entries.has(directory)) {
@@ -166,17 +168,18 @@ export class Placement {
       const there = this.#below.lookup(directory);
       if (there && there.type !== 'dir')
         throw new TbuildError('run/copy', `cannot make the directory /${directory}: a ${there.type} is there`);
-      this.#entries.set(directory, there ? implied(there) : this.#newDirectory(directory));
+      this.#entries.set(directory, there ? implied(there) : this.#newDirectory(directory, mode));
     }
   }
 
-  #newDirectory(path: string): LayerEntry {
+  #newDirectory(path: string, mode: string | undefined): LayerEntry {
     const { uid, gid } = this.#options.owner ?? { uid: 0, gid: 0 };
-    const octal = this.#options.mode !== undefined && /^[0-7]+$/.test(this.#options.mode);
+    const octal = mode !== undefined && /^[0-7]+$/.test(mode);
     return {
       path,
       type: 'dir',
-      mode: octal ? changeMode(0o755, true, this.#options.mode) : 0o755,
+      // Without the special bits (fsutil/copy: MkdirAll).
+      mode: octal ? changeMode(0o755, true, mode) & 0o777 : 0o755,
       uid,
       gid,
       mtime: this.#options.mtime,

@@ -40,7 +40,7 @@ export function selectSources(tree: Tree, options: SelectOptions, what: string):
 function selectPlain(tree: Tree, written: string, excludes: IgnoreRules | undefined, what: string): Selected[] {
   const clean = cleanPath(written);
   if (!hasWildcards(clean)) return [selectOne(tree, clean, written, excludes, what)];
-  return matches(tree, clean).map((path) => selectOne(tree, path, written, excludes, what));
+  return matches(tree, clean, what).map((path) => selectOne(tree, path, written, excludes, what));
 }
 
 function selectOne(tree: Tree, path: string, written: string, excludes: IgnoreRules | undefined, what: string): Selected {
@@ -65,40 +65,52 @@ export function selectTree(tree: Tree, path: string, what: string): SelectedTree
   return { path: resolved.path, entry, list: () => collect(tree, entry, resolved.path, '', undefined) };
 }
 
-/** `--parents`: the directories on the way come along, with their attributes, as contents of the destination directory. */
+/**
+ * `--parents`: the directories on the way come along, with their attributes, as contents of the destination directory. What is taken is
+ * said as in an ignore file, `**` in it; only a path without wildcards must be there (BuildKit: convert_copy.go, requiredPaths).
+ */
 function selectWithParents(tree: Tree, written: string, excludes: IgnoreRules | undefined, what: string): Selected[] {
-  const pivot = written.lastIndexOf('/./');
+  const pivot = written.indexOf('/./');
   const base = cleanPath(pivot < 0 ? '' : written.slice(0, pivot));
   const rest = cleanPath(pivot < 0 ? written : written.slice(pivot + 3));
+  if (hasWildcards(base)) return matches(tree, base, what).flatMap((path) => selectBelow(tree, path, rest, excludes));
+  if (resolvePath(tree, base, true)?.entry?.type !== 'dir') throw notFound(written, what);
+  if (!hasWildcards(rest) && !resolvePath(tree, join(base, rest), true)?.entry) throw notFound(written, what);
+  return selectBelow(tree, base, rest, excludes);
+}
+
+function selectBelow(tree: Tree, base: string, pattern: string, excludes: IgnoreRules | undefined): Selected[] {
   const root = resolvePath(tree, base, true);
-  if (root?.entry?.type !== 'dir') throw notFound(written, what);
-  const below = (path: string) => (root.path === '' ? path : path === '' ? root.path : `${root.path}/${path}`);
-  const parts = rest.split('/').map((part) => (part === '**' ? ('**' as const) : compile(part)));
-  const found = hasWildcards(rest) ? [...descendants(tree, root.path, '')].filter((path) => matchParents(parts, path)) : [rest];
+  if (root?.entry?.type !== 'dir') return [];
   const entries = new Map<string, SelectedEntry>();
-  for (const path of found) {
-    const resolved = resolvePath(tree, below(path), false);
-    if (!resolved?.entry) throw notFound(written, what);
+  for (const path of pattern === '' ? [''] : matchesAnywhere(tree, root.path, pattern)) {
+    const entry = tree.lookup(join(root.path, path)) as Entry;
     for (const parent of ancestors(path)) {
-      const entry = tree.lookup(below(parent));
-      if (entry && !entries.has(parent)) entries.set(parent, { path: parent, entry });
+      const directory = tree.lookup(join(root.path, parent));
+      if (directory && !entries.has(parent)) entries.set(parent, { path: parent, entry: directory });
     }
-    for (const item of collect(tree, resolved.entry, resolved.path, path, excludes))
+    for (const item of collect(tree, entry, entry.path, path, excludes))
       if (!entries.has(item.path)) entries.set(item.path, item);
   }
   entries.delete('');
   return [{ base: '', entries: [{ path: '', entry: root.entry }, ...entries.values()] }];
 }
 
-/** In `--parents` a `**` stands for any number of directories. */
-function matchParents(parts: readonly (Glob | '**')[], path: string): boolean {
-  const names = path.split('/');
-  const match = (p: number, n: number): boolean => {
-    if (p === parts.length) return n === names.length;
-    if (parts[p] === '**') return match(p + 1, n) || (n < names.length && match(p, n + 1));
-    return n < names.length && matchesGlob(parts[p] as Glob, names[n] as string) && match(p + 1, n + 1);
+/** Links are not followed on the way; what matched is not descended into. */
+function matchesAnywhere(tree: Tree, root: string, pattern: string): string[] {
+  const rules = compileExcludes([pattern]);
+  const parts = pattern.split('/');
+  const wild = parts.findIndex(hasWildcards);
+  const found: string[] = [];
+  const walk = (relative: string): void => {
+    for (const [name, entry] of tree.list(join(root, relative))) {
+      const path = join(relative, name);
+      if (rules.excludes(path, rules.root).excluded) found.push(path);
+      else if (entry.type === 'dir') walk(path);
+    }
   };
-  return match(0, 0);
+  walk(parts.slice(0, wild < 0 ? -1 : wild).join('/'));
+  return found;
 }
 
 function collect(tree: Tree, entry: Entry, at: string, as: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
@@ -136,13 +148,15 @@ function notExcluded(entries: Iterable<Entry>, start: number, excludes: IgnoreRu
 }
 
 /** Wildcards as Go's filepath.Match on the path below the fixed prefix, in walking order; what matched is not descended into. */
-function matches(tree: Tree, clean: string): string[] {
+function matches(tree: Tree, clean: string, what: string): string[] {
   const parts = clean.split('/');
   const first = parts.findIndex(hasWildcards);
   const fixed = parts.slice(0, first).join('/');
   const pattern = compile(parts.slice(first).join('/'));
   const root = resolvePath(tree, fixed, true);
-  if (root?.entry?.type !== 'dir') return [];
+  // The wildcards may match nothing; what stands before them is there.
+  if (!root?.entry) throw notFound(fixed, what);
+  if (root.entry.type !== 'dir') return [];
   const found: string[] = [];
   const walk = (relative: string): void => {
     for (const [name, entry] of tree.list(join(root.path, relative))) {
@@ -153,14 +167,6 @@ function matches(tree: Tree, clean: string): string[] {
   };
   walk('');
   return found;
-}
-
-function* descendants(tree: Tree, at: string, relative: string): Generator<string> {
-  for (const [name, entry] of tree.list(join(at, relative))) {
-    const path = join(relative, name);
-    yield path;
-    if (entry.type === 'dir') yield* descendants(tree, at, path);
-  }
 }
 
 /** A digest of everything about the sources that can show in the result; of owners only when they are kept. */

@@ -29,6 +29,12 @@ const variables: readonly Row[] = [
   ['an ENV after an ARG wins', 'ARG x=arg\nENV x=env', 'echo $x', 'env'],
   ['what is given wins over a default', 'ARG given=default', 'echo $given', 'from the command line'],
   ['what is given is nothing without an ARG', '', `echo \${given-unset}`, 'unset'],
+  [
+    'the ENV of a base wins over its ARG',
+    'FROM busybox AS args\nENV v=env\nARG v=arg\nRUN test $v = arg\nFROM args',
+    'echo $v',
+    'env',
+  ],
   ['ARGs go on in a stage that begins from theirs', 'FROM busybox AS args\nARG v=1\nFROM args', 'echo $v', '1'],
   ['platform ARGs are declared first', 'ENV a=$TARGETOS\nARG TARGETOS', 'echo "[$a] $TARGETOS"', '[] linux'],
   ['a # behind an instruction is data', 'RUN echo a # b > /f\nRUN echo "a # b" > /f', 'cat /f', 'a # b'],
@@ -103,6 +109,32 @@ const copies: readonly Row[] = [
   ['--chown by names', 'COPY --chown=www-data:users a.txt /d/', stat('/d /d/a.txt'), '/d 755 33:100\n/d/a.txt 644 33:100'],
   ['--chown by a name alone takes its group', 'COPY --chown=nobody a.txt /f', stat('/f'), '/f 644 65534:65534'],
   ['--chown by a number alone is its own group', 'COPY --chown=33 a.txt /f', stat('/f'), '/f 644 33:33'],
+  [
+    '--chown by an unknown group leaves the user’s',
+    'COPY --chown=33:nobodys a.txt /f\nCOPY --chown=nobody:nobodys a.txt /g',
+    stat('/f /g'),
+    '/f 644 33:33\n/g 644 65534:65534',
+  ],
+  ['--chown by root needs no files', 'RUN rm /etc/group\nCOPY --chown=33:root a.txt /f', stat('/f'), '/f 644 33:0'],
+  [
+    'in a directory a link of the file’s name is replaced',
+    'RUN mkdir /d && ln -s /etc/passwd /d/a.txt && ln -s /etc /d/one\nCOPY a.txt /d\nCOPY <<one /d/\ntext\none',
+    'cat /d/a.txt /d/one; test -L /d/one || wc -l < /etc/passwd',
+    'a\ntext\n3',
+  ],
+  ['--chmod of new parents has no special bits', 'COPY --chmod=6711 a.txt /d/f', stat('/d /d/f'), '/d 711 0:0\n/d/f 6711 0:0'],
+  [
+    '--parents takes patterns as an ignore file does',
+    'COPY --parents **/f x/**/one ./tre? /d/',
+    'cd /d; find . -type f | sort',
+    './tree/sub/f\n./x/1/one',
+  ],
+  [
+    '--parents from a wildcard, and through no link',
+    'COPY --parents x/*/./one tolink/./f tol*/f /d/',
+    'cd /d; find . | sort',
+    '.\n./f\n./one',
+  ],
   ['--chown by an unknown name is root', 'COPY --chown=who:ever a.txt /f', stat('/f'), '/f 644 0:0'],
   [
     '--chown without a passwd file is root',
@@ -167,6 +199,7 @@ const archives: readonly Row[] = [
   ],
   ['and whatever it is called', 'ADD gzipped /d/', 'ls /d/sub', 'f'],
   ['--chown is for all in it', 'ADD --chown=3:4 some.tar /d', stat('/d /d/sub/f'), '/d 755 3:4\n/d/sub/f 600 3:4'],
+  ['--chmod is for none of it', 'ADD --chmod=700 some.tar /d', stat('/d /d/sub/f'), '/d 755 0:0\n/d/sub/f 600 9:8'],
   ['--unpack=false leaves it', 'ADD --unpack=false some.tar /d/', 'ls /d', 'some.tar'],
   ['what is no tar is a file', 'ADD text.gz a.txt /d/', 'ls /d', 'a.txt\ntext.gz'],
   ['COPY leaves it', 'COPY some.tar /d/', 'ls /d', 'some.tar'],
@@ -398,6 +431,13 @@ async function languageContext(): Promise<string> {
 /** Instructions on busybox, and what the build's failure says. */
 const failures: readonly (readonly [title: string, instructions: string, code: string, says: string])[] = [
   ['a source that is not there', 'COPY a.txt missing /d/', 'context/not-found', '"missing" not found in the build context'],
+  [
+    'a wildcard below what is not there',
+    'COPY missing/*.txt /d/',
+    'context/not-found',
+    '"missing" not found in the build context',
+  ],
+  ['a volume without a name', 'VOLUME $unset', 'dockerfile/arguments', 'VOLUME specified can not be an empty string'],
   ['a directory to a file', 'COPY tree /etc/passwd', 'run/copy', 'cannot copy to non-directory: /etc/passwd'],
   ['a file to a directory in a tree', 'RUN mkdir /sub /sub/f\nCOPY tree /', 'run/copy', 'cannot replace the directory /sub/f'],
   ['a directory to a link in a tree', 'RUN ln -s /etc /sub\nCOPY tree /', 'run/copy', 'onto the symlink /sub'],
@@ -524,6 +564,7 @@ describe('the config', () => {
     await tbuildOk(['save', '-o', layout, 'config'], { store });
     const { config, history, rootfs } = await readConfig(layout);
     expect(config).toEqual({
+      ArgsEscaped: true,
       Entrypoint: ['run'],
       Env: [expect.stringMatching(/^PATH=/)],
       ExposedPorts: { '80/tcp': {}, '8000/udp': {}, '8001/udp': {} },

@@ -106,7 +106,7 @@ describe('parseImageConfig', () => {
         Healthcheck: { Test: ['NONE'] },
       },
     });
-    expect(config).toEqual({ ...minimal, config: { Cmd: ['sh'], Healthcheck: { Test: ['NONE'] } } });
+    expect(config).toEqual({ ...minimal, config: { Cmd: ['sh'], ArgsEscaped: true, Healthcheck: { Test: ['NONE'] } } });
   });
 
   test('an image without layers', () => {
