@@ -24,6 +24,7 @@ test('tbuild', async () => {
       load      Load images from a tar archive, an OCI layout or STDIN
       save      Save one or more images to a tar archive
       fsck      Check the store
+      parse     Show how a Dockerfile is read
       info      Display information about the store and the machine
       version   Show the version
 
