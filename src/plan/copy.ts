@@ -1,14 +1,14 @@
 // COPY and ADD → one step (BuildKit: dockerfile2llb/convert_copy.go). Where files come from has been decided;
 // which files these are, the step finds out.
 
-import { TbuildError } from '../base/errors.ts';
 import { hasWildcards, parseGlob } from '../context/glob.ts';
 import { compileExcludes, type IgnoreRules } from '../context/ignore.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { AddInstruction, CopyInstruction, InlineFile } from '../dockerfile/instructions.ts';
 import { expand } from '../dockerfile/words.ts';
-import type { CopyOperation, Owner, StepId } from './graph.ts';
+import type { CopyOperation, Owner, RemoteOperation, StepId } from './graph.ts';
 import { copyDestination } from './paths.ts';
+import { readRemote } from './remote.ts';
 import type { StageState } from './stage-state.ts';
 import type { PlannedInstruction } from './stages.ts';
 
@@ -21,39 +21,44 @@ export interface CopySource {
 /** What a COPY from the build context does not get; undefined: it gets everything. Asked when there is such a COPY. */
 export type Ignored = () => IgnoreRules | undefined;
 
-/** `resolveSource` is asked only when there is something to look up: a COPY of heredocs alone needs no context. */
+export interface CopySources {
+  /** Asked only when there is a path to look up: a COPY of heredocs alone needs no context. */
+  readonly local: () => CopySource;
+  /** A step that fetches. */
+  readonly remote: (operation: RemoteOperation) => StepId;
+  readonly ignored: Ignored;
+}
+
 export function planCopy(
   stage: StageState,
   planned: PlannedInstruction,
   instruction: AddInstruction | CopyInstruction,
-  resolveSource: () => CopySource,
-  ignored: Ignored,
+  from: CopySources,
 ): void {
   const { places, kind } = instruction;
   const owner = instruction.owner === undefined ? '' : stage.expand(instruction.owner, places.flagValue('chown'));
   const mode = instruction.mode === undefined ? '' : stage.expand(instruction.mode, places.flagValue('chmod'));
-  const paths = instruction.sources.map((source) => stage.expand(source, places.argumentReading(source)));
+  const sources = instruction.sources.map((source) => stage.expand(source, places.argumentReading(source)));
   const written = stage.expand(instruction.destination, places.lastArgument());
   const inline = instruction.inline.map((file) => {
     return { name: file.name, content: locate(places.heredoc(file.name), () => contentOf(file, stage)) };
   });
   locate(places.flagValue('chmod'), () => checkMode(mode));
-  for (const [i, path] of paths.entries()) {
+  const checksum = kind === 'add' && instruction.checksum !== undefined ? stage.expand(instruction.checksum) : '';
+  const paths: string[] = [];
+  const remotes: CopyOperation['remotes'][number][] = [];
+  for (const [i, source] of sources.entries()) {
     const place = places.argumentReading(instruction.sources[i]!);
-    locate(
-      () => place(),
-      () => checkSource(instruction, path),
-    );
-  }
-  if (kind === 'add' && instruction.checksum !== undefined) {
-    throw dockerfileError('checksum', 'checksum requires HTTP(S) or Git sources', places.flagValue('checksum'));
+    const remote = locate(place, () => readRemote(instruction, source, checksum));
+    if (remote !== undefined) remotes.push({ from: from.remote(remote), before: paths.length });
+    else paths.push(locate(place, () => checkPattern(source)));
   }
   for (const [i, pattern] of instruction.exclude.entries()) {
     locate(places.flagValue('exclude', i), () => compileExcludes([pattern]));
   }
-  if (planned.sources.length === 0) for (const path of paths) stage.checks.copySource(kind, path, ignored());
+  if (planned.sources.length === 0) for (const path of paths) stage.checks.copySource(kind, path, from.ignored());
 
-  const source = paths.length === 0 ? { step: undefined, isContext: true } : resolveSource();
+  const source = paths.length === 0 ? { step: undefined, isContext: true } : from.local();
   const parents = instruction.kind === 'copy' && instruction.parents;
   const op: CopyOperation = {
     kind: 'copy',
@@ -61,6 +66,7 @@ export function planCopy(
     from: source.step,
     fromContext: source.isContext,
     paths,
+    remotes,
     inline,
     destination: copyDestination(stage.workdir, written),
     owner: ownerOf(owner),
@@ -77,7 +83,7 @@ export function planCopy(
     ...(parents ? ['--parents'] : []),
     ...(owner === '' ? [] : [`--chown=${owner}`]),
     ...(mode === '' ? [] : [`--chmod=${mode}`]),
-    ...paths,
+    ...sources,
     ...inline.map(({ name }) => `<<${name}`),
     written,
   ];
@@ -112,31 +118,7 @@ function checkMode(mode: string): void {
 const isSymbolicMode = (mode: string): boolean =>
   mode.split(',').every((clause) => /^[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+$/.test(clause));
 
-function checkSource({ kind, original }: AddInstruction | CopyInstruction, source: string): void {
-  const isGit = isGitSource(source);
-  if (isGit || /^https?:\/\//.test(source)) {
-    if (kind === 'copy') {
-      throw dockerfileError(
-        'remote-source',
-        `source can't be a ${isGit ? 'git ref' : 'URL'} for COPY: ${withoutSecrets(source)}`,
-        undefined,
-        'ADD takes it',
-      );
-    }
-    throw new TbuildError('unsupported/add-remote', `ADD of a remote source is not supported yet: ${withoutSecrets(source)}`, {
-      hint: `download it in a RUN, or into the build context before the build${original.includes('--checksum') ? ', and check its checksum there' : ''}`,
-    });
-  }
-  if (hasWildcards(source) && parseGlob(source) === undefined) {
-    throw dockerfileError('pattern', `syntax error in pattern: ${source}`);
-  }
+function checkPattern(source: string): string {
+  if (!hasWildcards(source) || parseGlob(source) !== undefined) return source;
+  throw dockerfileError('pattern', `syntax error in pattern: ${source}`);
 }
-
-/** What git clones: its own protocols, `user@host:path`, and http(s) where the path ends in .git (BuildKit: dfgitutil). */
-function isGitSource(source: string): boolean {
-  if (/^(?:git|ssh):\/\//.test(source)) return true;
-  if (/^https?:\/\/[^?#]*\.git(?:[?#]|$)/.test(source)) return true;
-  return /^[a-zA-Z0-9-]+@[a-zA-Z0-9.-]+:/.test(source);
-}
-
-const withoutSecrets = (url: string): string => url.replace(/^([a-z]+:\/\/)[^/@]*@/, '$1').replace(/[?].*$/s, '');

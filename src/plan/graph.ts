@@ -1,7 +1,9 @@
 // The graph of steps a build consists of: what each step is told to do, and which states it stands on.
 // Pure data; made by plan.ts, read by src/solve. Metadata instructions are no steps: they end in the config.
 
+import type { Digest } from '../base/digest.ts';
 import type { Location } from '../base/errors.ts';
+import type { GitSource } from '../context/git-url.ts';
 import type { ContainerConfig, HistoryEntry, Platform } from '../oci/config.ts';
 
 /** Position of a step in `Graph.steps`; a step refers to earlier steps only. */
@@ -19,11 +21,9 @@ export interface Step {
   /** The state below; undefined: nothing is below (scratch), or a source. */
   readonly parent: StepId | undefined;
   readonly op: Operation;
-  /** `--no-cache-filter`: earlier results of it do not count. */
-  readonly noCache?: true;
 }
 
-export type Operation = ImageOperation | ContextOperation | CopyOperation | RunOperation | WorkdirOperation;
+export type Operation = ImageOperation | ContextOperation | RemoteOperation | CopyOperation | RunOperation | WorkdirOperation;
 
 /** The layers of a base image. */
 export interface ImageOperation {
@@ -39,6 +39,23 @@ export interface ContextOperation {
   readonly name: string;
 }
 
+export type RemoteOperation = HttpOperation | GitOperation;
+
+/** A file behind a URL. */
+export interface HttpOperation {
+  readonly kind: 'http';
+  readonly url: string;
+  /** What the file is called. */
+  readonly name: string;
+  readonly checksum: Digest | undefined;
+}
+
+/** Files of a git repository, at a commit. */
+export interface GitOperation {
+  readonly kind: 'git';
+  readonly source: GitSource;
+}
+
 export type Owner = { readonly user: string; readonly group: string | undefined };
 
 export interface CopyOperation {
@@ -51,6 +68,8 @@ export interface CopyOperation {
   readonly fromContext: boolean;
   /** As written after expansion: may hold wildcards (Go filepath.Match), `..` and leading slashes. */
   readonly paths: readonly string[];
+  /** What ADD fetches, as a whole; `before`: how many of `paths` were written before it. */
+  readonly remotes: readonly { readonly from: StepId; readonly before: number }[];
   readonly inline: readonly { readonly name: string; readonly content: string }[];
   /** Absolute, cleaned; keeps a trailing slash when it was written with one (or was `.`). */
   readonly destination: string;
@@ -153,13 +172,6 @@ export interface Graph {
   /** Every step that the target needs, and no other, each after those it stands on. */
   readonly steps: readonly Step[];
   readonly target: Target;
-}
-
-/** What is built at once: for one platform its graph, for several theirs as one. */
-export interface Plan {
-  readonly steps: readonly Step[];
-  /** One for each platform, in the order they were asked for. */
-  readonly targets: readonly Target[];
 }
 
 /** What planning needs to know of base images. */

@@ -3,23 +3,17 @@
 import type { Location } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import type { Step, StepId } from './graph.ts';
+import type { Operation, RemoteOperation, Step, StepId } from './graph.ts';
+import { remoteName } from './remote.ts';
 
 export class StepList {
   readonly steps: Step[] = [];
   private readonly sources = new Map<string, StepId>();
 
-  add(step: Omit<Step, 'id'>): StepId {
+  add(step: { name: string; stage: string; where: Location | undefined; parent: StepId | undefined; op: Operation }): StepId {
     const id = this.steps.length;
     this.steps.push({ id, ...step });
     return id;
-  }
-
-  /** Earlier results of the steps from `first` on do not count: of those that BuildKit marks so (convert.go, dispatchRun and dispatchCopy). */
-  ignoreCacheFrom(first: StepId): void {
-    for (const [id, step] of this.steps.entries()) {
-      if (id >= first && (step.op.kind === 'run' || step.op.kind === 'copy')) this.steps[id] = { ...step, noCache: true };
-    }
   }
 
   image(reference: string, platform: Platform, shown: { name: string; stage: string; where: Location | undefined }): StepId {
@@ -33,6 +27,12 @@ export class StepList {
     const shown = name === '' ? '[internal] load build context' : `[context ${name}] load from client`;
     return this.source(`context ${name}`, () =>
       this.add({ name: shown, stage: '', where: undefined, parent: undefined, op: { kind: 'context', name } }),
+    );
+  }
+
+  remote(op: RemoteOperation, where: Location): StepId {
+    return this.source(`${op.kind} ${JSON.stringify(op)}`, () =>
+      this.add({ name: remoteName(op), stage: '', where, parent: undefined, op }),
     );
   }
 

@@ -5,11 +5,11 @@ import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace } from '../cache/traces.ts';
-import type { ImageOperation, Plan, RunOperation, Step, StepId } from '../plan/graph.ts';
+import type { Graph, ImageOperation, RunOperation, Step, StepId } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
 import { prepareRun, type RunSettings } from '../steps/run.ts';
-import type { ContextResult, Prepared, Report, Result, State, Workshop } from '../steps/step.ts';
+import type { ContextResult, Prepared, RemoteResult, Report, Result, State, Workshop } from '../steps/step.ts';
 import { prepareWorkdir } from '../steps/workdir.ts';
 
 /** What happens to steps, as it happens. */
@@ -23,7 +23,7 @@ export interface Listener {
 }
 
 export interface SolveOptions {
-  readonly graph: Pick<Plan, 'steps' | 'targets'>;
+  readonly graph: Graph;
   readonly workshop: Workshop;
   readonly settings: Omit<RunSettings, 'layerOf'>;
   /** How many steps execute at the same time. */
@@ -36,9 +36,11 @@ export interface SolveOptions {
   readonly signal: AbortSignal;
 }
 
+type Input = Result | RemoteResult;
+
 /** A step's result, and the layer it added. */
 export interface Solved {
-  readonly result: Result;
+  readonly result: Input;
   readonly layer: Layer | undefined;
   /** When the layer was made, in milliseconds since the epoch: a cached step keeps it. */
   readonly created: number | undefined;
@@ -72,6 +74,8 @@ class Solver {
   readonly #options: SolveOptions;
   readonly #signal: AbortSignal;
   readonly #limit;
+  /** They take a connection each, and no CPU. */
+  readonly #remoteLimit = pLimit(8);
   readonly #started = new Set<StepId>();
   readonly #pending = new Map<StepId, Promise<Solved>>();
   /** Steps in the target's own chain: their layers will be described, which goes on while the next step runs. */
@@ -129,7 +133,7 @@ class Solver {
     this.#options.listener.started(step);
   }
 
-  async #work(step: Step, below: State, others: readonly Result[]): Promise<Solved> {
+  async #work(step: Step, below: State, others: readonly Input[]): Promise<Solved> {
     const { listener, workshop } = this.#options;
     if (isSource(step)) this.#start(step);
     const source = await this.#source(step);
@@ -144,30 +148,41 @@ class Solver {
     return { result: { kind: 'state', state: [...below, layer] }, layer, created };
   }
 
-  async #source({ op }: Step): Promise<Result | undefined> {
+  async #source(step: Step): Promise<Input | undefined> {
+    const { op } = step;
     if (op.kind === 'image') return { kind: 'state', state: await this.#options.image(op) };
     if (op.kind === 'context') return this.#options.context(op.name);
-    return undefined;
+    if (op.kind !== 'http' && op.kind !== 'git') return undefined;
+    const { workshop, settings, noCache } = this.#options;
+    const { resolveRemote } = await import('../steps/remote.ts');
+    return this.#remoteLimit(() => resolveRemote(workshop, { ...settings, fresh: noCache }, op, this.#reportOf(step)));
   }
 
-  async #prepare({ op }: Step, below: State, others: readonly Result[]): Promise<Prepared> {
+  async #prepare({ op }: Step, below: State, others: readonly Input[]): Promise<Prepared> {
     const { workshop, settings } = this.#options;
-    if (op.kind === 'copy') return prepareCopy(workshop, op, below, others[0]);
+    if (op.kind === 'copy') {
+      const remotes = others.filter((input) => input.kind === 'remote');
+      return prepareCopy(workshop, op, below, others.filter(isLocal)[0], remotes);
+    }
     if (op.kind === 'workdir') return prepareWorkdir(workshop, op, below);
     assert(op.kind === 'run', `no way to execute a step of the kind ${op.kind}`);
     const silent: Report = { output: () => {}, status: () => {}, signal: this.#signal };
     const layerOf = async (prepared: Prepared) => ((await this.#find(prepared)) ?? (await this.#execute(prepared, silent))).layer;
-    return prepareRun(workshop, { ...settings, layerOf }, op, below, bindInputs(op, others));
+    return prepareRun(workshop, { ...settings, layerOf }, op, below, bindInputs(op, others.filter(isLocal)));
   }
 
-  async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
-    const { listener, workshop } = this.#options;
-    const noCache = this.#options.noCache || step.noCache === true;
-    const report: Report = {
+  #reportOf(step: Step): Report {
+    const { listener } = this.#options;
+    return {
       output: (stream, text) => listener.output(step, stream, text),
       status: (text) => listener.status(step, text),
       signal: this.#signal,
     };
+  }
+
+  async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
+    const { noCache, workshop } = this.#options;
+    const report = this.#reportOf(step);
     const found = noCache ? undefined : this.#find(prepared);
     if (found) return found;
     return this.#limit(async () => {
@@ -230,13 +245,20 @@ function lockName(prepared: Prepared): string {
 }
 
 function isSource({ op }: Step): boolean {
-  return op.kind === 'image' || op.kind === 'context';
+  return ['image', 'context', 'http', 'git'].includes(op.kind);
 }
 
-/** The parent first, then what a COPY or bind mounts come from. */
+const isLocal = (input: Input): input is Result => input.kind !== 'remote';
+
+/** The parent first, then what a COPY, an ADD or bind mounts come from. */
 function inputsOf(step: Step): StepId[] {
   const { op } = step;
-  const others = op.kind === 'copy' ? [op.from] : op.kind === 'run' ? bindMounts(op).map(({ from }) => from) : [];
+  const others =
+    op.kind === 'copy'
+      ? [op.from, ...op.remotes.map(({ from }) => from)]
+      : op.kind === 'run'
+        ? bindMounts(op).map(({ from }) => from)
+        : [];
   return [step.parent, ...others].filter((id): id is StepId => id !== undefined);
 }
 
@@ -257,8 +279,8 @@ function stateOf({ result }: Solved): State {
   return result.state;
 }
 
-function chainOf({ steps, targets }: Pick<Plan, 'steps' | 'targets'>): Set<StepId> {
+function chainOf(graph: Graph): Set<StepId> {
   const chain = new Set<StepId>();
-  for (const { state } of targets) for (let id = state; id !== undefined; id = steps[id]?.parent) chain.add(id);
+  for (let id = graph.target.state; id !== undefined; id = graph.steps[id]?.parent) chain.add(id);
   return chain;
 }

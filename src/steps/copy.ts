@@ -13,28 +13,51 @@ import { EMPTY_ROOT, mergedTree, scannedTree, type Tree } from '../snapshots/tre
 import { type Unpacked, unpackArchive } from '../snapshots/unpacked.ts';
 import { holds, observe } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
-import { type Selected, type SelectedTree, selectionDigest, selectSources } from './select.ts';
-import { type Executed, indexesOf, type Prepared, type Result, type State, type Workshop } from './step.ts';
+import { type Selected, type SelectedTree, selectionDigest, selectSources, selectTree } from './select.ts';
+import {
+  type Executed,
+  indexesOf,
+  type Prepared,
+  type RemoteResult,
+  type Report,
+  type Result,
+  type State,
+  type Workshop,
+} from './step.ts';
 
-/** `from`: the result that paths are looked up in; undefined when everything is inline. */
-export function prepareCopy(workshop: Workshop, operation: CopyOperation, below: State, from: Result | undefined): Prepared {
+/** `from`: the result that paths are looked up in; undefined when there are none. `remotes`: in the places of the operation's. */
+export function prepareCopy(
+  workshop: Workshop,
+  operation: CopyOperation,
+  below: State,
+  from: Result | undefined,
+  remotes: readonly RemoteResult[],
+): Prepared {
   const source = openSource(workshop, from);
-  const selected = selectSources(source.tree, operation, source.what);
+  const local = operation.paths.map((path) => selectSources(source.tree, { ...operation, paths: [path] }, source.what));
   const keepOwners = source.owner === undefined && operation.owner === undefined;
   const indexes = indexesOf(workshop, below);
   return {
-    record: recordOf(operation),
-    exact: [selectionDigest(selected, keepOwners)],
+    record: recordOf(operation, remotes),
+    exact: [selectionDigest(local.flat(), keepOwners), ...remotes.map(({ digest }) => digest)],
     inputs: below.map(({ id }) => id),
     matches: (trace) => holds(trace.gaps[0] ?? [], operation.link ? [] : indexes),
-    execute: () => execute(workshop, operation, operation.link ? [] : indexes, source, selected),
+    execute: async (report) => {
+      const fetched = await Promise.all(remotes.map((remote) => takeRemote(workshop, operation, remote, report)));
+      const taken = inOrder(operation, source, local, fetched);
+      return execute(workshop, operation, operation.link ? [] : indexes, source.owner, taken);
+    },
   };
 }
 
-function recordOf(operation: CopyOperation): Prepared['record'] {
+function recordOf(operation: CopyOperation, fetched: readonly RemoteResult[]): Prepared['record'] {
   const { add, fromContext, paths, destination, owner, mode, link, parents, exclude, unpack } = operation;
   const inline = operation.inline.map(({ name, content }) => ({ name, content: sha256(content) }));
-  return { version: 1, kind: 'copy', add, fromContext, paths, inline, destination, owner, mode, link, parents, exclude, unpack };
+  // Where a remote source comes from plays no part. Its times do: equal files of other times are no equal result.
+  const remotes =
+    fetched.length === 0 ? undefined : fetched.map(({ timesFrom }, i) => ({ before: operation.remotes[i]?.before, timesFrom }));
+  const told = { paths, remotes, inline, destination, owner, mode, link, parents, exclude, unpack };
+  return { version: 1, kind: 'copy', add, fromContext, ...told };
 }
 
 /** The tree of a mount's source as a layer that holds it as `source`, for what is no layer yet. */
@@ -103,30 +126,78 @@ function openState(workshop: Workshop, state: State): OpenSource {
   };
 }
 
+/** What one source gives. */
+interface Taken {
+  readonly source: OpenSource;
+  readonly selected: readonly Selected[];
+  /** Whether archives are extracted. */
+  readonly unpack: boolean;
+}
+
+/** A file is taken as it is, wildcards in its name too; of a repository, everything. Both are root's. */
+async function takeRemote(
+  workshop: Workshop,
+  operation: CopyOperation,
+  { file, open }: RemoteResult,
+  report: Report,
+): Promise<Taken> {
+  const source = openSource(workshop, await open(report));
+  const found =
+    file === undefined
+      ? selectSources(source.tree, { paths: ['/'], exclude: operation.exclude, parents: false }, source.what)
+      : [{ base: file, entries: selectTree(source.tree, file, source.what).list() }];
+  const asRoot = ({ base, entries }: Selected): Selected => ({
+    base,
+    entries: entries.map(({ path, entry }) => ({ path, entry: { ...entry, uid: 0, gid: 0 } })),
+  });
+  // Only a file is extracted, and only where the instruction says so.
+  return { source, selected: found.map(asRoot), unpack: file !== undefined && operation.unpack === true };
+}
+
+/** As the instruction names them: of two files of one name the last one stays. */
+function inOrder(
+  operation: CopyOperation,
+  source: OpenSource,
+  local: readonly (readonly Selected[])[],
+  fetched: readonly Taken[],
+): Taken[] {
+  const unpack = operation.add && operation.unpack !== false;
+  const remotesAt = (place: number) => fetched.filter((_, i) => operation.remotes[i]?.before === place);
+  return [...local.flatMap((selected, place) => [...remotesAt(place), { source, selected, unpack }]), ...remotesAt(local.length)];
+}
+
 async function execute(
   workshop: Workshop,
   operation: CopyOperation,
   below: readonly LayerIndex[],
-  source: OpenSource,
-  selected: readonly Selected[],
+  sourceOwner: Ids | undefined,
+  taken: readonly Taken[],
 ): Promise<Executed> {
   const observer = observe(below);
   const asked = operation.owner && observer.ownerOf(operation.owner.user, operation.owner.group);
   const placement = new Placement(observer.tree, {
     destination: operation.destination,
-    owner: asked ?? source.owner,
+    owner: asked ?? sourceOwner,
     mode: operation.mode,
-    mtime: newestTime(selected),
+    mtime: newestTime(taken.flatMap(({ selected }) => selected)),
   });
-  const sources = [...source.sources];
-  for (const item of selected) {
-    const archive = operation.add && operation.unpack !== false ? await openArchive(workshop, source, item) : undefined;
-    if (!archive) {
-      placement.add(item, source.content);
-      continue;
+  const sources: LayerSource[] = [];
+  for (const { source, selected, unpack } of taken) {
+    const first = sources.length;
+    sources.push(...source.sources);
+    const content: ContentOf = (entry) => {
+      const place = source.content(entry);
+      return { ...place, source: first + (place.source as number) };
+    };
+    for (const item of selected) {
+      const archive = unpack ? await openArchive(workshop, source, item) : undefined;
+      if (!archive) {
+        placement.add(item, content);
+        continue;
+      }
+      const position = sources.push(archive.files) - 1;
+      placement.extract(scannedTree(archive.index), (entry) => ({ source: position, at: placeOf(entry, archive.files) }), asked);
     }
-    const position = sources.push(archive.files) - 1;
-    placement.extract(scannedTree(archive.index), (entry) => ({ source: position, at: placeOf(entry, archive.files) }), asked);
   }
   for (const { name, content } of operation.inline) placement.addText(name, content);
   const entries: LayerEntry[] = placement.entries();

@@ -21,6 +21,20 @@ export interface ContextResult {
   readonly files: LayerSource;
   /** Of all its files; undefined: they have their own, as an archive gives them. */
   readonly owner: Ids | undefined;
+  /** When its source says that it was made, in seconds since the epoch: a commit, a download. */
+  readonly modifiedAt?: number | undefined;
+}
+
+/** What ADD takes from far away. Its name is known without it, so that what was made of it before is found before anything is fetched. */
+export interface RemoteResult {
+  readonly kind: 'remote';
+  readonly digest: Digest;
+  /** What its files' times are by, where that is part of the key; undefined: of when they were fetched. */
+  readonly timesFrom: string | undefined;
+  /** The one file that it is; undefined: all of a directory. */
+  readonly file: string | undefined;
+  /** Fetches what is missing. */
+  readonly open: (report: Report) => Promise<ContextResult>;
 }
 
 /** What steps work with; one for a build. */

@@ -24,7 +24,7 @@ export async function build(args: readonly string[], options: Options = {}): Pro
     .map((line) => JSON.parse(line) as BuildEvent);
   const plan = events.find((event) => event.type === 'plan');
   const nameOf = (step: number) => (plan?.steps[step - 1]?.name ?? '').replace(/^\[[^\]]*\] /, '');
-  const isSource = (name: string) => name.startsWith('FROM ') || name.startsWith('load ');
+  const isSource = (name: string) => /^(?:FROM |load |[a-z]+:\/\/|[a-z]+@)/.test(name);
   const done = events.filter((event) => event.type === 'done').filter(({ step }) => !isSource(nameOf(step)));
   return {
     code,

@@ -447,8 +447,20 @@ test.each([
     "dockerfile/remote-source: source can't be a URL for COPY: https://h/x (ADD takes it), line 2",
   ],
   [
-    'FROM base\nADD git@h:a/b.git /x',
-    'unsupported/add-remote: ADD of a remote source is not supported yet: git@h:a/b.git (download it in a RUN, or into the build context before the build), line 2',
+    'FROM base\nADD --checksum=sha256:1 https://h/x /x',
+    'dockerfile/checksum: invalid checksum digest length: sha256:1 (as in --checksum=sha256: and 64 hex digits in lower case), line 2',
+  ],
+  [
+    'FROM base\nADD --keep-git-dir=true https://h/x.git?keep-git-dir=false /x',
+    'dockerfile/keep-git-dir: inconsistent keep-git-dir configuration, line 2',
+  ],
+  [
+    'FROM base\nADD https://h/x.git?no=thing /x',
+    'context/git-url: unexpected query "no" (git URLs take ref, tag, branch, subdir, checksum, commit, keep-git-dir, submodules, mtime, fetch-by-commit), line 2',
+  ],
+  [
+    'FROM base\nADD --checksum=sha256:1 https://h/a https://h/b /x/',
+    "dockerfile/checksum: checksum can't be specified for multiple sources, line 2",
   ],
   ['FROM base\nADD --checksum=sha256:1 a /x', 'dockerfile/checksum: checksum requires HTTP(S) or Git sources, line 2'],
   ['FROM base\nEXPOSE 70000', 'dockerfile/expose: invalid containerPort: 70000, line 2'],

@@ -1,0 +1,122 @@
+// Sources from far away: what they are now is asked first, and that names them; their files are fetched when a step has to have them.
+// Loaded only by builds that have such a source.
+
+import { mkdirSync } from 'node:fs';
+import { canonicalJson, sha256 } from '../base/digest.ts';
+import { checkOutGit, type GitPlaces, resolveGit } from '../context/git.ts';
+import type { GitAccess } from '../context/git-command.ts';
+import { type Download, download, type HttpAccess, type HttpPlaces, takeDownload } from '../context/http.ts';
+import type { Serve } from '../native/serve.ts';
+import type { GitOperation, HttpOperation, RemoteOperation } from '../plan/graph.ts';
+import { LayerIndex } from '../snapshots/layer-index.ts';
+import type { ContextResult, RemoteResult, Report } from './step.ts';
+
+export interface RemoteSettings {
+  /** Content of a secret; undefined: not given. */
+  readonly secret: (id: string) => Buffer | undefined;
+  /** Nothing that was received before is used. */
+  readonly fresh: boolean;
+}
+
+/** Of a workshop or a workplace, what is needed here. */
+export interface RemotePlaces {
+  readonly serve: Serve;
+  readonly newPath: () => string;
+  readonly storePath: (...parts: string[]) => string;
+}
+
+export async function resolveRemote(
+  places: RemotePlaces,
+  settings: RemoteSettings,
+  operation: RemoteOperation,
+  report: Report,
+): Promise<RemoteResult> {
+  const result = await (operation.kind === 'http'
+    ? resolveHttp(places, settings, operation, report)
+    : resolveRepository(places, settings, operation, report));
+  // Several steps may take from it: they share what is fetched.
+  let opened: Promise<ContextResult> | undefined;
+  return {
+    ...result,
+    open: (asking) => {
+      opened ??= result.open(asking);
+      return opened;
+    },
+  };
+}
+
+/** With a checksum the server is not asked until the file is needed: what is the same by then has no time of the server's in its name (BuildKit: CacheKey). */
+async function resolveHttp(
+  places: RemotePlaces,
+  settings: RemoteSettings,
+  { url, name, checksum }: HttpOperation,
+  report: Report,
+): Promise<RemoteResult> {
+  const source = { url, name, checksum };
+  const at: HttpPlaces = { downloads: places.storePath('sources', 'http'), newPath: places.newPath };
+  const accessOf = (asking: Report): HttpAccess => ({ ...settings, progress: sayProgress(asking), signal: asking.signal });
+  const known: Download | undefined = checksum === undefined ? await download(source, at, accessOf(report)) : undefined;
+  const open = async (asking: Report): Promise<ContextResult> => {
+    const { root, modifiedAt } = await takeDownload(source, at, accessOf(asking), known);
+    return { ...(await scan(places, root)), modifiedAt };
+  };
+  const told = { kind: 'http', name, digest: checksum ?? known?.digest, modifiedAt: known?.modifiedAt };
+  return { kind: 'remote', digest: sha256(canonicalJson(told)), file: name, timesFrom: known?.modifiedAt?.toString(), open };
+}
+
+async function resolveRepository(
+  places: RemotePlaces,
+  { secret }: RemoteSettings,
+  { source }: GitOperation,
+  report: Report,
+): Promise<RemoteResult> {
+  mkdirSync(places.storePath('sources'), { recursive: true, mode: 0o711 });
+  const accessOf = ({ signal }: Report): GitAccess => ({
+    secret,
+    sshSocket: process.env.SSH_AUTH_SOCK,
+    knownHosts: places.storePath('sources', 'known_hosts'),
+    signal,
+  });
+  const at: GitPlaces = {
+    serve: places.serve,
+    clones: places.storePath('sources', 'git'),
+    lockOf: (name) => places.storePath('locks', `git-${name}`),
+    newPath: places.newPath,
+  };
+  const resolved = await resolveGit(accessOf(report), source);
+  report.status(resolved.ref === undefined ? resolved.commit : `${resolved.commit}\t${resolved.ref}`);
+  const open = async (asking: Report): Promise<ContextResult> => {
+    const { root, modifiedAt } = await checkOutGit(accessOf(asking), at, source, resolved);
+    return { ...(await scan(places, root)), modifiedAt };
+  };
+  const { keepGitDir, subdir, submodules, mtime } = source;
+  // In .git the name of the ref can be seen, and the tag that it may be.
+  const kept = keepGitDir ? { id: resolved.id, ref: resolved.ref, remote: sha256(source.remote) } : undefined;
+  const told = { kind: 'git', commit: resolved.commit, kept, subdir, submodules, mtime };
+  return {
+    kind: 'remote',
+    digest: sha256(canonicalJson(told)),
+    file: undefined,
+    timesFrom: mtime === 'commit' ? resolved.commit : undefined,
+    open,
+  };
+}
+
+/** No ignore file counts in what was fetched (BuildKit: dockerui, MainContext). */
+async function scan({ serve, newPath }: RemotePlaces, root: string): Promise<ContextResult> {
+  const { index } = await serve.call('scan', { root, out: newPath() });
+  return { kind: 'context', index: LayerIndex.read(index), files: { root }, owner: { uid: 0, gid: 0 } };
+}
+
+const PROGRESS_EVERY_MS = 5_000;
+
+function sayProgress(report: Report): HttpAccess['progress'] {
+  let saidMs = Date.now();
+  return (bytes, of) => {
+    if (Date.now() - saidMs < PROGRESS_EVERY_MS) return;
+    saidMs = Date.now();
+    report.status(`downloading ${megabytes(bytes)}${of === undefined ? '' : ` / ${megabytes(of)}`}`);
+  };
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)}MB`;
