@@ -9,11 +9,9 @@ import { parseDockerfile } from '../dockerfile/parse.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
-import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
-import type { BaseImages, Graph } from '../plan/graph.ts';
-import { planBuild } from '../plan/plan.ts';
+import type { BaseImages, Plan, Target } from '../plan/graph.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
@@ -25,6 +23,7 @@ import { findContexts } from './contexts.ts';
 import type { BuildEvent } from './events.ts';
 import type { BuildOutput, BuiltImage } from './export.ts';
 import { isLayoutReference, LayoutImages } from './layout-images.ts';
+import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 
 export interface BuildOptions {
@@ -38,9 +37,13 @@ export interface BuildOptions {
   readonly dockerfile?: string;
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly target?: string;
+  /** Unset: this machine's, or what the base image is for. Of several an index is made. */
+  readonly platforms?: readonly Platform[];
   readonly tags: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
+  /** Stages whose earlier results do not count. */
+  readonly noCacheStages?: readonly string[];
   readonly secrets: readonly Secret[];
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
@@ -50,7 +53,7 @@ export interface BuildOptions {
 }
 
 export interface BuildResult {
-  /** Digest of the image's config. */
+  /** Digest of the image's config; of the index where it is built for several platforms. */
   readonly image: string;
   readonly names: readonly string[];
 }
@@ -95,7 +98,8 @@ async function build(
     isLayoutReference(reference) ? layouts.find(reference, platform) : images.resolve(reference, platform);
   const secrets = readSecrets(options.secrets);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
-  const graph = await plan(options, contexts, imageOf, checks).finally(() => {
+  const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
+  const graph = await plan(options, wanted, contexts, imageOf, checks).finally(() => {
     for (const warning of checks.warnings) emit({ type: 'warning', time: Date.now(), warning });
   });
   checks.refuse();
@@ -113,10 +117,15 @@ async function build(
     listener: listenerOf(emit),
     signal: options.signal,
   });
-  const built = await storeImage(workplace, images, graph, solved, names);
+  const built: BuiltImage[] = [];
+  for (const target of graph.targets) {
+    built.push(await storeImage(workplace, images, target, solved, wanted.isIndex ? [] : names));
+  }
+  const index = wanted.isIndex ? await storeIndex(workplace, images, built, names) : undefined;
   options.signal.throwIfAborted();
-  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, [built], options.outputs);
-  return { image: built.image.id, names: names.map(familiarName), exported };
+  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, built, options.outputs, index);
+  const { id } = index ?? (built[0] as BuiltImage).image;
+  return { image: id, names: names.map(familiarName), exported };
 }
 
 /** An image by its normalised reference, or where a layout has it. */
@@ -125,26 +134,23 @@ type FindImage = (reference: string, platform: Platform) => Promise<Image>;
 /** What was found before an error is in `checks`. */
 async function plan(
   options: BuildOptions,
+  wanted: Wanted,
   { dockerfile, named, ignored }: Contexts,
   imageOf: FindImage,
   checks: Checks,
-): Promise<Graph> {
+): Promise<Plan> {
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
-  const planOptions = { ...options, buildPlatform: hostPlatform(), contexts: named, checks, ignored };
-  return planBuild(parsed, planOptions, baseImages(imageOf));
+  return planPlatforms(parsed, wanted, { ...options, contexts: named, checks, ignored }, baseImages(imageOf));
 }
 
+async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {
+  const { keepIndex } = await import('../images/keep-index.ts');
+  return keepIndex(workplace, images, built, names);
+}
+
+/** An image that is there for one platform is taken whatever that is, as by BuildKit: there is a check that says so. */
 function baseImages(imageOf: FindImage): BaseImages {
-  return {
-    config: async (reference, platform) => {
-      const { config } = await imageOf(reference, platform);
-      if (matchesPlatform(platform, config)) return config;
-      throw new TbuildError(
-        'image/platform',
-        `the image ${shownName(reference)} here is for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
-      );
-    },
-  };
+  return { config: async (reference, platform) => (await imageOf(reference, platform)).config };
 }
 
 const shownName = (reference: string): string => (isLayoutReference(reference) ? reference : familiarName(reference));
@@ -179,19 +185,19 @@ function listenerOf(emit: (event: BuildEvent) => void): Listener {
 async function storeImage(
   workplace: Workplace,
   images: Images,
-  graph: Graph,
+  target: Target,
   solved: ReadonlyMap<number, Solved>,
   names: readonly string[],
 ): Promise<BuiltImage> {
-  const result = graph.target.state === undefined ? undefined : solved.get(graph.target.state)?.result;
+  const result = target.state === undefined ? undefined : solved.get(target.state)?.result;
   const state = result?.kind === 'state' ? result.state : [];
   const layers = await Promise.all(state.map((layer) => workplace.layers.describe(layer)));
   const config = assembleConfig(
-    graph.target,
+    target,
     layers.map(({ diffId }) => diffId),
     (step) => solved.get(step)?.created,
   );
-  return { platform: graph.target.platform, image: images.put({ config, layers, names }), state };
+  return { platform: target.platform, image: images.put({ config, layers, names }), state };
 }
 
 /** Exports are loaded when asked for: a cached build has none. */

@@ -1,6 +1,6 @@
 // `--output`: what a build made, written to where it was asked for. Loaded only when something is to be written.
 
-import type { Image } from '../images/image.ts';
+import type { Image, ImageIndex } from '../images/image.ts';
 import { saveImages } from '../images/save.ts';
 import type { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
@@ -23,15 +23,16 @@ export interface BuiltImage {
   readonly state: State;
 }
 
-/** Returns the files and directories that were written. */
+/** `index`: what holds all of `built`, where that was wanted. Returns the files and directories that were written. */
 export async function exportBuild(
   workplace: Workplace,
   images: Images,
   built: readonly BuiltImage[],
   outputs: readonly BuildOutput[],
+  index: ImageIndex | undefined,
 ): Promise<string[]> {
   for (const { type, destination, tar, name } of outputs) {
-    const names = built.map(({ image }) => name ?? image.id);
+    const names = index ? [name ?? index.id] : built.map(({ image }) => name ?? image.id);
     await saveImages(workplace, images, names, {
       format: type,
       destination,

@@ -3,6 +3,8 @@
 import { TbuildError } from '../base/errors.ts';
 import type { BuildOutput } from '../build/export.ts';
 import type { Secret } from '../build/secrets.ts';
+import type { Platform } from '../oci/config.ts';
+import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts';
 import { parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';
 import type { Environment } from './surroundings.ts';
@@ -64,6 +66,17 @@ export function parseSecret(text: string, env: Environment): Secret {
     else file = id;
   }
   return variable !== undefined ? { id, env: variable } : { id, file: file! };
+}
+
+/** buildx util/platformutil: comma lists, `local` is this machine's, each once. */
+export function parsePlatforms(texts: readonly string[], env: Environment): Platform[] {
+  const fallback = env.DOCKER_DEFAULT_PLATFORM;
+  const asked = texts.length === 0 && fallback ? [fallback] : texts;
+  const platforms = asked
+    .flatMap((text) => text.split(','))
+    .map((text) => text.trim())
+    .map((text) => (text === 'local' ? hostPlatform() : parsePlatform(text)));
+  return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
 }
 
 const laterTypes = ['local', 'tar', 'image', 'registry', 'cacheonly'];

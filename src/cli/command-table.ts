@@ -28,6 +28,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   },
   save: { summary: 'Save one or more images to a tar archive', load: async () => (await import('./commands/save.ts')).save },
   fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },
+  parse: { summary: 'Show how a Dockerfile is read', load: async () => (await import('./commands/parse.ts')).parse },
   info: {
     summary: 'Display information about the store and the machine',
     load: async () => (await import('./commands/info.ts')).info,

@@ -34,7 +34,7 @@ export function inspectImage(image: Image, index?: ImageIndex): ImageInspection 
   return {
     Id: id,
     RepoTags: names.filter((name) => !name.includes('@')).map(familiarName),
-    RepoDigests: repoDigests(names, index ? index.id : image.manifest),
+    RepoDigests: repoDigests(names, index ? indexDigest(index) : image.manifest),
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
     Created: config.created ?? '',
@@ -49,6 +49,11 @@ export function inspectImage(image: Image, index?: ImageIndex): ImageInspection 
     Metadata: { LastTagTime: new Date(tagged ?? 0).toISOString() },
     ...(index && { Manifests: index.images.map((each) => ({ ID: each.image.id, Platform: each.platform })) }),
   };
+}
+
+/** What others know an index by: nobody does until its images have manifests, which ours have only once they are saved. */
+export function indexDigest({ id, images }: ImageIndex): Digest | undefined {
+  return images.every(({ image }) => image.manifest !== undefined) ? id : undefined;
 }
 
 /** One for each repository it has a name in. */

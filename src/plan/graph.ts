@@ -21,6 +21,8 @@ export interface Step {
   /** The state below; undefined: nothing is below (scratch), or a source. */
   readonly parent: StepId | undefined;
   readonly op: Operation;
+  /** `--no-cache-filter`: earlier results of it do not count. */
+  readonly noCache?: true;
 }
 
 export type Operation = ImageOperation | ContextOperation | RemoteOperation | CopyOperation | RunOperation | WorkdirOperation;
@@ -172,6 +174,13 @@ export interface Graph {
   /** Every step that the target needs, and no other, each after those it stands on. */
   readonly steps: readonly Step[];
   readonly target: Target;
+}
+
+/** What is built at once: for one platform its graph, for several theirs as one. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** One for each platform, in the order they were asked for. */
+  readonly targets: readonly Target[];
 }
 
 /** What planning needs to know of base images. */

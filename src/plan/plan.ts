@@ -33,6 +33,10 @@ export interface PlanOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** `--build-context`, by name. */
   readonly contexts: NamedContexts;
+  /** `--no-cache-filter`: names of stages. */
+  readonly noCacheStages?: readonly string[] | undefined;
+  /** Names of steps say for which platform they are. */
+  readonly showsPlatform?: boolean | undefined;
   /** The one that the Dockerfile was parsed with; unset: nobody wants to know. */
   readonly checks?: Checks | undefined;
   /** Of the build context, for the checks; unset: none are known. */
@@ -51,7 +55,7 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, ba
   checkDefaultBases(dockerfile, () => readDefaultScope(dockerfile, scopeOptions, globalScope), checks);
   const stages = resolveStages(dockerfile, globalScope, { target, contexts, platform, checks, allStages });
   const images = await loadImages(stages, platform, bases, checks);
-  const plan = new Planner(dockerfile, stages, images, { buildArgs, globalScope, platform, checks, ignored });
+  const plan = new Planner(dockerfile, stages, images, { ...options, globalScope, platform, checks, ignored });
   for (const node of stages.reachable()) plan.planStage(node);
   return {
     steps: plan.graph.steps,
@@ -74,8 +78,7 @@ function targetOf(stage: StageState, name: string, { labels, platform }: PlanOpt
   };
 }
 
-interface Asked {
-  readonly buildArgs: BuildArgs;
+interface Asked extends PlanOptions {
   readonly globalScope: ReadonlyMap<string, string>;
   readonly platform: Platform;
   readonly checks: Checks;
@@ -103,7 +106,8 @@ class Planner {
 
   planStage(node: StageNode): void {
     const shown = this.stages.shownName(node);
-    const names = new StepNames(stageLabel(node), shown, node.stepCount);
+    const names = new StepNames(stageLabel(node), shown, node.stepCount, this.asked.showsPlatform === true);
+    const first = this.graph.steps.length;
     const start = locate(node.where, () => this.begin(node, names));
     const checks = new StageChecks(this.asked.checks, node, start);
     const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken, checks);
@@ -111,6 +115,8 @@ class Planner {
       checks.subject = planned.instruction;
       locate(planned.instruction.where, () => this.apply(stage, planned, shown));
     }
+    const isDoubted = this.asked.noCacheStages?.some((name) => name.toLowerCase() === node.name);
+    if (isDoubted) this.graph.ignoreCacheFrom(first);
     this.states.set(node, stage);
   }
 
@@ -122,17 +128,18 @@ class Planner {
         return this.stateOf(base.stage).toStart();
       case 'image': {
         const wanted = platform ?? this.asked.platform;
-        const name = `${names.next(false)}FROM ${base.reference}`;
+        const name = `${names.next(false, wanted)}FROM ${base.reference}`;
         const state = this.imageState(base.reference, wanted, { name, stage: names.stage, where });
         const image = this.images.get(imageKey(base.reference, wanted));
         if (image === undefined) return { ...startFromScratch(wanted), isBaseKnown: false };
         return startFromImage(state, image, wanted);
       }
       case 'context': {
-        const name = `${names.next(false)}FROM ${base.name}`;
+        const wanted = platform ?? this.asked.platform;
+        const name = `${names.next(false, wanted)}FROM ${base.name}`;
         const op = wholeContext(this.graph.context(base.name));
         const state = this.graph.add({ name, stage: names.stage, where, parent: undefined, op });
-        return { ...startFromScratch(platform ?? this.asked.platform), state };
+        return { ...startFromScratch(wanted), state };
       }
     }
   }

@@ -159,7 +159,7 @@ export class StageState {
   /** A step on top of what there is. */
   addStep(planned: PlannedInstruction, description: string, op: Operation): StepId {
     this.state = this.graph.add({
-      name: this.names.next(planned.isTrigger) + description,
+      name: this.names.next(planned.isTrigger, this.platform, this.environment) + description,
       stage: this.names.stage,
       where: planned.instruction.where,
       parent: this.state,

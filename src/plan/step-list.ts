@@ -3,17 +3,24 @@
 import type { Location } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import type { Operation, RemoteOperation, Step, StepId } from './graph.ts';
+import type { RemoteOperation, Step, StepId } from './graph.ts';
 import { remoteName } from './remote.ts';
 
 export class StepList {
   readonly steps: Step[] = [];
   private readonly sources = new Map<string, StepId>();
 
-  add(step: { name: string; stage: string; where: Location | undefined; parent: StepId | undefined; op: Operation }): StepId {
+  add(step: Omit<Step, 'id'>): StepId {
     const id = this.steps.length;
     this.steps.push({ id, ...step });
     return id;
+  }
+
+  /** Earlier results of the steps from `first` on do not count: of those that BuildKit marks so (convert.go, dispatchRun and dispatchCopy). */
+  ignoreCacheFrom(first: StepId): void {
+    for (const [id, step] of this.steps.entries()) {
+      if (id >= first && (step.op.kind === 'run' || step.op.kind === 'copy')) this.steps[id] = { ...step, noCache: true };
+    }
   }
 
   image(reference: string, platform: Platform, shown: { name: string; stage: string; where: Location | undefined }): StepId {

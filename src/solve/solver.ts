@@ -5,7 +5,7 @@ import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace } from '../cache/traces.ts';
-import type { Graph, ImageOperation, RunOperation, Step, StepId } from '../plan/graph.ts';
+import type { ImageOperation, Plan, RunOperation, Step, StepId } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
 import { prepareRun, type RunSettings } from '../steps/run.ts';
@@ -23,7 +23,7 @@ export interface Listener {
 }
 
 export interface SolveOptions {
-  readonly graph: Graph;
+  readonly graph: Pick<Plan, 'steps' | 'targets'>;
   readonly workshop: Workshop;
   readonly settings: Omit<RunSettings, 'layerOf'>;
   /** How many steps execute at the same time. */
@@ -181,7 +181,8 @@ class Solver {
   }
 
   async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
-    const { noCache, workshop } = this.#options;
+    const { workshop } = this.#options;
+    const noCache = this.#options.noCache || step.noCache === true;
     const report = this.#reportOf(step);
     const found = noCache ? undefined : this.#find(prepared);
     if (found) return found;
@@ -279,8 +280,8 @@ function stateOf({ result }: Solved): State {
   return result.state;
 }
 
-function chainOf(graph: Graph): Set<StepId> {
+function chainOf({ steps, targets }: Pick<Plan, 'steps' | 'targets'>): Set<StepId> {
   const chain = new Set<StepId>();
-  for (let id = graph.target.state; id !== undefined; id = graph.steps[id]?.parent) chain.add(id);
+  for (const { state } of targets) for (let id = state; id !== undefined; id = steps[id]?.parent) chain.add(id);
   return chain;
 }

@@ -1,17 +1,14 @@
-// Answers of reference implementations, kept beside the checkout: read where they are, never copied.
+// Tests over answers of reference implementations: where the answers are not on this machine they are skipped, and say so.
 
-import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'vitest';
+import { readAnswers, referenceUrl } from './suite.ts';
 
-const directory = new URL('../../../shared/conformance/', import.meta.url);
+export { referenceUrl };
 
-export const referenceUrl = (file: string): URL => new URL(file, directory);
-
-/** A suite over one file of answers; where the answers are not on this machine it is skipped, and says so. */
 export function describeReference(title: string, file: string, body: (text: string) => void): void {
-  const path = referenceUrl(file);
-  if (existsSync(path)) {
-    describe(title, () => body(readFileSync(path, 'utf8')));
+  const text = readAnswers(file);
+  if (text !== undefined) {
+    describe(title, () => body(text));
     return;
   }
   console.warn(`skipped: ${title}: no ${file} in ../shared/conformance`);

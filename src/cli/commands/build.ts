@@ -3,7 +3,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
-import { parseBuildArgs, parseBuildContexts, parseLabels, parseOutput, parseSecret } from '../build-values.ts';
+import { parseBuildArgs, parseBuildContexts, parseLabels, parseOutput, parsePlatforms, parseSecret } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
@@ -22,7 +22,13 @@ const flagTable = {
     help: 'Set the networking mode for the "RUN" instructions during build ("default", "host", "none")',
   },
   'no-cache': { help: 'Do not use cache when building the image' },
+  'no-cache-filter': { value: 'list', repeated: true, help: 'Do not cache specified stages' },
   output: { short: 'o', value: 'stringArray', repeated: true, help: 'Output destination (format: "type=oci|docker,dest=path")' },
+  platform: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Set target platform for build (format: "os/arch[/variant]", "local")',
+  },
   progress: {
     value: 'string',
     choices: progressKinds,
@@ -81,6 +87,8 @@ function buildOptions({
       'only one thing can be written to standard output: an --output, or the image ID of --quiet',
     );
   }
+  const platforms = parsePlatforms(flags.platform, env);
+  const noCacheStages = flags['no-cache-filter'].flatMap((names) => names.split(','));
   return {
     context,
     buildArgs: parseBuildArgs(flags['build-arg'], env),
@@ -93,6 +101,8 @@ function buildOptions({
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),
+    ...(platforms.length > 0 && { platforms }),
+    ...(noCacheStages.length > 0 && { noCacheStages }),
   };
 }
 

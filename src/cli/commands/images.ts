@@ -1,5 +1,6 @@
 // `tbuild images`: the images of the store, the newest first, a row for each name.
 
+import { indexDigest } from '../../images/describe.ts';
 import type { Image, ImageIndex } from '../../images/image.ts';
 import { formatPlatform } from '../../oci/platform.ts';
 import { familiarRepository, parseReference } from '../../oci/reference.ts';
@@ -69,11 +70,12 @@ function imageRow({ id, manifest, config, sizeBytes }: Image): SharedRow {
 }
 
 /** As new as its newest image; layers that its images share are counted with each, as docker counts them. */
-function indexRow({ id, images: members }: ImageIndex): SharedRow {
+function indexRow(index: ImageIndex): SharedRow {
+  const { id, images: members } = index;
   const times = members.flatMap(({ image }) => image.config.created ?? []);
   return {
     id,
-    digest: id,
+    digest: indexDigest(index),
     created: times.sort((a, b) => Date.parse(b) - Date.parse(a))[0],
     sizeBytes: members.reduce((sum, { image }) => sum + image.sizeBytes, 0),
     platforms: members.map(({ platform }) => formatPlatform(platform)),

@@ -39,7 +39,7 @@ export async function tbuild(
 ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
   const { stdout = new FakeOutput(), stderr = new FakeOutput() } = fakes;
   const exitCode = await dispatch(args, {
-    stdin: () => Readable.from([fakes.stdin ?? '']),
+    stdin: () => Readable.from([Buffer.from(fakes.stdin ?? '')]),
     stdout,
     stderr,
     env: fakes.env ?? {},

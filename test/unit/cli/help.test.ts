@@ -24,6 +24,7 @@ test('tbuild', async () => {
       load      Load images from a tar archive, an OCI layout or STDIN
       save      Save one or more images to a tar archive
       fsck      Check the store
+      parse     Show how a Dockerfile is read
       info      Display information about the store and the machine
       version   Show the version
 
@@ -58,8 +59,11 @@ test('tbuild build', async () => {
                                         instructions during build ("default",
                                         "host", "none") (default "default")
           --no-cache                    Do not use cache when building the image
+          --no-cache-filter list        Do not cache specified stages
       -o, --output stringArray          Output destination (format:
                                         "type=oci|docker,dest=path")
+          --platform stringArray        Set target platform for build (format:
+                                        "os/arch[/variant]", "local")
           --progress string             Set type of progress output ("auto",
                                         "plain", "quiet", "rawjson", "tty"). Use
                                         plain to show container output (default
