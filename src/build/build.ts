@@ -29,11 +29,11 @@ import { readSecrets, type Secret } from './secrets.ts';
 export interface BuildOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
-  /** A directory; a tar or a Dockerfile; `-`: one of these on standard input. */
+  /** A directory; a tar or a Dockerfile; `-`: one of these on standard input; the URL of one of these, or of a git repository. */
   readonly context: string;
-  /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`. */
+  /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`, a URL. */
   readonly buildContexts?: Readonly<Record<string, string>>;
-  /** A file, inside a context that is a tar; `-`: standard input; undefined: `Dockerfile` in the context. */
+  /** A file, inside a context that is no directory of this machine; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
   readonly buildArgs: Readonly<Record<string, string>>;
   readonly target?: string;
@@ -69,7 +69,10 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     options.onEvent(event);
   };
   try {
-    const result = await build(options, workplace, await openContexts(workplace), names, emit);
+    const secrets = readSecrets(options.secrets);
+    const secret = (id: string) => secrets.get(id);
+    const contexts = await openContexts(workplace, { secret, fresh: options.noCache });
+    const result = await build(options, workplace, contexts, secret, names, emit);
     emit({ type: 'result', time: Date.now(), ...result, log: log.path });
     return { image: result.image, names: result.names };
   } catch (error) {
@@ -89,6 +92,7 @@ async function build(
   options: BuildOptions,
   workplace: Workplace,
   contexts: Contexts,
+  secret: (id: string) => Buffer | undefined,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
@@ -96,7 +100,6 @@ async function build(
   const layouts = new LayoutImages(workplace, images);
   const imageOf: FindImage = async (reference, platform) =>
     isLayoutReference(reference) ? layouts.find(reference, platform) : images.resolve(reference, platform);
-  const secrets = readSecrets(options.secrets);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
   const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
   const graph = await plan(options, wanted, contexts, imageOf, checks).finally(() => {
@@ -109,7 +112,7 @@ async function build(
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace),
-    settings: { network, secret: (id) => secrets.get(id), upperBytes: memoryUpperBytes(slots) },
+    settings: { network, secret, upperBytes: memoryUpperBytes(slots) },
     slots,
     noCache: options.noCache,
     image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),

@@ -10,8 +10,9 @@ export interface ContextOptions {
   readonly context: string;
   /** A file, of the context itself where that is no directory; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
-  /** `--build-context`: directories, `docker-image://…`, `oci-layout://…`, by name. */
+  /** `--build-context`: directories, `docker-image://…`, `oci-layout://…`, URLs, by name. */
   readonly buildContexts?: Readonly<Record<string, string>>;
+  readonly buildArgs: Readonly<Record<string, string>>;
   /** Who doubts the cache doubts the digests of unchanged files too. */
   readonly noCache: boolean;
   readonly signal: AbortSignal;

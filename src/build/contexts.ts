@@ -1,32 +1,35 @@
 // The build's contexts and its Dockerfile, as steps and the parser ask for them. What the arguments name is decided before a store is opened;
 // whatever is no directory has a file of its own, loaded when it is needed.
 
-import { TbuildError } from '../base/errors.ts';
 import { type ContextArgument, readContextArgument } from '../context/argument.ts';
 import { readIgnore } from '../context/directory.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
 import { openDirectory } from './directory-context.ts';
 import { readDockerfile } from './dockerfile-source.ts';
 import type { Named } from './named-contexts.ts';
 
 /** Throws at once for what is no context, and for a Dockerfile that is not in its directory. */
-export async function findContexts(options: ContextOptions): Promise<(workplace: Workplace) => Promise<Contexts>> {
+export async function findContexts(options: ContextOptions): Promise<OpenContexts> {
   const openMain = findMain(readContextArgument(options.context), options);
   const named = await findNamed(options);
-  return async (workplace) => {
-    const main = await openMain(workplace);
-    const open = (name: string) => (name === '' ? main.open() : (named as Named).open(workplace, name));
+  return async (workplace, settings) => {
+    const main = await openMain(workplace, settings);
+    const open = (name: string) => (name === '' ? main.open() : (named as Named).open(workplace, settings, name));
     return { ...main, named: named?.planned ?? {}, open };
   };
 }
 
-async function findNamed({ buildContexts, noCache }: ContextOptions): Promise<Named | undefined> {
+type Opener<T> = (workplace: Workplace, settings: RemoteSettings) => Promise<T>;
+export type OpenContexts = Opener<Contexts>;
+
+async function findNamed({ buildContexts, signal }: ContextOptions): Promise<Named | undefined> {
   if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
-  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, !noCache);
+  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, signal);
 }
 
-function findMain(argument: ContextArgument, options: ContextOptions): (workplace: Workplace) => Promise<MainContext> {
+function findMain(argument: ContextArgument, options: ContextOptions): Opener<MainContext> {
   switch (argument.kind) {
     case 'directory': {
       const dockerfile = readDockerfile(argument.path, options.dockerfile);
@@ -39,10 +42,8 @@ function findMain(argument: ContextArgument, options: ContextOptions): (workplac
     case 'stdin':
       return async (workplace) => (await import('./input-context.ts')).openInput(workplace, undefined, options);
     default:
-      throw new TbuildError(
-        'unsupported/context',
-        `${options.context}: a build context from ${argument.kind} is not supported yet`,
-      );
+      return async (workplace, settings) =>
+        (await import('./remote-context.ts')).openRemote(workplace, settings, argument, options);
   }
 }
 

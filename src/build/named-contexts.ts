@@ -1,36 +1,41 @@
 // The contexts of `--build-context`: what planning is told of them, and what steps get when they ask. One that nothing uses is never opened.
 
-import { assert, TbuildError } from '../base/errors.ts';
+import { assert } from '../base/errors.ts';
+import { redactUrl } from '../context/git-url.ts';
 import { contextName, type NamedSource, readNamedContext } from '../context/named.ts';
 import type { NamedContext, NamedContexts } from '../plan/plan.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextResult } from '../steps/step.ts';
 import { openDirectory } from './directory-context.ts';
 import { layoutReference } from './layout-images.ts';
 
 export interface Named {
   readonly planned: NamedContexts;
-  open(workplace: Workplace, name: string): Promise<ContextResult>;
+  open(workplace: Workplace, settings: RemoteSettings, name: string): Promise<ContextResult>;
 }
 
 /** Throws for what is no context, used or not, as buildx does. `values` by name, as written. */
-export function readNamedContexts(values: Readonly<Record<string, string>>, remember: boolean): Named {
+export function readNamedContexts(values: Readonly<Record<string, string>>, signal: AbortSignal): Named {
   const sources = new Map<string, NamedSource>();
   for (const [written, value] of Object.entries(values)) {
     const name = contextName(written);
     sources.set(name, readNamedContext(name, value));
   }
   return {
-    planned: Object.fromEntries([...sources].map(([name, source]) => [name, planned(source)])),
-    open: (workplace, name) => {
+    planned: Object.fromEntries([...sources].map(([name, source]) => [name, planned(name, source)])),
+    open: async (workplace, settings, name) => {
       const source = sources.get(name);
-      assert(source?.kind === 'directory', `the context ${name} is asked for as a directory`);
-      return openDirectory(workplace, source.path, { dockerfile: undefined, ignore: true, remember });
+      if (source?.kind === 'directory') {
+        return openDirectory(workplace, source.path, { dockerfile: undefined, ignore: true, remember: !settings.fresh });
+      }
+      assert(source?.kind === 'git' || source?.kind === 'http', `the context ${name} is asked for as a directory`);
+      return (await import('./remote-context.ts')).openNamedRemote(workplace, settings, source, signal);
     },
   };
 }
 
-function planned(source: NamedSource): NamedContext {
+function planned(name: string, source: NamedSource): NamedContext {
   switch (source.kind) {
     case 'directory':
       return { kind: 'directory' };
@@ -38,7 +43,9 @@ function planned(source: NamedSource): NamedContext {
       return source;
     case 'layout':
       return { kind: 'image', reference: layoutReference(source) };
-    default:
-      throw new TbuildError('unsupported/context', `${source.url}: a build context from ${source.kind} is not supported yet`);
+    case 'git':
+      return { kind: 'directory', shown: `[internal] load git source ${redactUrl(source.url)}` };
+    case 'http':
+      return { kind: 'directory', shown: `[context ${name}] ${redactUrl(source.url)}` };
   }
 }

@@ -3,6 +3,7 @@
 
 import { type Stats, statSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
+import { parseGitContext } from './git-url.ts';
 
 export type ContextArgument =
   | { readonly kind: 'directory'; readonly path: string }
@@ -17,7 +18,7 @@ export function readContextArgument(text: string): ContextArgument {
   if (text === '-') return { kind: 'stdin' };
   const found = look(text);
   if (found instanceof Error) {
-    if (isGitSource(text)) return { kind: 'git', url: text };
+    if (parseGitContext(text) !== undefined) return { kind: 'git', url: text };
     if (/^https?:\/\//.test(text)) return { kind: 'http', url: text };
     throw notReadable(text, found);
   }
@@ -49,11 +50,4 @@ function notReadable(text: string, cause: NodeJS.ErrnoException): TbuildError {
     cause,
     hint: 'give the path of a directory as the last argument, as in: tbuild -t app .',
   });
-}
-
-/** What git clones: its own protocols, `user@host:path`, `github.com/…`, and http(s) where the path ends in .git (BuildKit: dfgitutil). */
-export function isGitSource(source: string): boolean {
-  if (/^(?:git|ssh):\/\//.test(source) || source.startsWith('github.com/')) return true;
-  if (/^https?:\/\/[^?#]*\.git(?:[?#]|$)/.test(source)) return true;
-  return /^[a-zA-Z0-9-]+@[a-zA-Z0-9.-]+:/.test(source);
 }

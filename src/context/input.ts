@@ -20,7 +20,10 @@ export interface InputOptions {
 }
 
 /** No Dockerfile that a person or a program has a use for; a disk image by mistake is more. */
-const DOCKERFILE_MAX_BYTES = 64 << 20;
+export const DOCKERFILE_MAX_BYTES = 64 << 20;
+
+export const tooLarge = (label: string): TbuildError =>
+  new TbuildError('dockerfile/too-large', `${label} is no tar, and has more than the 64 MiB of a Dockerfile`);
 
 export async function readInput(input: Readable, options: InputOptions): Promise<ContextInput> {
   return readChunks(input, undefined, options);
@@ -71,9 +74,7 @@ async function readText(head: Buffer, rest: AsyncIterable<Buffer>, label: string
   let sizeBytes = head.length;
   for await (const piece of rest) {
     sizeBytes += piece.length;
-    if (sizeBytes > DOCKERFILE_MAX_BYTES) {
-      throw new TbuildError('dockerfile/too-large', `${label} is no tar, and has more than the 64 MiB of a Dockerfile`);
-    }
+    if (sizeBytes > DOCKERFILE_MAX_BYTES) throw tooLarge(label);
     pieces.push(piece);
   }
   return Buffer.concat(pieces);

@@ -7,7 +7,7 @@ import { editDistance } from '../base/edit-distance.ts';
 import { TbuildError } from '../base/errors.ts';
 import { formatPlatform, parsePlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
-import { isGitSource } from './argument.ts';
+import { parseGitContext } from './git-url.ts';
 
 export type NamedSource =
   | { readonly kind: 'directory'; readonly path: string }
@@ -38,7 +38,7 @@ export function readNamedContext(name: string, value: string): NamedSource {
   if (value.startsWith('target:')) {
     throw badValue(name, `${value} is a target of a bake file`, 'a stage of the same Dockerfile needs no --build-context');
   }
-  if (isGitSource(value)) return { kind: 'git', url: value };
+  if (parseGitContext(value) !== undefined) return { kind: 'git', url: value };
   if (/^https?:\/\//.test(value)) return { kind: 'http', url: value };
   return readDirectory(name, value);
 }

@@ -6,8 +6,8 @@ import { formatPlatform } from '../oci/platform.ts';
 import { familiarName } from '../oci/reference.ts';
 
 export type NamedContext =
-  /** A directory: a context step of that name. */
-  | { readonly kind: 'directory' }
+  /** A directory: a context step of that name. `shown`: as the step is, where it is no directory of this machine. */
+  | { readonly kind: 'directory'; readonly shown?: string }
   /** An image in place of another: its normalised reference, or `scratch`. */
   | { readonly kind: 'image'; readonly reference: string };
 

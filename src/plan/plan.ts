@@ -137,7 +137,7 @@ class Planner {
       case 'context': {
         const wanted = platform ?? this.asked.platform;
         const name = `${names.next(false, wanted)}FROM ${base.name}`;
-        const op = wholeContext(this.graph.context(base.name));
+        const op = wholeContext(this.graph.context(base.name, base.shown));
         const state = this.graph.add({ name, stage: names.stage, where, parent: undefined, op });
         return { ...startFromScratch(wanted), state };
       }
@@ -192,7 +192,7 @@ class Planner {
       case 'scratch':
         return { step: undefined, isContext: false };
       case 'context':
-        return { step: this.graph.context(source.name), isContext: true };
+        return { step: this.graph.context(source.name, source.shown), isContext: true };
       case 'image': {
         const shown = { name: `FROM ${source.reference}`, stage: '', where };
         return { step: this.imageState(source.reference, this.asked.platform, shown), isContext: false };

@@ -20,7 +20,7 @@ export type Source =
   | { readonly kind: 'scratch' }
   | { readonly kind: 'stage'; readonly stage: StageNode }
   | { readonly kind: 'image'; readonly reference: string; readonly written: string }
-  | { readonly kind: 'context'; readonly name: string };
+  | { readonly kind: 'context'; readonly name: string; readonly shown: string | undefined };
 
 /** `--build-context`, and the platform that those without one are for. */
 interface Replacements {
@@ -198,7 +198,7 @@ function namedSource(name: string, platform: Platform | undefined, replacements:
 function contextSource(name: string, platform: Platform | undefined, { contexts, target }: Replacements): Source | undefined {
   const found = findContext(contexts, name, platform ?? target);
   if (found === undefined) return undefined;
-  if (found.context.kind === 'directory') return { kind: 'context', name: found.name };
+  if (found.context.kind === 'directory') return { kind: 'context', name: found.name, shown: found.context.shown };
   const { reference } = found.context;
   return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference, written: reference };
 }

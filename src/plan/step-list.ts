@@ -30,10 +30,10 @@ export class StepList {
   }
 
   /** `''` is the main one. */
-  context(name: string): StepId {
-    const shown = name === '' ? '[internal] load build context' : `[context ${name}] load from client`;
+  context(name: string, shown?: string): StepId {
+    const usual = name === '' ? '[internal] load build context' : `[context ${name}] load from client`;
     return this.source(`context ${name}`, () =>
-      this.add({ name: shown, stage: '', where: undefined, parent: undefined, op: { kind: 'context', name } }),
+      this.add({ name: shown ?? usual, stage: '', where: undefined, parent: undefined, op: { kind: 'context', name } }),
     );
   }
 

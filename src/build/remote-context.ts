@@ -1,0 +1,101 @@
+// A context from far away: a git repository, or what a URL gives: a tar, or a Dockerfile alone (BuildKit: dockerui/context.go). No ignore file counts
+// in it. A Dockerfile is looked for inside, unless `-f` has an absolute path of this machine, or standard input (buildx: build/opt.go).
+
+import { isAbsolute } from 'node:path';
+import { debug } from '../base/debug.ts';
+import { assert, TbuildError } from '../base/errors.ts';
+import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../context/archive-type.ts';
+import { parseGitContext, redactUrl } from '../context/git-url.ts';
+import { DOCKERFILE_MAX_BYTES, tooLarge } from '../context/input.ts';
+import type { RemoteOperation } from '../plan/graph.ts';
+import { readContent } from '../snapshots/contents.ts';
+import type { Entry } from '../snapshots/layer-index.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import { type RemoteSettings, resolveRemote } from '../steps/remote.ts';
+import type { ContextResult } from '../steps/step.ts';
+import { openArchiveContext, readDockerfileIn } from './archive-context.ts';
+import type { ContextOptions, MainContext } from './context-options.ts';
+import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
+
+export interface RemoteArgument {
+  readonly kind: 'git' | 'http';
+  readonly url: string;
+}
+
+/** What the one file from a URL is called (BuildKit: DetectHTTPContext). */
+const FILE = 'context';
+
+export async function openRemote(
+  workplace: Workplace,
+  settings: RemoteSettings,
+  argument: RemoteArgument,
+  options: ContextOptions,
+): Promise<MainContext> {
+  const keepGitDir = isTrue(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR);
+  const fetched = await fetchContext(workplace, settings, argument, keepGitDir, options.signal);
+  const label = redactUrl(argument.url);
+  const file = argument.kind === 'http' ? fetched.index.find(FILE) : undefined;
+  const isArchive = file !== undefined && looksLikeArchive(readContent(file, fetched.files, ARCHIVE_HEAD_BYTES));
+  const context = isArchive ? await openArchive(workplace, fetched, label) : fetched;
+  const dockerfile =
+    localDockerfile(options) ??
+    (file === undefined || isArchive
+      ? readDockerfileIn(context, options.dockerfile, label)
+      : alone(fetched, file, label, options));
+  return { dockerfile, open: async () => context };
+}
+
+/** One of --build-context: a file from a URL is what it is, a tar too. */
+export function openNamedRemote(
+  workplace: Workplace,
+  settings: RemoteSettings,
+  argument: RemoteArgument,
+  signal: AbortSignal,
+): Promise<ContextResult> {
+  return fetchContext(workplace, settings, argument, false, signal);
+}
+
+async function fetchContext(
+  { serve, newPath, store }: Workplace,
+  settings: RemoteSettings,
+  argument: RemoteArgument,
+  keepGitDir: boolean,
+  signal: AbortSignal,
+): Promise<ContextResult> {
+  const say = (text: string) => debug(() => `${redactUrl(argument.url)}: ${text}`);
+  const report = { output: () => {}, status: say, signal };
+  const places = { serve, newPath, storePath: store.path };
+  const remote = await resolveRemote(places, settings, operationOf(argument, keepGitDir), report);
+  return remote.open(report);
+}
+
+function operationOf({ kind, url }: RemoteArgument, keepGitDir: boolean): RemoteOperation {
+  if (kind === 'http') return { kind, url, name: FILE, checksum: undefined };
+  const source = parseGitContext(url);
+  assert(source !== undefined, `${redactUrl(url)} was taken for a git repository`);
+  return { kind, source: { ...source, keepGitDir: source.keepGitDir || keepGitDir } };
+}
+
+/** Go's strconv.ParseBool, for which what is neither is none. */
+const isTrue = (text: string | undefined): boolean => ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text ?? '');
+
+async function openArchive(workplace: Workplace, { files, modifiedAt }: ContextResult, label: string): Promise<ContextResult> {
+  assert('root' in files, 'a download is a file');
+  const context = await openArchiveContext(workplace, `${files.root}/${FILE}`, label);
+  return { ...context, modifiedAt: modifiedAt ?? context.modifiedAt };
+}
+
+function localDockerfile({ dockerfile }: ContextOptions): DockerfileSource | undefined {
+  const isLocal = dockerfile !== undefined && (dockerfile === '-' || isAbsolute(dockerfile));
+  return isLocal ? readDockerfile('/', dockerfile) : undefined;
+}
+
+function alone({ files }: ContextResult, file: Entry, label: string, { dockerfile }: ContextOptions): DockerfileSource {
+  if (dockerfile !== undefined) {
+    throw new TbuildError('usage/conflict', `${label} is a Dockerfile, and -f names another: there is no context`, {
+      hint: 'leave out -f, or give the directory, the tar or the repository that is the context',
+    });
+  }
+  if (file.size > DOCKERFILE_MAX_BYTES) throw tooLarge(label);
+  return { bytes: readContent(file, files), name: label, path: undefined };
+}
