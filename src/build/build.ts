@@ -18,15 +18,16 @@ import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
+import type { BuiltImage } from './built-image.ts';
 import type { Contexts } from './context-options.ts';
 import { findContexts } from './contexts.ts';
 import type { BuildEvent } from './events.ts';
-import type { BuildOutput, BuiltImage } from './export.ts';
+import type { ExportOptions } from './export.ts';
 import { isLayoutReference, LayoutImages } from './layout-images.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 
-export interface BuildOptions {
+export interface BuildOptions extends ExportOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
   /** A directory; a tar or a Dockerfile; `-`: one of these on standard input; the URL of one of these, or of a git repository. */
@@ -47,9 +48,7 @@ export interface BuildOptions {
   readonly secrets: readonly Secret[];
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
-  readonly outputs: readonly BuildOutput[];
   readonly onEvent: (event: BuildEvent) => void;
-  readonly signal: AbortSignal;
 }
 
 export interface BuildResult {
@@ -126,7 +125,7 @@ async function build(
   }
   const index = wanted.isIndex ? await storeIndex(workplace, images, built, names) : undefined;
   options.signal.throwIfAborted();
-  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, built, options.outputs, index);
+  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, { built, index }, options);
   const { id } = index ?? (built[0] as BuiltImage).image;
   return { image: id, names: names.map(familiarName), exported };
 }

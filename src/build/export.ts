@@ -1,13 +1,15 @@
-// `--output`: what a build made, written to where it was asked for. Loaded only when something is to be written.
+// `--output`: what a build made, written to where it was asked for, one output after the other. Loaded only when something is to be written.
 
-import type { Image, ImageIndex } from '../images/image.ts';
+import type { Writable } from 'node:stream';
 import { saveImages } from '../images/save.ts';
 import type { Images } from '../images/store.ts';
-import type { Platform } from '../oci/config.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import type { State } from '../steps/step.ts';
+import type { BuildImages } from './built-image.ts';
+import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree-export.ts';
 
-export interface BuildOutput {
+export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | StoreOutput;
+
+export interface ArchiveOutput {
   readonly type: 'oci' | 'docker';
   /** A file, a directory when `tar` is false; `-`: standard output. */
   readonly destination: string;
@@ -15,30 +17,49 @@ export interface BuildOutput {
   readonly name?: string;
 }
 
-/** What a build made for one platform: it is in the store already. */
-export interface BuiltImage {
-  readonly platform: Platform;
-  readonly image: Image;
-  /** Its layers, bottom first. */
-  readonly state: State;
+/** `image`: the image is in the store, which it is anyway; `cacheonly`: nothing is written. */
+export interface StoreOutput {
+  readonly type: 'image' | 'cacheonly';
 }
 
-/** `index`: what holds all of `built`, where that was wanted. Returns the files and directories that were written. */
+export interface ExportOptions {
+  readonly outputs: readonly BuildOutput[];
+  readonly signal: AbortSignal;
+  /** What a destination `-` is; undefined: this process's. A pipe that Node.js has in use can be written to through its stream alone. */
+  readonly stdout?: Writable;
+}
+
+/** Returns the files and directories that were written. */
 export async function exportBuild(
   workplace: Workplace,
   images: Images,
-  built: readonly BuiltImage[],
-  outputs: readonly BuildOutput[],
-  index: ImageIndex | undefined,
+  result: BuildImages,
+  { outputs, signal, stdout }: ExportOptions,
 ): Promise<string[]> {
-  for (const { type, destination, tar, name } of outputs) {
-    const names = index ? [name ?? index.id] : built.map(({ image }) => name ?? image.id);
-    await saveImages(workplace, images, names, {
-      format: type,
-      destination,
-      directory: !tar,
-      compression: type === 'oci' ? 'gzip' : 'none',
-    });
+  const written: string[] = [];
+  for (const output of outputs) {
+    signal.throwIfAborted();
+    if (output.type === 'local') await exportDirectory(workplace, result, output, signal);
+    else if (output.type === 'tar') await exportTar(workplace, result, output, signal);
+    else if (output.type === 'oci' || output.type === 'docker') await exportArchive(workplace, images, result, output, stdout);
+    else continue;
+    if (output.destination !== '-') written.push(output.destination);
   }
-  return outputs.map(({ destination }) => destination).filter((destination) => destination !== '-');
+  return written;
+}
+
+async function exportArchive(
+  workplace: Workplace,
+  images: Images,
+  { built, index }: BuildImages,
+  { type, destination, tar, name }: ArchiveOutput,
+  stdout: Writable | undefined,
+): Promise<void> {
+  const names = index ? [name ?? index.id] : built.map(({ image }) => name ?? image.id);
+  await saveImages(workplace, images, names, {
+    format: type,
+    destination: destination === '-' && stdout ? stdout : destination,
+    directory: !tar,
+    compression: type === 'oci' ? 'gzip' : 'none',
+  });
 }

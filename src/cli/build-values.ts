@@ -1,12 +1,10 @@
-// The values of build's flags that have an inside: --build-arg, --label, --secret, --output. Read as buildx reads them.
+// The values of build's flags that have an inside: --build-arg, --label, --secret. Read as buildx reads them.
 
 import { TbuildError } from '../base/errors.ts';
-import type { BuildOutput } from '../build/export.ts';
 import type { Secret } from '../build/secrets.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.ts';
-import { parseKeyValues } from './key-values.ts';
-import { nearest } from './nearest.ts';
+import { checkKeys, parseKeyValues } from './key-values.ts';
 import type { Environment } from './surroundings.ts';
 
 /** `NAME` alone takes the value from the environment, and is left out when that has none. */
@@ -77,52 +75,4 @@ export function parsePlatforms(texts: readonly string[], env: Environment): Plat
     .map((text) => text.trim())
     .map((text) => (text === 'local' ? hostPlatform() : parsePlatform(text)));
   return [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
-}
-
-const laterTypes = ['local', 'tar', 'image', 'registry', 'cacheonly'];
-
-export function parseOutput(text: string, isStdoutTerminal: boolean): BuildOutput {
-  const values = text.includes('=') ? parseKeyValues('--output', text) : new Map([['type', 'local']]);
-  const type = values.get('type');
-  if (type === undefined)
-    throw new TbuildError('usage/bad-value', `--output needs a type: "${text}"`, { hint: 'as in type=oci,dest=app.tar' });
-  if (type !== 'oci' && type !== 'docker') throw unknownType(type);
-  checkKeys('--output', values, ['type', 'dest', 'name', 'tar']);
-  const destination = values.get('dest') || '-';
-  const tar = parseTar(type, values.get('tar'));
-  if (destination === '-' && !tar)
-    throw new TbuildError('usage/bad-value', '--output with tar=false needs a directory: dest=DIR');
-  if (destination === '-' && isStdoutTerminal) {
-    throw new TbuildError('usage/terminal', 'an archive is not written to a terminal', {
-      hint: `name a file: --output type=${type},dest=FILE; or redirect standard output`,
-    });
-  }
-  const name = values.get('name');
-  return { type, destination, tar, ...(name !== undefined && { name }) };
-}
-
-function unknownType(type: string): TbuildError {
-  const hint = 'type=oci and type=docker are there';
-  if (laterTypes.includes(type))
-    return new TbuildError('unsupported/output', `--output type=${type} is not supported yet`, { hint });
-  return new TbuildError('usage/bad-value', `--output has no type "${type}"`, { hint });
-}
-
-function parseTar(type: string, text: string | undefined): boolean {
-  if (text === undefined || text === 'true' || text === '1') return true;
-  if (text !== 'false' && text !== '0')
-    throw new TbuildError('usage/bad-value', `tar in --output is true or false, not "${text}"`);
-  if (type === 'docker')
-    throw new TbuildError('usage/bad-value', '--output type=docker is always an archive: tar=false goes with type=oci');
-  return false;
-}
-
-function checkKeys(flag: string, values: ReadonlyMap<string, string>, known: readonly string[]): void {
-  for (const key of values.keys()) {
-    if (known.includes(key)) continue;
-    const meant = nearest(key, known);
-    throw new TbuildError('usage/bad-value', `${flag} does not know "${key}"`, {
-      hint: meant ? `did you mean ${meant}=?` : `it knows ${known.join(', ')}`,
-    });
-  }
 }

@@ -12,6 +12,8 @@ export interface Flag {
   readonly repeated?: true;
   readonly choices?: readonly string[];
   readonly default?: string;
+  /** Not in the help. */
+  readonly hidden?: true;
   readonly help: string;
 }
 

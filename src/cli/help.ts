@@ -14,6 +14,7 @@ const defaultColumns = 80;
 
 export function commandHelp({ name, usage, description, flags }: HelpParts, columns: number | undefined): string {
   const rows = Object.entries(flags)
+    .filter(([, { hidden }]) => !hidden)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([flagName, flag]): Row => [flagSyntax(flagName, flag), flagText(flag)]);
   return `\nUsage:  tbuild ${name} ${usage}\n\n${wrap(description, columns || defaultColumns).join('\n')}\n\nOptions:\n${twoColumns(rows, columns)}`;

@@ -1,6 +1,7 @@
 // Values such as `type=oci,dest=app.tar`: one line of CSV whose fields are key=value, as buildx reads --output and --secret. Pure.
 
 import { TbuildError } from '../base/errors.ts';
+import { nearest } from './nearest.ts';
 
 /** Keys in lower case; one given twice has its last value. `flag` is for messages. */
 export function parseKeyValues(flag: string, text: string): Map<string, string> {
@@ -25,4 +26,14 @@ function csvFields(flag: string, text: string): string[] {
     separator = match[3]!;
   }
   return fields;
+}
+
+export function checkKeys(flag: string, values: ReadonlyMap<string, string>, known: readonly string[]): void {
+  for (const key of values.keys()) {
+    if (known.includes(key)) continue;
+    const meant = nearest(key, known);
+    throw new TbuildError('usage/bad-value', `${flag} does not know "${key}"`, {
+      hint: meant ? `did you mean ${meant}=?` : `it knows ${known.join(', ')}`,
+    });
+  }
 }

@@ -17,15 +17,15 @@ export function reportError(thrown: unknown, { stderr, env, isDebug }: ErrorSurr
   const error = toErrorObject(thrown);
   const lines: string[] = [];
   if (error.code.startsWith('cancelled/')) {
-    lines.push(paint('yellow', printable(error.message)));
+    lines.push(paint('cancel', printable(error.message)));
   } else {
-    lines.push(`${paint('red', 'error:')} ${paint('bold', printable(error.message))}`);
+    lines.push(`${paint('error', 'error:')} ${paint('bold', printable(error.message))}`);
     const where = locationOf(thrown);
     if (where !== undefined) lines.push(...excerptLines(where, stderr.isTTY ? stderr.columns : undefined));
     error.causes?.forEach((cause, depth) => {
       lines.push(`${'  '.repeat(depth + 1)}${paint('dim', 'because:')} ${printable(cause)}`);
     });
-    if (error.hint !== undefined) lines.push(`${paint('cyan', 'hint:')} ${printable(error.hint)}`);
+    if (error.hint !== undefined) lines.push(`${paint('hint', 'hint:')} ${printable(error.hint)}`);
   }
   if (isDebug) lines.push(...stacks(thrown).map((line) => paint('dim', line)));
   stderr.write(`${lines.join('\n')}\n`);

@@ -1,16 +1,17 @@
-// Writes named contents as a tar or as an OCI layout's folder. What stands at a path appears whole or not at all: written beside it, then renamed.
+// Writes named contents as a tar or as an OCI layout's folder, each file whole or not at all.
 // A file whose bytes are not those of its digest is never written under that digest.
 
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream, type Stats } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Pack, pack } from 'tar-stream';
 import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import { annotations, type Descriptor, mediaTypes, parseManifest } from '../oci/descriptor.ts';
+import { besides, naming, placeFile } from './place-file.ts';
 
 export type Content = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number; readonly digest: Digest };
 
@@ -20,18 +21,7 @@ export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 export async function writeArchive(destination: string | Writable, files: ReadonlyMap<string, Content>): Promise<void> {
   if (typeof destination !== 'string') return pipeTar(files, destination);
   if (destination === '-') return pipeTar(files, createWriteStream('', { fd: 1, autoClose: false }));
-  await naming(destination, async () => {
-    const found = await lstat(destination).catch(() => undefined);
-    // A device or a pipe is written to, never replaced; of a link, what it points to is.
-    if (found && !isReplaceable(found)) return pipeTar(files, createWriteStream(destination));
-    const target = found?.isSymbolicLink() ? await realpath(destination) : destination;
-    await besides(target, (temporary) => pipeTar(files, createWriteStream(temporary, { flags: 'wx', highWaterMark: 1 << 20 })));
-  });
-}
-
-function isReplaceable(found: Stats): boolean {
-  if (found.isDirectory()) throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
-  return found.isFile() || found.isSymbolicLink();
+  await placeFile(destination, (path, flags) => pipeTar(files, createWriteStream(path, { flags, highWaterMark: 1 << 20 })));
 }
 
 async function pipeTar(files: ReadonlyMap<string, Content>, sink: Writable): Promise<void> {
@@ -108,26 +98,4 @@ function isReplacedBy(old: Descriptor, entry: Descriptor): boolean {
 
 export function encodeIndex(manifests: readonly Descriptor[]): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
-}
-
-async function besides(target: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = join(dirname(target), `.${basename(target)}.${randomUUID()}`);
-  try {
-    await write(temporary);
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-async function naming(destination: string, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (cause instanceof TbuildError || !code) throw cause;
-    const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'no space left on the disk' : message;
-    throw new TbuildError('image/cannot-write', `cannot write ${destination}: ${why}`, { cause });
-  }
 }

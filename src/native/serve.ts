@@ -61,6 +61,16 @@ export interface LayerEntry {
   readonly text?: string;
 }
 
+/** Layers that make one root file system: docs/native.md, `copyTree`. */
+export interface LayerStack {
+  /** What messages call it. */
+  readonly name: string;
+  /** The directory of the result that it fills; empty: the result itself. */
+  readonly directory: string;
+  /** Bottom first. */
+  readonly layers: readonly { readonly index: string; readonly data: string }[];
+}
+
 interface Operations {
   open: [{ root: string }, { dir: string; dead: number }];
   close: [Record<string, never>, Record<string, never>];
@@ -77,6 +87,8 @@ interface Operations {
     { index: string; data: string; split?: string; out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
     TarSummary,
   ];
+  copyTree: [{ stacks: readonly LayerStack[]; out: string; mtime?: number }, { entries: number; bytes: number }];
+  placeTree: [{ from: string; to: string; delete: boolean }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];
   verify: [{ index: string; data: string }, { problems: string[] }];
   remove: [{ path: string }, Record<string, never>];

@@ -3,8 +3,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
-import { parseBuildArgs, parseBuildContexts, parseLabels, parseOutput, parsePlatforms, parseSecret } from '../build-values.ts';
+import type { ExportOptions } from '../../build/export.ts';
+import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
+import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
@@ -15,6 +17,7 @@ const flagTable = {
   file: { short: 'f', value: 'string', help: 'Name of the Dockerfile (default: "PATH/Dockerfile")' },
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
+  load: { help: 'Shorthand for "--output=type=docker": the image is in the store anyway' },
   network: {
     value: 'string',
     choices: ['default', 'host', 'none'],
@@ -23,7 +26,7 @@ const flagTable = {
   },
   'no-cache': { help: 'Do not use cache when building the image' },
   'no-cache-filter': { value: 'list', repeated: true, help: 'Do not cache specified stages' },
-  output: { short: 'o', value: 'stringArray', repeated: true, help: 'Output destination (format: "type=oci|docker,dest=path")' },
+  output: { short: 'o', value: 'stringArray', repeated: true, help: 'Output destination (format: "type=local,dest=path")' },
   platform: {
     value: 'stringArray',
     repeated: true,
@@ -32,7 +35,7 @@ const flagTable = {
   progress: {
     value: 'string',
     choices: progressKinds,
-    help: 'Set type of progress output ("auto", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
+    help: 'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
   secret: {
@@ -42,6 +45,7 @@ const flagTable = {
   },
   tag: { short: 't', value: 'stringArray', repeated: true, help: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { value: 'string', help: 'Set the target build stage to build' },
+  ...dockerFlags,
 } as const satisfies FlagTable;
 
 export const build = defineCommand({
@@ -54,10 +58,11 @@ export const build = defineCommand({
     const { flags, library } = invocation;
     const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
     try {
-      const options = buildOptions(invocation);
+      const options = { ...buildOptions(invocation), outputs: await chooseOutputs(invocation) };
+      for (const line of readDockerFlags(flags)) progress.note?.(line);
       if (flags.iidfile !== undefined) rmSync(flags.iidfile, { force: true });
       const { image } = await interruptible(
-        (signal) => library.buildImage({ ...options, onEvent: progress.show, signal }),
+        (signal) => library.buildImage({ ...options, stdout: invocation.stdout, onEvent: progress.show, signal }),
         progress.interrupt,
       );
       if (flags.iidfile !== undefined) writeImageId(flags.iidfile, image);
@@ -69,23 +74,22 @@ export const build = defineCommand({
   },
 });
 
+/** Most builds have none, and do without the code that reads them. */
+async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>): Promise<BuildOptions['outputs']> {
+  if (flags.output.length === 0) return [];
+  const { readOutputs } = await import('../output-values.ts');
+  const { allow = [] } = flags as { readonly allow?: readonly string[] };
+  return readOutputs({ ...flags, allow, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
+}
+
 function buildOptions({
   flags,
   positionals,
   env,
-  stdout,
-}: Invocation<typeof flagTable>): Omit<BuildOptions, 'onEvent' | 'signal'> {
+}: Invocation<typeof flagTable>): Omit<BuildOptions, keyof ExportOptions | 'onEvent'> {
   const context = positionals[0]!;
   if (context === '-' && flags.file === '-') {
     throw new TbuildError('usage/conflict', 'the context and the Dockerfile cannot both come from standard input');
-  }
-  const outputs = flags.output.map((text) => parseOutput(text, stdout.isTTY === true));
-  const toStdout = outputs.filter(({ destination }) => destination === '-').length;
-  if (toStdout > 1 || (toStdout === 1 && (flags.quiet || flags.progress === 'quiet'))) {
-    throw new TbuildError(
-      'usage/conflict',
-      'only one thing can be written to standard output: an --output, or the image ID of --quiet',
-    );
   }
   const platforms = parsePlatforms(flags.platform, env);
   const noCacheStages = flags['no-cache-filter'].flatMap((names) => names.split(','));
@@ -97,7 +101,6 @@ function buildOptions({
     noCache: flags['no-cache'],
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
-    outputs,
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),

@@ -61,7 +61,7 @@ function show(description: DockerfileDescription, columns: number | undefined, p
     }
     lines.push(...showInstruction(instruction, paint));
   }
-  if (warnings.length > 0) lines.push('', ...warnings.map((warning) => paint('yellow', oneLine(warning))));
+  if (warnings.length > 0) lines.push('', ...warnings.map((warning) => paint('warning', oneLine(warning))));
   return lines.map((line) => `${columns === undefined ? line : cutToWidth(line, columns)}\n`).join('');
 }
 
@@ -77,7 +77,7 @@ function showInstruction(instruction: InstructionDescription, paint: Paint): str
   const rows = [...flags, ...argumentRows(instruction)].map(oneLine);
   const indent = ' '.repeat(lineWidth + 2 + keywordWidth + 1);
   const shown = (rows.length === 0 ? [''] : rows).map((row, i) =>
-    i === 0 ? `${paint('dim', head)}${paint('cyan', cmd.padEnd(keywordWidth))} ${row}`.trimEnd() : indent + row,
+    i === 0 ? `${paint('dim', head)}${paint('hint', cmd.padEnd(keywordWidth))} ${row}`.trimEnd() : indent + row,
   );
   const bodies = heredocs.flatMap(({ Name: name, Content: content, Expand: isExpanded }) => [
     `${indent}${paint('dim', `<<${oneLine(name)}${isExpanded ? '' : ', variables kept'}`)}`,

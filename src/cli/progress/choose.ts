@@ -1,16 +1,18 @@
 // Which progress display a build gets.
 
 import { TbuildError } from '../../base/errors.ts';
+import { noProgress } from './none.ts';
 import { plainProgress } from './plain.ts';
 import type { Progress, ProgressSurroundings } from './progress.ts';
 import { quietProgress } from './quiet.ts';
 import { rawjsonProgress } from './rawjson.ts';
 import { ttyProgress } from './tty.ts';
 
-export const progressKinds = ['auto', 'plain', 'quiet', 'rawjson', 'tty'] as const;
+export const progressKinds = ['auto', 'none', 'plain', 'quiet', 'rawjson', 'tty'] as const;
 type Kind = Exclude<(typeof progressKinds)[number], 'auto'>;
 
 const displays: Record<Kind, (surroundings: ProgressSurroundings) => Progress> = {
+  none: noProgress,
   plain: plainProgress,
   quiet: quietProgress,
   rawjson: rawjsonProgress,

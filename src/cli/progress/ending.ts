@@ -34,7 +34,7 @@ export function logLine({ log, steps }: BuildState, paint: Paint): string[] {
 function warningLines({ warnings }: BuildState, paint: Paint, isDebug: boolean): string[] {
   if (warnings.length === 0) return [];
   const count = warnings.length === 1 ? '1 warning found' : `${warnings.length} warnings found`;
-  const heading = paint('yellow', ` ${count}${isDebug ? '' : ' (use tbuild --debug to expand)'}:`);
+  const heading = paint('warning', ` ${count}${isDebug ? '' : ' (use tbuild --debug to expand)'}:`);
   return [heading, ...warnings.flatMap((warning) => warningText(warning, isDebug))];
 }
 

@@ -38,7 +38,7 @@ function headerLine(state: BuildState, { columns, nowMs, isFinal }: FrameSize, p
   const text = `[+] Building ${seconds(durationMs)} ${counts}`;
   if (isFinal) return cutToWidth(state.result ? `${text} FINISHED` : text, columns);
   const note = state.isInterrupted ? ' canceling; ^C again ends it at once' : '';
-  return paint(state.isInterrupted ? 'yellow' : 'bold', cutToWidth(text + note, columns));
+  return paint(state.isInterrupted ? 'cancel' : 'bold', cutToWidth(text + note, columns));
 }
 
 /** When there are more steps than rows: those that run and failed, then the last ones to end; in the plan's order. */
@@ -54,10 +54,10 @@ function mostRelevant(steps: readonly StepState[], count: number): readonly Step
 const outcomes = {
   waiting: { word: '', style: undefined },
   running: { word: '', style: undefined },
-  done: { word: '', style: 'cyan' },
-  cached: { word: 'CACHED ', style: 'cyan' },
-  failed: { word: 'ERROR ', style: 'red' },
-  canceled: { word: 'CANCELED ', style: 'yellow' },
+  done: { word: '', style: 'run' },
+  cached: { word: 'CACHED ', style: 'run' },
+  failed: { word: 'ERROR ', style: 'error' },
+  canceled: { word: 'CANCELED ', style: 'cancel' },
 } as const;
 
 function stepLine(step: StepState, { columns, nowMs }: FrameSize, paint: Paint): string {

@@ -19,7 +19,8 @@ export function plainProgress(surroundings: ProgressSurroundings): Progress {
   const write = (lines: readonly string[]) => lines.length > 0 && stderr.write(`${lines.join('\n')}\n`);
   return {
     show: (event) => write(log.add(event)),
-    interrupt: () => write([paint('yellow', 'canceling; press ^C again to end at once')]),
+    note: (line) => write([paint('warning', `warning: ${line}`)]),
+    interrupt: () => write([paint('cancel', 'canceling; press ^C again to end at once')]),
     succeed: (image) => write(successLines(state, image, paint, isDebug)),
     fail: (error) => {
       write(failureLines(state, paint, quote, isDebug));

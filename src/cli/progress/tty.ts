@@ -38,6 +38,7 @@ export function ttyProgress(surroundings: ProgressSurroundings): Progress {
       draw();
       timer = setInterval(draw, frameMs);
     },
+    note: (line) => write([paint('warning', `warning: ${line}`)]),
     interrupt: () => {
       state.isInterrupted = true;
       if (timer !== undefined) draw();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TbuildError } from '../../../src/base/errors.ts';
-import { parseBuildArgs, parseLabels, parseOutput, parseSecret } from '../../../src/cli/build-values.ts';
+import { parseBuildArgs, parseLabels, parseSecret } from '../../../src/cli/build-values.ts';
 import { parseKeyValues } from '../../../src/cli/key-values.ts';
 
 function messageOf(act: () => unknown): string {
@@ -66,46 +66,6 @@ describe('secrets', () => {
       usage/bad-value | --secret does not know "srv" | did you mean src=?
       usage/bad-value | --secret has a stray quote in field 2
       usage/bad-value | --secret does not know "mode" | it knows id, src, source, env, type"
-    `);
-  });
-});
-
-describe('outputs', () => {
-  test.each([
-    ['type=oci,dest=app.tar', { type: 'oci', destination: 'app.tar', tar: true }],
-    ['type=docker,dest=-', { type: 'docker', destination: '-', tar: true }],
-    ['type=docker', { type: 'docker', destination: '-', tar: true }],
-    ['type=oci,dest=dir,tar=false', { type: 'oci', destination: 'dir', tar: false }],
-    ['type=oci,dest=a,name=app:1', { type: 'oci', destination: 'a', tar: true, name: 'app:1' }],
-    ['"type=oci","dest=a,""b"""', { type: 'oci', destination: 'a,"b"', tar: true }],
-  ])('%s', (text, output) => {
-    expect(parseOutput(text, false)).toEqual(output);
-  });
-
-  test('what is wrong is said', () => {
-    const lines = [
-      'dir',
-      '-',
-      'type=tar,dest=x',
-      'type=zip',
-      'dest=x',
-      'type=oci,tar=false',
-      'type=docker,tar=false,dest=x',
-      'type=oci,tar=no',
-      'type=oci,dst=x',
-    ];
-    const said = lines.map((text) => `${text}: ${messageOf(() => parseOutput(text, false))}`);
-    expect([...said, `on a terminal: ${messageOf(() => parseOutput('type=oci', true))}`].join('\n')).toMatchInlineSnapshot(`
-      "dir: unsupported/output | --output type=local is not supported yet | type=oci and type=docker are there
-      -: unsupported/output | --output type=local is not supported yet | type=oci and type=docker are there
-      type=tar,dest=x: unsupported/output | --output type=tar is not supported yet | type=oci and type=docker are there
-      type=zip: usage/bad-value | --output has no type "zip" | type=oci and type=docker are there
-      dest=x: usage/bad-value | --output needs a type: "dest=x" | as in type=oci,dest=app.tar
-      type=oci,tar=false: usage/bad-value | --output with tar=false needs a directory: dest=DIR
-      type=docker,tar=false,dest=x: usage/bad-value | --output type=docker is always an archive: tar=false goes with type=oci
-      type=oci,tar=no: usage/bad-value | tar in --output is true or false, not "no"
-      type=oci,dst=x: usage/bad-value | --output does not know "dst" | did you mean dest=?
-      on a terminal: usage/terminal | an archive is not written to a terminal | name a file: --output type=oci,dest=FILE; or redirect standard output"
     `);
   });
 });

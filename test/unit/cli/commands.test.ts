@@ -43,6 +43,7 @@ describe('build', () => {
     expect(given).toEqual({
       onEvent: expect.any(Function),
       signal: expect.any(AbortSignal),
+      stdout: expect.any(FakeOutput),
       context: 'dir',
       dockerfile: 'sub/Dockerfile',
       tags: ['app', 'app:2'],
@@ -59,7 +60,19 @@ describe('build', () => {
   test('what is not said is not passed', async () => {
     await tbuild(['.'], { library });
     expect(Object.keys(given!).sort()).toEqual(
-      ['buildArgs', 'context', 'labels', 'network', 'noCache', 'onEvent', 'outputs', 'secrets', 'signal', 'tags'].sort(),
+      [
+        'buildArgs',
+        'context',
+        'labels',
+        'network',
+        'noCache',
+        'onEvent',
+        'outputs',
+        'secrets',
+        'signal',
+        'stdout',
+        'tags',
+      ].sort(),
     );
   });
 
@@ -131,7 +144,7 @@ describe('build', () => {
     const said = [
       await tbuild(['-f', '-', '-'], { library }),
       await tbuild(['-q', '-o', 'type=oci', '.'], { library }),
-      await tbuild(['-o', 'type=oci', '-o', 'type=docker', '.'], { library }),
+      await tbuild(['-o', 'type=oci', '-o', 'type=docker,dest=-', '.'], { library }),
       await tbuild(['-o', 'type=oci', '.'], { library, stdout: terminal() }),
       await tbuild(['--progress=tty', '.'], { library }),
       await tbuild(['.'], { library, env: { TBUILD_PROGRESS: 'fancy' } }),
@@ -145,7 +158,7 @@ describe('build', () => {
       hint: name a file: --output type=oci,dest=FILE; or redirect standard output
       error: --progress=tty needs a terminal, and standard error is none
       hint: --progress=plain does without
-      error: TBUILD_PROGRESS is one of auto, plain, quiet, rawjson, tty, not "fancy"
+      error: TBUILD_PROGRESS is one of auto, none, plain, quiet, rawjson, tty, not "fancy"
       hint: see tbuild build --help
       "
     `);

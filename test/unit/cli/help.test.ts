@@ -55,16 +55,18 @@ test('tbuild build', async () => {
       -h, --help                        Print usage
           --iidfile string              Write the image ID to a file
           --label stringArray           Set metadata for an image
+          --load                        Shorthand for "--output=type=docker": the
+                                        image is in the store anyway
           --network string              Set the networking mode for the "RUN"
                                         instructions during build ("default",
                                         "host", "none") (default "default")
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
       -o, --output stringArray          Output destination (format:
-                                        "type=oci|docker,dest=path")
+                                        "type=local,dest=path")
           --platform stringArray        Set target platform for build (format:
                                         "os/arch[/variant]", "local")
-          --progress string             Set type of progress output ("auto",
+          --progress string             Set type of progress output ("auto", "none",
                                         "plain", "quiet", "rawjson", "tty"). Use
                                         plain to show container output (default
                                         "auto")

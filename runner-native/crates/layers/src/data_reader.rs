@@ -14,9 +14,28 @@ enum Kept {
     Directory(OwnedFd),
 }
 
+/// An open file: the image itself, or the file of a directory driver's tree.
+pub enum Located<'a> {
+    Image(&'a File),
+    Own(File),
+}
+
+impl std::ops::Deref for Located<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Located::Image(file) => file,
+            Located::Own(file) => file,
+        }
+    }
+}
+
 pub struct Data {
     path: PathBuf,
     kept: Kept,
+    /// So many bytes of an entry's path say where the layer stands, and are no part of its own paths.
+    prefix: usize,
 }
 
 impl Data {
@@ -25,7 +44,12 @@ impl Data {
         let failed = |error| NativeError::io("open", error).path(path);
         let file = File::open(path).map_err(failed)?;
         let kept = if file.metadata().map_err(failed)?.is_dir() { Kept::Directory(file.into()) } else { Kept::Image(file) };
-        Ok(Self { path: path.into(), kept })
+        Ok(Self { path: path.into(), kept, prefix: 0 })
+    }
+
+    /// For entries whose paths begin with `prefix` more bytes than the layer's own.
+    pub fn below(self, prefix: usize) -> Self {
+        Self { prefix, ..self }
     }
 
     pub fn image(&self) -> Option<&File> {
@@ -35,32 +59,35 @@ impl Data {
         }
     }
 
+    /// The file that a regular file's content is in, and where it begins. Not for one of 0 bytes.
+    pub fn locate(&self, entry: &Entry) -> Result<(Located<'_>, u64)> {
+        match (&self.kept, entry.content.place) {
+            (Kept::Image(file), Place::At(offset)) => Ok((Located::Image(file), offset)),
+            (Kept::Directory(root), _) => {
+                let file = beneath::open_file(root, &entry.path[self.prefix..]).map_err(|error| unread(entry, error.into()))?;
+                Ok((Located::Own(file.into()), 0))
+            }
+            _ => Err(NativeError::new("store/damaged", "read").path(&self.path).detail("the index and the data are of different drivers")),
+        }
+    }
+
     /// Hands a regular file's content to `sink`, in pieces that fit `buffer`. Less on disk than the index says is `store/damaged`.
     pub fn read(&self, entry: &Entry, buffer: &mut [u8], mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let failed = |error: std::io::Error| NativeError::io("read", error).or_code("store/damaged").path(as_path(&entry.path));
         if entry.content.size == 0 {
             return Ok(());
         }
-        let opened;
-        let (file, start) = match (&self.kept, entry.content.place) {
-            (Kept::Image(file), Place::At(offset)) => (file, offset),
-            (Kept::Directory(root), _) => {
-                opened = File::from(beneath::open_file(root, &entry.path).map_err(|error| failed(error.into()))?);
-                (&opened, 0)
-            }
-            _ => {
-                return Err(NativeError::new("store/damaged", "read")
-                    .path(&self.path)
-                    .detail("the index and the data are of different drivers"));
-            }
-        };
+        let (file, start) = self.locate(entry)?;
         let mut at = 0;
         while at < entry.content.size {
             let step = buffer.len().min((entry.content.size - at) as usize);
-            file.read_exact_at(&mut buffer[..step], start + at).map_err(failed)?;
+            file.read_exact_at(&mut buffer[..step], start + at).map_err(|error| unread(entry, error))?;
             sink(&buffer[..step])?;
             at += step as u64;
         }
         Ok(())
     }
+}
+
+fn unread(entry: &Entry, error: std::io::Error) -> NativeError {
+    NativeError::io("read", error).or_code("store/damaged").path(as_path(&entry.path))
 }

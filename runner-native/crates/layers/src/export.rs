@@ -59,7 +59,7 @@ pub fn export_tar(layer: &Layer, out: Option<&Path>, compression: Compression, l
     let file = out.map(|path| File::create_new(path).map_err(|error| NativeError::io("create", error).path(path))).transpose()?;
     let result = run(compression, level, file, &mut |sink| match &mut framing {
         Some(framing) => rebuild_tar(&index, &data, framing, sink),
-        None => write_tar(&index, &data, sink),
+        None => write_tar(&index.tree, |_| &data, sink),
     });
     if let (Err(_), Some(path)) = (&result, out) {
         // The first failure is what counts.

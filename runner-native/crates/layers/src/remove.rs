@@ -21,10 +21,15 @@ pub fn remove(path: &Path) -> Result<()> {
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match rustix::fs::openat(CWD, parent, flags, Mode::empty()) {
-        Ok(parent) => Remover { top: None, moved: 0 }.remove_name(parent.as_fd(), Path::new(name), 0).map_err(failed),
+        Ok(parent) => remove_at(parent.as_fd(), Path::new(name)).map_err(failed),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// A name in an open directory.
+pub fn remove_at(parent: BorrowedFd, name: &Path) -> rustix::io::Result<()> {
+    Remover { top: None, moved: 0 }.remove_name(parent, name, 0)
 }
 
 struct Remover {

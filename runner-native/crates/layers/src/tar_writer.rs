@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::data_reader::Data;
-use crate::entry::{Entry, Kind, Mtime, Xattrs, as_path, split_path};
+use crate::entry::{Entry, Kind, Mtime, Tree, Xattrs, as_path, split_path};
 use crate::error::{NativeError, Result};
 use crate::framing::{FramingReader, Record};
 use crate::index::Index;
@@ -32,15 +32,15 @@ struct Fields<'a> {
     xattrs: Option<&'a Xattrs>,
 }
 
-/// Entries in the index's order, without the root; a hard link refers to its group's first path, which comes before it.
-pub fn write_tar(index: &Index, data: &Data, sink: &mut Sink) -> Result<()> {
+/// Entries in the tree's order, without the root; a hard link refers to its group's first path, which comes before it.
+pub fn write_tar<'a>(tree: &Tree, data: impl Fn(usize) -> &'a Data, sink: &mut Sink) -> Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
-    for (number, entry) in index.tree.entries().iter().enumerate() {
+    for (number, entry) in tree.entries().iter().enumerate() {
         if number > 0 && entry.kind != Kind::Socket {
-            let lead = &index.tree.entries()[entry.inode as usize];
-            write_entry(entry, (!index.tree.leads(number)).then_some(&lead.path), sink)?;
-            if entry.kind == Kind::File && index.tree.leads(number) {
-                data.read(entry, &mut buffer, &mut *sink)?;
+            let lead = &tree.entries()[entry.inode as usize];
+            write_entry(entry, (!tree.leads(number)).then_some(&lead.path), sink)?;
+            if entry.kind == Kind::File && tree.leads(number) {
+                data(number).read(entry, &mut buffer, &mut *sink)?;
                 sink(&[0; BLOCK][..padding(entry.content.size)])?;
             }
         }

@@ -21,10 +21,11 @@ fn main() {
         "serve" => tbuild_serve::main().during(PROCESS, "serve").map(|()| 0),
         "with-root" => with_root(&arguments[1..]),
         "probe" => probe(&arguments[1..]),
+        "tree-tar" => tree_tar(),
         "run" => run(&arguments[1..]),
         "features" => print(FEATURES),
         "--version" => print(concat!("tbuild-runner ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0")),
-        _ => Err(usage(format!("unknown command {command:?}: one of serve, with-root, probe, run, features, --version"))),
+        _ => Err(usage(format!("unknown command {command:?}: one of serve, with-root, probe, tree-tar, run, features, --version"))),
     };
     std::process::exit(done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(&error).unwrap_or_default());
@@ -107,6 +108,11 @@ fn probe(arguments: &[OsString]) -> Result<i32> {
     };
     let found = probe::run(Path::new(directory), only.as_deref())?;
     print(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
+}
+
+fn tree_tar() -> Result<i32> {
+    sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
+    tbuild_serve::tree_tar().map(|()| 0)
 }
 
 /// The runtime-spec's features.md.

@@ -4,6 +4,7 @@
 mod lease;
 mod locks;
 mod request;
+mod tree_tar;
 
 use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ use tbuild_layers::NativeError;
 
 use crate::lease::Lease;
 use crate::locks::Locks;
+
+pub use crate::tree_tar::tree_tar;
 
 /// What the requests of one process share.
 pub(crate) struct Session {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tbuild_layers::{Compression, Driver, Layer, LayerRequest, NativeError};
+use tbuild_layers::{Compression, Driver, Layer, LayerRequest, NativeError, Stack};
 
 use crate::lease::Lease;
 use crate::{Answer, Session};
@@ -80,6 +80,21 @@ struct Verify {
 }
 
 #[derive(Deserialize)]
+struct CopyTree {
+    stacks: Vec<Stack>,
+    out: PathBuf,
+    mtime: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct PlaceTree {
+    from: PathBuf,
+    to: PathBuf,
+    #[serde(default)]
+    delete: bool,
+}
+
+#[derive(Deserialize)]
 struct OnePath {
     path: PathBuf,
 }
@@ -133,6 +148,14 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let Tar { index, data, split, out, compression, level } = parse(op, line)?;
             let layer = Layer { index: &index, data: &data, split: split.as_deref() };
             ok(tbuild_layers::export_tar(&layer, out.as_deref(), compression, level)?)
+        }
+        "copyTree" => {
+            let CopyTree { stacks, out, mtime } = parse(op, line)?;
+            ok(tbuild_layers::copy_tree(&stacks, &out, mtime)?)
+        }
+        "placeTree" => {
+            let PlaceTree { from, to, delete } = parse(op, line)?;
+            tbuild_layers::place_tree(&from, &to, delete).map(|()| json!({}))
         }
         "sha256" => ok(tbuild_layers::sha256(&parse::<OnePath>(op, line)?.path)?),
         "verify" => {

@@ -20,7 +20,7 @@ fn export(layer: &LayerSummary, split: Option<&Path>, out: &Path, compression: C
 }
 
 /// As they are after a trip through a tar: times to the second, and no root.
-fn without_fractions(entries: &[Entry]) -> Vec<Entry> {
+pub fn without_fractions(entries: &[Entry]) -> Vec<Entry> {
     let cut = |entry: &Entry| Entry { mtime: Mtime { nanos: 0, ..entry.mtime }, ..entry.clone() };
     let mut entries: Vec<Entry> = visible(entries)[1..].iter().map(cut).collect();
     entries.iter_mut().filter(|entry| entry.kind == Kind::Whiteout).for_each(|entry| entry.mtime = Mtime::default());

@@ -1,0 +1,43 @@
+//! What stacks of layers show, as one tar: to a file, a pipe or whatever else the caller's output is.
+
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::error::{NativeError, Result};
+use crate::stack::{Merged, Stack};
+use crate::tar_writer::write_tar;
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// `mtime`: as for `copy_tree`. The tar is deterministic.
+pub fn write_tree_tar(stacks: &[Stack], out: impl AsFd, mtime: Option<i64>) -> Result<()> {
+    let merged = Merged::read(stacks, mtime)?;
+    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    write_tar(&merged.tree, |index| merged.data(index), &mut |bytes| {
+        if buffer.len() + bytes.len() > BUFFER_BYTES {
+            write_all(&out, &buffer)?;
+            buffer.clear();
+        }
+        if bytes.len() < BUFFER_BYTES {
+            buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        write_all(&out, bytes)
+    })?;
+    write_all(&out, &buffer)
+}
+
+/// Waits for an output that is not ready: Node.js leaves its pipes non-blocking, for whoever shares them too.
+fn write_all(out: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(out, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(out, PollFlags::OUT)], None)),
+            Err(error) => return Err(NativeError::io("write", error)),
+        }
+    }
+    Ok(())
+}

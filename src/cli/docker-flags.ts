@@ -1,0 +1,98 @@
+// Flags that scripts for docker build and buildx bring along and that mean nothing here, or not yet. The former are taken, with a line where
+// somebody might count on them; the latter are refused with a way out, unless what they ask for is what happens anyway.
+
+import { TbuildError } from '../base/errors.ts';
+import type { FlagTable, FlagValues } from './flags.ts';
+
+export const dockerFlags = {
+  attest: {
+    value: 'stringArray',
+    repeated: true,
+    hidden: true,
+    help: 'Attestation parameters (only "type=…,disabled=true" yet)',
+  },
+  builder: { value: 'string', hidden: true, help: 'Override the configured builder instance (there is only "default")' },
+  'cache-from': { value: 'stringArray', repeated: true, hidden: true, help: 'External cache sources (not yet)' },
+  'cache-to': { value: 'stringArray', repeated: true, hidden: true, help: 'Cache export destinations (not yet)' },
+  compress: { hidden: true, help: 'Compress the build context (nothing is sent)' },
+  'cpu-period': { value: 'int', hidden: true, help: 'Limit the CPU CFS period' },
+  'cpu-quota': { value: 'int', hidden: true, help: 'Limit the CPU CFS quota' },
+  'cpu-shares': { short: 'c', value: 'int', hidden: true, help: 'CPU shares' },
+  'cpuset-cpus': { value: 'string', hidden: true, help: 'CPUs in which to allow execution' },
+  'cpuset-mems': { value: 'string', hidden: true, help: 'MEMs in which to allow execution' },
+  'force-rm': { hidden: true, help: 'Always remove intermediate containers (they always are)' },
+  isolation: { value: 'string', hidden: true, help: 'Container isolation technology' },
+  memory: { short: 'm', value: 'bytes', hidden: true, help: 'Memory limit' },
+  'memory-swap': { value: 'bytes', hidden: true, help: 'Limit of memory and swap' },
+  policy: { value: 'stringArray', repeated: true, hidden: true, help: 'Source policy (not yet)' },
+  provenance: { value: 'string', hidden: true, help: 'Provenance attestation (only "false" yet)' },
+  push: { hidden: true, help: 'Push the image to a registry (not yet)' },
+  rm: { hidden: true, help: 'Remove intermediate containers (they always are)' },
+  sbom: { value: 'string', hidden: true, help: 'SBOM attestation (only "false" yet)' },
+  'security-opt': { value: 'list', repeated: true, hidden: true, help: 'Security options' },
+  squash: { hidden: true, help: 'Squash the layers into one' },
+} as const satisfies FlagTable;
+
+type DockerFlags = FlagValues<typeof dockerFlags>;
+
+/** Throws for what is wanted and not there; returns a line for each flag that has no effect although somebody might count on it. */
+export function readDockerFlags(flags: DockerFlags): string[] {
+  refuse(flags);
+  const given = (name: keyof DockerFlags) => flags[name] !== undefined && flags[name] !== false && String(flags[name]) !== '';
+  return Object.entries(withoutEffect).flatMap(([name, why]) =>
+    given(name as keyof DockerFlags) ? [`--${name} has no effect: ${why}`] : [],
+  );
+}
+
+const resources = (key: string, value: string) => `--resource ${key}=${value} limits what RUN takes`;
+
+/** BuildKit ignores them too, the resource limits without a word. */
+const withoutEffect = {
+  'cpu-period': resources('cpu-period', 'N'),
+  'cpu-quota': resources('cpu-quota', 'N'),
+  'cpu-shares': resources('cpu-shares', 'N'),
+  'cpuset-cpus': resources('cpuset-cpus', '0-3'),
+  'cpuset-mems': resources('cpuset-mems', '0'),
+  isolation: 'there is one kind',
+  memory: resources('memory', '1g'),
+  'memory-swap': resources('memory-swap', '2g'),
+  'security-opt': 'RUN --security=insecure, with --allow security.insecure, is for that',
+  squash: 'a last stage that copies what is wanted has the layers that it says',
+} as const;
+
+function refuse(flags: DockerFlags): void {
+  if (flags.push) throw pushing();
+  if (flags.builder !== undefined && flags.builder !== '' && flags.builder !== 'default') {
+    throw new TbuildError('unsupported/builder', `no builder "${flags.builder}" found: tbuild builds in its own process`, {
+      hint: 'leave --builder out',
+    });
+  }
+  if (flags['cache-from'].length > 0 || flags['cache-to'].length > 0) {
+    const name = flags['cache-from'].length > 0 ? '--cache-from' : '--cache-to';
+    throw new TbuildError('unsupported/cache', `${name} is not supported yet: the cache is in the store`, {
+      hint: 'keep the store between builds: TBUILD_ROOT says where it is',
+    });
+  }
+  if (flags.policy.some((text) => text !== 'disabled' && text !== 'disabled=true'))
+    throw new TbuildError('unsupported/policy', '--policy is not supported yet');
+  for (const name of ['provenance', 'sbom'] as const) {
+    const value = flags[name];
+    if (value !== undefined && value !== '' && !isOff(value)) throw attesting(`--${name}=${value}`);
+  }
+  for (const text of flags.attest)
+    if (!text.split(',').some((field) => field === 'disabled=true')) throw attesting(`--attest ${text}`);
+}
+
+const isOff = (value: string) => /^(?:0|f|F|false|FALSE|False|disabled=true)$/.test(value);
+
+function attesting(shown: string): TbuildError {
+  return new TbuildError('unsupported/attestations', `${shown}: attestations are not supported yet`, {
+    hint: 'leave it out, or say --provenance=false and --sbom=false',
+  });
+}
+
+export function pushing(): TbuildError {
+  return new TbuildError('unsupported/push', 'pushing to a registry is not supported yet', {
+    hint: 'build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app',
+  });
+}
