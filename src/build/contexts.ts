@@ -24,7 +24,11 @@ export async function findContexts(options: ContextOptions): Promise<OpenContext
 type Opener<T> = (workplace: Workplace, settings: RemoteSettings) => Promise<T>;
 export type OpenContexts = Opener<Contexts>;
 
-async function findNamed({ buildContexts, signal }: ContextOptions): Promise<Named | undefined> {
+/** Those of --build-context; undefined: there are none. */
+export async function findNamed({
+  buildContexts,
+  signal,
+}: Pick<ContextOptions, 'buildContexts' | 'signal'>): Promise<Named | undefined> {
   if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
   return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, signal);
 }

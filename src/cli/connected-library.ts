@@ -7,6 +7,9 @@ import type { Library } from './library.ts';
 
 export const library: Library = {
   buildImage: async (options) => (await import('../build/build.ts')).buildImage(options),
+  checkBuild: async (options) => (await import('../build/inspect.ts')).checkBuild(options),
+  outlineBuild: async (options) => (await import('../build/inspect.ts')).outlineBuild(options),
+  listTargets: async (options) => (await import('../build/inspect.ts')).listTargets(options),
   runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
   listImages: () => withRecords(({ images }) => images.listTops()),
   inspectImage: async (name, platform) => {

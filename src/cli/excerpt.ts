@@ -7,7 +7,8 @@ import { cutToWidth, oneLine, widthOf } from './text.ts';
 const shownLinesMax = 20;
 const rule = '--------------------';
 
-export function excerptLines({ file, text, range }: Location, columns = Number.POSITIVE_INFINITY): string[] {
+/** `hasCaret`: not where the whole instruction is meant. */
+export function excerptLines({ file, text, range }: Location, columns = Number.POSITIVE_INFINITY, hasCaret = true): string[] {
   const source = text.split(/\r?\n/);
   if (source.at(-1) === '' && source.length > 1) source.pop();
   // An error at the end of the file stands on its last line.
@@ -19,7 +20,7 @@ export function excerptLines({ file, text, range }: Location, columns = Number.P
     const isMarked = number >= first && number <= last;
     const prefix = ` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} `;
     lines.push(cutToWidth(prefix + oneLine(source[number - 1]!), columns).trimEnd());
-    if (number === range.startLine && number === range.endLine) {
+    if (hasCaret && number === range.startLine && number === range.endLine) {
       const caret = caretLine(source[number - 1]!, range.startColumn, range.endColumn, prefix.length);
       if (caret !== undefined) lines.push(cutToWidth(caret, columns));
     }

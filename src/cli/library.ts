@@ -1,6 +1,7 @@
 // What the command line needs from the floors below, as one interface: commands call this and nothing else, so that a test can be the library.
 
 import type { BuildOptions, BuildResult } from '../build/build.ts';
+import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -22,6 +23,9 @@ export interface StoreInfo {
 
 export interface Library {
   buildImage(options: BuildOptions): Promise<BuildResult>;
+  checkBuild(options: InspectOptions): Promise<CheckResult>;
+  outlineBuild(options: InspectOptions): Promise<OutlineResult>;
+  listTargets(options: InspectOptions): Promise<TargetsResult>;
   runContainer(options: RunOptions): Promise<number>;
   /** Without those that are only there as part of an index. */
   listImages(): Promise<readonly (Image | ImageIndex)[]>;

@@ -5,6 +5,7 @@ import type { Location } from '../base/errors.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { Dockerfile, WorkdirInstruction } from '../dockerfile/instructions.ts';
+import type { Environment } from '../dockerfile/words.ts';
 import type { ContainerConfig, Platform } from '../oci/config.ts';
 import { checkDefaultBases, StageChecks } from './checks.ts';
 import { type CopySource, type Ignored, planCopy } from './copy.ts';
@@ -46,6 +47,18 @@ export interface PlanOptions {
 }
 
 export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, bases: BaseImages): Promise<Graph> {
+  return (await planStages(dockerfile, options, bases)).graph;
+}
+
+/** A plan with what it was made from. */
+export interface StagePlan {
+  readonly graph: Graph;
+  readonly globalScope: Environment;
+  readonly target: StageNode;
+  stateOf(node: StageNode): StageState;
+}
+
+export async function planStages(dockerfile: Dockerfile, options: PlanOptions, bases: BaseImages): Promise<StagePlan> {
   const platform = options.platform ?? options.buildPlatform;
   const target = options.target ?? '';
   const { buildArgs, buildPlatform, contexts } = options;
@@ -57,10 +70,11 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions, ba
   const images = await loadImages(stages, platform, bases, checks);
   const plan = new Planner(dockerfile, stages, images, { ...options, globalScope, platform, checks, ignored });
   for (const node of stages.reachable()) plan.planStage(node);
-  return {
+  const graph = {
     steps: plan.graph.steps,
     target: targetOf(plan.stateOf(stages.target), stageLabel(stages.target), options),
   };
+  return { graph, globalScope, target: stages.target, stateOf: (node) => plan.stateOf(node) };
 }
 
 const stageLabel = ({ name, index }: StageNode): string => name ?? String(index);

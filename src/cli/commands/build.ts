@@ -14,6 +14,8 @@ import { chooseProgress, progressKinds } from '../progress/choose.ts';
 const flagTable = {
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
+  call: { value: 'string', default: 'build', help: 'Set method for evaluating build ("check", "outline", "targets")' },
+  check: { help: 'Shorthand for "--call=check"' },
   file: { short: 'f', value: 'string', help: 'Name of the Dockerfile (default: "PATH/Dockerfile")' },
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
@@ -56,6 +58,8 @@ export const build = defineCommand({
   flags: flagTable,
   run: async (invocation) => {
     const { flags, library } = invocation;
+    const called = await startCall(invocation);
+    if (called !== undefined) return called;
     const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
     try {
       const options = { ...buildOptions(invocation), outputs: await chooseOutputs(invocation) };
@@ -80,6 +84,20 @@ async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>): P
   const { readOutputs } = await import('../output-values.ts');
   const { allow = [] } = flags as { readonly allow?: readonly string[] };
   return readOutputs({ ...flags, allow, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
+}
+
+/** The exit code of what `--call` and `--check` ask for; undefined: a build. */
+async function startCall(invocation: Invocation<typeof flagTable>): Promise<number | undefined> {
+  const { check, call: text } = invocation.flags;
+  if (!check && text === 'build') return undefined;
+  const { parseCall, runCall } = await import('../call.ts');
+  const call = parseCall(check ? 'check' : text);
+  if (call.method === 'build') return undefined;
+  const options = buildOptions(invocation);
+  return interruptible(
+    (signal) => runCall(call, { ...options, signal }, invocation),
+    () => {},
+  );
 }
 
 function buildOptions({

@@ -41,7 +41,7 @@ function warningLines({ warnings }: BuildState, paint: Paint, isDebug: boolean):
 function warningText({ rule, message, description, url, where }: Warning, isDebug: boolean): string[] {
   const short = oneLine(` - ${rule}: ${message} (line ${where.range.startLine})`);
   if (!isDebug) return [short];
-  return [short, description, ...(url === undefined ? [] : [`More info: ${url}`]), ...excerptLines(where), ''];
+  return [short, description, ...(url === undefined ? [] : [`More info: ${url}`]), ...excerptLines(where, undefined, false), ''];
 }
 
 const rule = '------';

@@ -48,6 +48,9 @@ test('tbuild build', async () => {
     Options:
           --build-arg stringArray       Set build-time variables
           --build-context stringArray   Additional build contexts (e.g., name=path)
+          --call string                 Set method for evaluating build ("check",
+                                        "outline", "targets") (default "build")
+          --check                       Shorthand for "--call=check"
       -D, --debug                       Print debug lines, and stack traces of
                                         errors
       -f, --file string                 Name of the Dockerfile (default:

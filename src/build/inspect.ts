@@ -1,0 +1,163 @@
+// What can be said of a build without building: its checks, what its target can be given, its targets. Nothing is executed or written; the
+// store is opened only where a base image's config is wanted, and a store that is not there is not made.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { TbuildError } from '../base/errors.ts';
+import { defaultRoot } from '../base/store.ts';
+import { readContextArgument } from '../context/argument.ts';
+import { readIgnore } from '../context/directory.ts';
+import { Checks } from '../dockerfile/checks.ts';
+import { describe } from '../dockerfile/description.ts';
+import type { Dockerfile } from '../dockerfile/instructions.ts';
+import { parseDockerfile } from '../dockerfile/parse.ts';
+import type { Warning } from '../dockerfile/warning.ts';
+import { hostPlatform } from '../oci/platform.ts';
+import type { Ignored } from '../plan/copy.ts';
+import { givenArg } from '../plan/global-scope.ts';
+import type { BaseImages } from '../plan/graph.ts';
+import { type Outline, outlineOf } from '../plan/outline.ts';
+import { type NamedContexts, planStages, type StagePlan } from '../plan/plan.ts';
+import type { BuildOptions } from './build.ts';
+import { findContexts, findNamed } from './contexts.ts';
+import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
+import { isLayoutReference } from './layout-images.ts';
+import { readSecrets } from './secrets.ts';
+
+export type InspectOptions = Omit<BuildOptions, 'onEvent' | 'outputs' | 'stdout'>;
+
+export interface CheckResult {
+  readonly source: DockerfileSource;
+  readonly warnings: readonly Warning[];
+  /** What a build would fail with before it begins. */
+  readonly error: unknown;
+}
+
+export interface OutlineResult extends Outline {
+  readonly source: DockerfileSource;
+}
+
+export interface TargetsResult {
+  readonly source: DockerfileSource;
+  /** In the file's order; the last is built where no other is named. */
+  readonly targets: readonly TargetInfo[];
+}
+
+export interface TargetInfo {
+  readonly name: string | undefined;
+  readonly description: string | undefined;
+  readonly base: string;
+  readonly platform: string | undefined;
+  readonly isDefault: boolean;
+  readonly where: Dockerfile['stages'][number]['where'];
+}
+
+/** Checks all stages where no target is named. */
+export async function checkBuild(options: InspectOptions): Promise<CheckResult> {
+  const { source, named, ignored } = await openSource(options);
+  let checks = new Checks();
+  let error: unknown;
+  try {
+    checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
+    const dockerfile = parseDockerfile(source.bytes, source.name, checks);
+    await planOf(dockerfile, options, named, { checks, ignored, allStages: (options.target ?? '') === '' });
+    checks.refuse();
+  } catch (thrown) {
+    error = thrown;
+  }
+  return { source, warnings: checks.warnings, error };
+}
+
+export async function outlineBuild(options: InspectOptions): Promise<OutlineResult> {
+  const { source, named } = await openSource(options);
+  const dockerfile = parseDockerfile(source.bytes, source.name);
+  const plan = await planOf(dockerfile, options, named, {});
+  return { source, ...outlineOf(dockerfile, plan, options.buildArgs) };
+}
+
+export async function listTargets(options: InspectOptions): Promise<TargetsResult> {
+  const { source } = await openSource(options);
+  const dockerfile = parseDockerfile(source.bytes, source.name);
+  const targets = dockerfile.stages.map(({ name, base, platform, comments, where }, index) => ({
+    name,
+    description: describe(comments, name),
+    base,
+    platform,
+    isDefault: index === dockerfile.stages.length - 1,
+    where,
+  }));
+  return { source, targets };
+}
+
+interface Source {
+  readonly source: DockerfileSource;
+  readonly named: NamedContexts;
+  readonly ignored: Ignored | undefined;
+}
+
+async function openSource(options: InspectOptions): Promise<Source> {
+  const argument = readContextArgument(options.context);
+  if (argument.kind === 'directory') {
+    const source = readDockerfile(argument.path, options.dockerfile);
+    const named = (await findNamed(options))?.planned ?? {};
+    return { source, named, ignored: () => readIgnore(argument.path, source.path) };
+  }
+  // Anything else is fetched or unpacked into this process's folder of the store, which goes with it.
+  const { openWorkplace } = await import('../snapshots/workplace.ts');
+  const open = await findContexts(options);
+  const workplace = await openWorkplace(options.root);
+  try {
+    const secrets = readSecrets(options.secrets);
+    const settings = { secret: (id: string) => secrets.get(id), fresh: options.noCache };
+    const { dockerfile, named, ignored } = await open(workplace, settings);
+    return { source: dockerfile, named, ignored };
+  } finally {
+    await workplace.close();
+  }
+}
+
+async function planOf(
+  dockerfile: Dockerfile,
+  options: InspectOptions,
+  contexts: NamedContexts,
+  checking: { checks?: Checks; ignored?: Ignored | undefined; allStages?: boolean },
+): Promise<StagePlan> {
+  const { bases, close } = knownImages(options.root);
+  try {
+    const planOptions = { ...options, ...checking, platform: options.platforms?.[0], buildPlatform: hostPlatform(), contexts };
+    return await planStages(dockerfile, planOptions, bases);
+  } finally {
+    await close();
+  }
+}
+
+/** Images that are not in the store are done without: a check is no reason to have them. */
+function knownImages(root: string = defaultRoot()): { bases: BaseImages; close: () => Promise<void> } {
+  let opened: ReturnType<typeof openImages> | undefined;
+  const bases: BaseImages = {
+    config: async (reference, platform) => {
+      if (isLayoutReference(reference) || !existsSync(join(root, 'version'))) return undefined;
+      opened ??= openImages(root);
+      const { images } = await opened;
+      try {
+        return images.resolve(reference, platform).config;
+      } catch (error) {
+        if (error instanceof TbuildError && error.code === 'image/unknown') return undefined;
+        throw error;
+      }
+    },
+  };
+  return { bases, close: async () => (await opened)?.store.close() };
+}
+
+async function openImages(root: string) {
+  const [{ openStore }, { startServe }, { Layers }, { Images }] = await Promise.all([
+    import('../base/store.ts'),
+    import('../native/serve.ts'),
+    import('../snapshots/layers.ts'),
+    import('../images/store.ts'),
+  ]);
+  const store = openStore(root);
+  // The helper starts with the first call to it, and there is none.
+  return { store, images: new Images(store, new Layers(store, startServe(), false)) };
+}
