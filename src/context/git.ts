@@ -103,7 +103,7 @@ export async function checkOutGit(
     `${resolved.id}^{commit}`,
   ]);
   const modifiedAt = Number(time.trim());
-  if (source.mtime === 'commit') setTimes(top, modifiedAt);
+  if (source.mtime === 'commit') setTimes(top, new Date(modifiedAt * 1000));
   return { root: findSubdir(top, source), modifiedAt };
 }
 
@@ -384,7 +384,7 @@ function findSubdir(top: string, { subdir, remote }: GitSource): string {
   return root;
 }
 
-function setTimes(path: string, seconds: number): void {
-  if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) setTimes(join(path, name), seconds);
-  lutimesSync(path, seconds, seconds);
+function setTimes(path: string, time: Date): void {
+  if (lstatSync(path).isDirectory()) for (const name of readdirSync(path)) setTimes(join(path, name), time);
+  lutimesSync(path, time, time);
 }

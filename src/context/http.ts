@@ -224,7 +224,9 @@ function readHttpDate(text: string | undefined): number | undefined {
 /** The content first: a record whose content is another is found out by its digest. */
 function keep({ record, content }: Files, path: string, received: Kept, { downloads, newPath }: HttpPlaces): Kept {
   chmodSync(path, 0o600);
-  utimesSync(path, received.modifiedAt ?? 0, received.modifiedAt ?? 0);
+  // As a date: Node takes a number below zero for now.
+  const modified = new Date((received.modifiedAt ?? 0) * 1000);
+  utimesSync(path, modified, modified);
   mkdirSync(downloads, { recursive: true, mode: 0o711 });
   renameSync(path, content);
   const written = newPath();

@@ -1,14 +1,17 @@
 // ADD of a git repository, served by git itself on loopback: refs, parts, submodules, what is fetched a second time, and what a repository may not do.
 
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { type Built, build } from '../support/events.ts';
 import { COMMIT_SECONDS, makeRepositories, type Repositories } from '../support/git-server.ts';
 import { type HttpServer, serveHttp } from '../support/http-server.ts';
 import { freshStore } from '../support/stores.ts';
-import { tbuild, tbuildOk } from '../support/tbuild.ts';
+import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
 let server: HttpServer;
 let repositories: Repositories;
@@ -265,6 +268,93 @@ describe('credentials', () => {
     expect(await failureOf(moved, [...secret, '--no-cache'], { TOKEN: 't0ken' })).toContain('failed to fetch remote');
   });
 });
+
+describe('other transports', () => {
+  /** Does on this machine what it is asked to do on another, and writes down what it was given. */
+  function fakeSsh(): { env: NodeJS.ProcessEnv; said: () => string } {
+    const said = path.join(repositories.root, 'ssh.log');
+    rmSync(said, { force: true });
+    const bin = makeContext({
+      ssh: { text: `#!/bin/sh\necho "$* agent=$SSH_AUTH_SOCK" >> ${said}\nfor last; do :; done\neval "$last"\n`, mode: 0o755 },
+    });
+    return { env: { PATH: `${bin}:${process.env.PATH}` }, said: () => readFileSync(said, 'utf8') };
+  }
+
+  it('ssh: the agent’s keys alone, no configuration, a server’s key remembered in the store', async () => {
+    const { env, said } = fakeSsh();
+    const agent = { ...env, SSH_AUTH_SOCK: '/run/agent' };
+    expect(await probe(`ADD ssh://git@host:2222${repositories.root}/app.git#old /s`, 'cat /s/a.txt', ['--no-cache'], agent)).toBe(
+      'one',
+    );
+    expect(said()).toMatch(/^-F \/dev\/null -o BatchMode=yes .* -o IdentityFile=none -o StrictHostKeyChecking=accept-new /);
+    expect(said()).toContain(`UserKnownHostsFile="${store}/sources/known_hosts" `);
+    expect(said()).toMatch(/-p 2222 git@host git-upload-pack .* agent=\/run\/agent$/m);
+  });
+
+  it('git@host:path is ssh', async () => {
+    const { env, said } = fakeSsh();
+    expect(await probe(`ADD git@host:${repositories.root}/app.git#old /s`, 'cat /s/a.txt', ['--no-cache'], env)).toBe('one');
+    expect(said()).toContain(' git@host git-upload-pack ');
+  });
+
+  it('git://', async () => {
+    const port = await freePort();
+    const args = [
+      'daemon',
+      '--listen=127.0.0.1',
+      `--port=${port}`,
+      '--export-all',
+      '--reuseaddr',
+      `--base-path=${repositories.root}`,
+    ];
+    const daemon = spawn('git', args, { stdio: 'ignore', detached: true });
+    try {
+      await listening(port);
+      expect(await probe(`ADD git://127.0.0.1:${port}/app.git#old /s`, 'cat /s/a.txt', ['--no-cache'])).toBe('one');
+    } finally {
+      process.kill(-daemon.pid!, 'SIGTERM');
+    }
+  });
+});
+
+it('an interrupted build ends its git, and the next one goes on', async () => {
+  let arrived: () => void = () => {};
+  const asked = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  const silent = await serveHttp({ '/git/*': () => arrived() });
+  const context = makeContext({ Dockerfile: `FROM busybox\nADD ${silent.url}/git/x.git /x\n` });
+  const child = spawn(path.join(repository, 'bin/tbuild'), ['build', context], {
+    env: { ...process.env, TBUILD_ROOT: store },
+    stdio: 'ignore',
+  });
+  await asked;
+  const startedMs = Date.now();
+  child.kill('SIGINT');
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect([code, Date.now() - startedMs < 10_000]).toEqual([130, true]);
+  expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain(`${silent.url}/git/x.git`);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function listening(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const isThere = await new Promise((resolve) =>
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+    );
+    socket.destroy();
+    if (isThere) return;
+    await sleep(20);
+  }
+}
 
 it('where git is missing it says so', async () => {
   const { stderr } = await buildOf('ADD URL/app.git /g', ['--no-cache'], { PATH: path.dirname(process.execPath) });
