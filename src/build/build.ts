@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { Checks } from '../dockerfile/checks.ts';
+import { checkFrontend } from '../dockerfile/frontend.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
@@ -141,6 +142,7 @@ async function plan(
   imageOf: FindImage,
   checks: Checks,
 ): Promise<Plan> {
+  checkFrontend(dockerfile.bytes, dockerfile.name, givenArg(options.buildArgs, 'BUILDKIT_SYNTAX'));
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
   return planPlatforms(parsed, wanted, { ...options, contexts: named, checks, ignored }, baseImages(imageOf));
 }

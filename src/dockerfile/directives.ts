@@ -31,9 +31,14 @@ export function readDirectives(lines: readonly string[], place: (index: number) 
     }
     found.set(key, value);
     if (key === 'check') checkWhere = place(index);
-    if (key === 'escape') escapeToken = locate(place(index), () => escapeOf(value));
+    if (key === 'escape') escapeToken = locate(valuePlace(place(index), line, value), () => escapeOf(value));
   }
   return { escapeToken, syntax: found.get('syntax'), check: found.get('check'), checkWhere, lineCount: found.size };
+}
+
+function valuePlace(where: Location, line: string, value: string): Location {
+  const startColumn = line.lastIndexOf(value);
+  return { ...where, range: { ...where.range, startColumn, endColumn: startColumn + value.length } };
 }
 
 function escapeOf(value: string): Escape {
