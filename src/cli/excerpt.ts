@@ -7,8 +7,11 @@ import { cutToWidth, oneLine, widthOf } from './text.ts';
 const shownLinesMax = 20;
 const rule = '--------------------';
 
-/** `hasCaret`: not where the whole instruction is meant. */
-export function excerptLines({ file, text, range }: Location, columns = Number.POSITIVE_INFINITY, hasCaret = true): string[] {
+/** Where no terminal says how wide it is; a line of a Dockerfile may have 65,535 bytes. */
+const widthMax = 400;
+
+/** `isExact`: not where the whole instruction is meant. */
+export function excerptLines({ file, text, range }: Location, columns = widthMax, isExact = true): string[] {
   const source = text.split(/\r?\n/);
   if (source.at(-1) === '' && source.length > 1) source.pop();
   // An error at the end of the file stands on its last line.
@@ -19,14 +22,23 @@ export function excerptLines({ file, text, range }: Location, columns = Number.P
   for (let number = Math.max(1, first - around); number <= Math.min(source.length, last + around); number++) {
     const isMarked = number >= first && number <= last;
     const prefix = ` ${String(number).padStart(3)} | ${isMarked ? '>>>' : '   '} `;
-    lines.push(cutToWidth(prefix + oneLine(source[number - 1]!), columns).trimEnd());
-    if (hasCaret && number === range.startLine && number === range.endLine) {
-      const caret = caretLine(source[number - 1]!, range.startColumn, range.endColumn, prefix.length);
-      if (caret !== undefined) lines.push(cutToWidth(caret, columns));
-    }
+    const hasCaret = isExact && number === range.startLine && number === range.endLine;
+    const skipped = hasCaret ? skipTo(source[number - 1]!, range, columns - prefix.length) : 0;
+    const line = (skipped > 0 ? '…' : '') + source[number - 1]!.slice(skipped);
+    lines.push(cutToWidth(prefix + oneLine(line), columns).trimEnd());
+    if (!hasCaret) continue;
+    const shift = skipped > 0 ? skipped - 1 : 0;
+    const caret = caretLine(line, range.startColumn - shift, range.endColumn - shift, prefix.length);
+    if (caret !== undefined) lines.push(cutToWidth(caret, columns));
   }
   if (last < Math.min(range.endLine, source.length)) lines.push(`     | >>> … to line ${range.endLine}`);
   return [...lines, rule];
+}
+
+/** How much of the line's beginning is left out, so that what is marked is among the columns that are shown. */
+function skipTo(line: string, { startColumn, endColumn }: Location['range'], columns: number): number {
+  if (widthOf(oneLine(line.slice(0, endColumn))) <= columns) return 0;
+  return Math.max(0, Math.min(startColumn, endColumn - columns) - Math.floor(columns / 4));
 }
 
 function caretLine(line: string, start: number, end: number, indent: number): string | undefined {

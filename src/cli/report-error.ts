@@ -4,7 +4,7 @@ import { locationOf, toErrorObject } from '../base/error-object.ts';
 import { excerptLines } from './excerpt.ts';
 import { choosePaint } from './paint.ts';
 import type { Environment, Output } from './surroundings.ts';
-import { oneLine } from './text.ts';
+import { cutToWidth, oneLine } from './text.ts';
 
 export interface ErrorSurroundings {
   readonly stderr: Output;
@@ -43,7 +43,13 @@ function stacks(thrown: unknown): string[] {
 
 const depthMax = 16;
 
-/** Foreign text may be in it: harmless line by line. */
+/** Foreign text may be in it: harmless line by line, and not without end. */
 function printable(text: string): string {
-  return text.split('\n').map(oneLine).join('\n');
+  return text
+    .split('\n', linesMax)
+    .map((line) => cutToWidth(oneLine(line), lineWidthMax))
+    .join('\n');
 }
+
+const linesMax = 200;
+const lineWidthMax = 1000;

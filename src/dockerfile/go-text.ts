@@ -3,6 +3,7 @@
 
 const space = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const oneSpace = new RegExp(`^[${space}]$`, 'u');
+export const anySpace = new RegExp(`[${space}]`, 'u');
 const leading = new RegExp(`^[${space}]+`, 'u');
 
 export function isSpace(character: string): boolean {

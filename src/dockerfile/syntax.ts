@@ -55,6 +55,7 @@ interface Unplaced {
 }
 
 export function parseSyntax(source: string | Uint8Array, file: string): SyntaxTree {
+  if (source.length > maxBytes) throw dockerfileError('too-large', `the Dockerfile ${file} has more than ${maxBytes} bytes`);
   const text = decodeText(source);
   const lines = splitLines(text);
   const place = (start: number, end: number): Location => ({ file, text, range: linesRange(lines, start, end) });
@@ -92,8 +93,10 @@ function readInstructions(
   return nodes;
 }
 
-/** Beyond what anyone writes or generates, and a second to read. */
-const maxInstructions = 100_000;
+/** Beyond what anyone writes or generates, and a few seconds to read. */
+const maxInstructions = 200_000;
+/** What BuildKit's parts hand each other at most. */
+const maxBytes = 16 * 1024 * 1024;
 
 /** A line that is no node yet. */
 function partsOf(line: LogicalLine, place: (start: number, end: number) => Location): Place {

@@ -3,7 +3,7 @@
 
 import { TbuildError } from '../base/errors.ts';
 import { dockerfileError, hasPart, setPart } from './errors.ts';
-import { isDigit, isLetter, isSpace, quote } from './go-text.ts';
+import { anySpace, isDigit, isLetter, isSpace, quote } from './go-text.ts';
 import { parseShellPattern, replaceAll, replaceFirst, trimPrefix, trimSuffix } from './shell-pattern.ts';
 
 export type Escape = '\\' | '`';
@@ -101,6 +101,11 @@ class Lexer {
       inWord = true;
     };
     const add = (piece: string) => {
+      // A value without a space is of one piece.
+      if (piece.length > 1 && !anySpace.test(piece)) {
+        addRaw(piece);
+        return;
+      }
       for (const character of piece) {
         if (!isSpace(character)) addRaw(character);
         else if (inWord && this.pending !== '') {

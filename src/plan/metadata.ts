@@ -14,7 +14,6 @@ import type {
 import { processWords } from '../dockerfile/words.ts';
 import type { Healthcheck } from '../oci/config.ts';
 import { healthcheckCreatedBy } from './created-by.ts';
-import { addEnv } from './env.ts';
 import { argValue, type BuildArgs, givenArg } from './global-scope.ts';
 import { parsePorts } from './ports.ts';
 import { checkSignal } from './signals.ts';
@@ -63,10 +62,12 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
         locate(instruction.places.argumentReading(port), () => {
           const words = processWords(port, stage.environment, stage.escapeToken);
           for (const word of words) stage.checks.port(word);
-          return parsePorts(words);
+          const read = parsePorts(words);
+          stage.size.addEntries(read.length);
+          return read;
         }),
       );
-      config.ExposedPorts = withKeys(config.ExposedPorts, ports);
+      config.ExposedPorts = withKeys(stage, config.ExposedPorts, ports);
       return `EXPOSE [${ports.join(' ')}]`;
     }
     case 'healthcheck':
@@ -76,16 +77,16 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
     case 'label': {
       stage.checks.legacyPairs(instruction);
       const pairs = expandPairs(stage, instruction);
-      config.Labels = Object.fromEntries([
-        ...Object.entries(config.Labels ?? {}),
-        ...pairs.map(({ name, value }): [string, string] => [name, value]),
-      ]);
+      const labels = Object.entries(config.Labels ?? {});
+      stage.size.addEntries(labels.length);
+      config.Labels = Object.fromEntries([...labels, ...pairs.map(({ name, value }): [string, string] => [name, value])]);
       return `LABEL ${joinPairs(pairs)}`;
     }
     case 'maintainer':
       stage.author = instruction.author;
       return `MAINTAINER ${instruction.author}`;
     case 'onbuild':
+      stage.size.addEntries(config.OnBuild?.length ?? 0);
       config.OnBuild = [...(config.OnBuild ?? []), instruction.trigger];
       return undefined;
     case 'shell':
@@ -104,7 +105,7 @@ function change(stage: StageState, instruction: MetadataInstruction, sources: Ar
     case 'volume': {
       const volumes = instruction.volumes.map((volume, i) => stage.expand(volume, instruction.places.argument(i)));
       if (volumes.includes('')) throw dockerfileError('arguments', 'VOLUME specified can not be an empty string');
-      config.Volumes = withKeys(config.Volumes, volumes);
+      config.Volumes = withKeys(stage, config.Volumes, volumes);
       return `VOLUME [${volumes.join(' ')}]`;
     }
   }
@@ -126,7 +127,7 @@ function applyEnv(stage: StageState, pairs: readonly Pair[]): string {
   for (const { name, value } of pairs) {
     stage.checks.secretName('ENV', name);
     stage.environment.set(name, value);
-    stage.config.Env = addEnv(stage.config.Env ?? [], name, value);
+    stage.setEnv(name, value);
   }
   return `ENV ${joinPairs(pairs)}`;
 }
@@ -163,8 +164,11 @@ function healthcheckOf(check: HealthcheckInstruction): Healthcheck {
 }
 
 function withKeys(
+  { size }: StageState,
   known: Readonly<Record<string, Record<string, never>>> | undefined,
   keys: readonly string[],
 ): Record<string, Record<string, never>> {
-  return Object.fromEntries([...Object.entries(known ?? {}), ...keys.map((key): [string, Record<string, never>] => [key, {}])]);
+  const entries = Object.entries(known ?? {});
+  size.addEntries(entries.length + keys.length);
+  return Object.fromEntries([...entries, ...keys.map((key): [string, Record<string, never>] => [key, {}])]);
 }

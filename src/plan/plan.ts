@@ -124,7 +124,7 @@ class Planner {
     const first = this.graph.steps.length;
     const start = locate(node.where, () => this.begin(node, names));
     const checks = new StageChecks(this.asked.checks, node, start);
-    const stage = new StageState(start, this.graph, names, this.dockerfile.escapeToken, checks);
+    const stage = locate(node.where, () => new StageState(start, this.graph, names, this.dockerfile.escapeToken, checks));
     for (const planned of node.instructions) {
       checks.subject = planned.instruction;
       locate(planned.instruction.where, () => this.apply(stage, planned, shown));

@@ -40,6 +40,7 @@ export function planRun(
     return locate(places.flagValue('mount', i), () => mountOf(mount, stage.workdir, buildArgs, source));
   });
   const env = environmentList(stage);
+  stage.size.addEntries(env.length + stage.args.length);
   const op: RunOperation = {
     kind: 'run',
     args,

@@ -5,9 +5,10 @@ import { locate, type Place } from '../dockerfile/errors.ts';
 import { type Escape, type Expansion, expand } from '../dockerfile/words.ts';
 import type { ContainerConfig, ImageConfig, Platform } from '../oci/config.ts';
 import type { StageChecks } from './checks.ts';
-import { addEnv, envMap } from './env.ts';
+import { EnvList, envMap } from './env.ts';
 import type { Operation, PlannedHistory, StepId } from './graph.ts';
 import { cleanPath } from './paths.ts';
+import type { PlanSize } from './plan-size.ts';
 import type { PlannedInstruction } from './stages.ts';
 import type { StepList } from './step-list.ts';
 import type { StepNames } from './step-names.ts';
@@ -85,6 +86,7 @@ export class StageState {
   readonly checks: StageChecks;
   private readonly graph: StepList;
   private readonly names: StepNames;
+  private readonly env: EnvList;
 
   constructor(start: Start, graph: StepList, names: StepNames, escapeToken: Escape, checks: StageChecks) {
     // A stage's triggers are those it says itself: what its base had has been carried out.
@@ -101,19 +103,29 @@ export class StageState {
     this.names = names;
     this.escapeToken = escapeToken;
     this.checks = checks;
+    this.env = new EnvList(config.Env ?? []);
+    this.size.addEntries(this.env.entries.length + this.environment.size + this.args.length + this.history.length);
     this.begin();
   }
 
   /** There is always a PATH, and an absolute working directory if any (BuildKit: convert.go, toDispatchState). */
   private begin(): void {
-    const inherited = this.config.Env ?? [];
-    if (!envMap(inherited).has('PATH') && this.imagePlatform.os !== 'windows') {
-      this.config.Env = addEnv(inherited, 'PATH', defaultPath);
-    }
+    if (!this.env.has('PATH') && this.imagePlatform.os !== 'windows') this.setEnv('PATH', defaultPath);
     // Even over an ARG that came later in the stage below: what a stage begins with is its base's config (dispatchStages).
     for (const [name, value] of envMap(this.config.Env ?? [])) this.environment.set(name, value);
     const { WorkingDir: workdir } = this.config;
     if (workdir !== undefined && workdir !== '' && !workdir.startsWith('/')) this.config.WorkingDir = cleanPath(workdir);
+  }
+
+  /** What all that the stages become adds up to. */
+  get size(): PlanSize {
+    return this.graph.size;
+  }
+
+  /** In the config: what containers get, and stages that begin from this one. */
+  setEnv(name: string, value: string): void {
+    this.env.set(name, value);
+    this.config.Env = this.env.entries;
   }
 
   get workdir(): string {
@@ -144,6 +156,7 @@ export class StageState {
   /** The value of an expansion in this stage's environment. */
   checked({ value, unmatched }: Expansion): string {
     this.checks.variables(unmatched, this.environment, this.args);
+    this.size.addText(value);
     return value;
   }
 

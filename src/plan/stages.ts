@@ -100,12 +100,15 @@ export function resolveStages(
   }
   refuseCycles(nodes);
 
+  let triggerCount = 0;
   return {
     nodes,
     target,
     shownName: (node) => (nodes.length + sourceCount === 1 ? '' : (node.name ?? `stage-${node.index}`)),
     addTriggers: (node, triggers) => {
       const planned = triggers.map((trigger) => attach(parseTrigger(trigger, node.where), true));
+      triggerCount += triggers.length;
+      if (triggerCount > maxTriggers) throw dockerfileError('too-large', `more than ${maxTriggers} ONBUILD triggers`, node.where);
       node.instructions = [...planned, ...node.instructions];
       node.stepCount += triggers.length;
     },
@@ -116,6 +119,9 @@ export function resolveStages(
     },
   };
 }
+
+/** Each stage that begins from one with triggers has them all: their number may be the square of the file's length. */
+const maxTriggers = 100_000;
 
 function resolveStage(
   stage: Stage,

@@ -3,11 +3,16 @@
 import type { Location } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
+
 import type { RemoteOperation, Step, StepId } from './graph.ts';
+
+import { PlanSize } from './plan-size.ts';
+
 import { remoteName } from './remote.ts';
 
 export class StepList {
   readonly steps: Step[] = [];
+  readonly size = new PlanSize();
   private readonly sources = new Map<string, StepId>();
 
   add(step: Omit<Step, 'id'>): StepId {
