@@ -13,7 +13,6 @@ import type { Platform } from '../oci/config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages, Plan, Target } from '../plan/graph.ts';
-import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { State, Workshop } from '../steps/step.ts';
@@ -26,9 +25,9 @@ import type { BuildEvent } from './events.ts';
 import type { ExportOptions } from './export.ts';
 import { isLayoutReference, LayoutImages } from './layout-images.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
-import { readSecrets, type Secret } from './secrets.ts';
+import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 
-export interface BuildOptions extends ExportOptions {
+export interface BuildOptions extends ExportOptions, SandboxOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
   /** A directory; a tar or a Dockerfile; `-`: one of these on standard input; the URL of one of these, or of a git repository. */
@@ -46,9 +45,6 @@ export interface BuildOptions extends ExportOptions {
   readonly noCache: boolean;
   /** Stages whose earlier results do not count. */
   readonly noCacheStages?: readonly string[];
-  readonly secrets: readonly Secret[];
-  /** `default` is the host's, until there are networks. */
-  readonly network: 'default' | 'host' | 'none';
   readonly onEvent: (event: BuildEvent) => void;
 }
 
@@ -69,10 +65,9 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     options.onEvent(event);
   };
   try {
-    const secrets = readSecrets(options.secrets);
-    const secret = (id: string) => secrets.get(id);
-    const contexts = await openContexts(workplace, { secret, fresh: options.noCache });
-    const result = await build(options, workplace, contexts, secret, names, emit);
+    const sandbox = await openSandbox(options);
+    const contexts = await openContexts(workplace, { secret: sandbox.secret, fresh: options.noCache });
+    const result = await build(options, workplace, contexts, sandbox, names, emit);
     emit({ type: 'result', time: Date.now(), ...result, log: log.path });
     return { image: result.image, names: result.names };
   } catch (error) {
@@ -92,7 +87,7 @@ async function build(
   options: BuildOptions,
   workplace: Workplace,
   contexts: Contexts,
-  secret: (id: string) => Buffer | undefined,
+  sandbox: Sandbox,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<{ image: string; names: string[]; exported: string[] }> {
@@ -107,12 +102,11 @@ async function build(
   });
   checks.refuse();
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
-  const network = options.network === 'none' ? 'none' : 'host';
   const slots = availableParallelism();
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace),
-    settings: { network, secret, upperBytes: memoryUpperBytes(slots) },
+    settings: await sandbox.settingsFor(graph.steps, slots),
     slots,
     noCache: options.noCache,
     image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),

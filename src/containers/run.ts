@@ -101,7 +101,6 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       terminal: options.tty,
       readonlyRoot: options.readOnly,
       mounts: [...placed.mounts, ...volumes.map(volumeMount)],
-      architecture: image.config.architecture,
     }),
     commit: null,
   };

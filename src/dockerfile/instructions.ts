@@ -2,6 +2,7 @@
 // and nothing here knows what a build does with it.
 
 import type { Location } from '../base/errors.ts';
+import type { DeviceRequest } from './device.ts';
 import type { Places } from './places.ts';
 import type { Escape } from './words.ts';
 
@@ -151,7 +152,7 @@ export interface RunInstruction extends Written {
   readonly mounts: readonly string[];
   readonly network: 'default' | 'none' | 'host';
   readonly security: 'sandbox' | 'insecure';
-  readonly devices: readonly string[];
+  readonly devices: readonly DeviceRequest[];
 }
 
 export interface ShellInstruction extends Written {

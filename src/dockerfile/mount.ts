@@ -1,6 +1,7 @@
 // `RUN --mount=type=…,target=…`: one CSV record of options (BuildKit: instructions/commands_runmount.go).
 // Read twice: when the file is parsed only what no variable can change, and again when variables are known.
 
+import { readBoolean, readRecord } from './csv.ts';
 import { dockerfileError, type Span, setPart, within } from './errors.ts';
 import { quote } from './go-text.ts';
 import { suggestion } from './suggest.ts';
@@ -82,17 +83,17 @@ function setOption(mount: Draft, key: string, value: string | undefined, field: 
   switch (key) {
     case 'ro':
     case 'readonly':
-      mount.readonly = readBoolean(key, value ?? 'true');
+      mount.readonly = booleanOf(key, value ?? 'true');
       mount.isReadonlyGiven = true;
       return;
     case 'rw':
     case 'readwrite':
-      mount.readonly = !readBoolean(key, value ?? 'true');
+      mount.readonly = !booleanOf(key, value ?? 'true');
       mount.isReadonlyGiven = true;
       return;
     case 'required':
       if (mount.type !== 'secret' && mount.type !== 'ssh') throw unexpected(key, mount.type);
-      mount.required = readBoolean(key, value ?? 'true');
+      mount.required = booleanOf(key, value ?? 'true');
       return;
   }
   if (value === undefined) throw wrong(`invalid field '${field}' must be a key=value pair`);
@@ -163,21 +164,11 @@ interface Field {
   readonly span: Span;
 }
 
-/** One CSV record (RFC 4180, as Go's encoding/csv reads it) of `key=value` or `key`. */
+/** One CSV record of `key=value` or `key`. */
 function readFields(value: string): Field[] {
-  const fields: { field: string; span: Span }[] = [];
-  for (let position = 0; ; ) {
-    const match = /^(?:"(?<quoted>(?:[^"]|"")*)"|(?<bare>[^",]*))(?<end>,|$)/s.exec(value.slice(position));
-    if (match?.groups === undefined) {
-      throw wrong(`failed to parse csv mounts: stray or missing quote in ${quote(value)}`);
-    }
-    const field = match.groups.quoted?.replaceAll('""', '"') ?? match.groups.bare!;
-    const end = position + match[0].length;
-    fields.push({ field, span: { start: position, end: end - match.groups.end!.length } });
-    position = end;
-    if (match.groups.end === '') break;
-  }
-  return fields.map(({ field, span }) => {
+  const fields = readRecord(value);
+  if (fields === undefined) throw wrong(`failed to parse csv mounts: stray or missing quote in ${quote(value)}`);
+  return fields.map(({ text: field, span }) => {
     const equals = field.indexOf('=');
     if (equals < 0) return { key: field.toLowerCase(), text: undefined, field, span };
     return { key: field.slice(0, equals).toLowerCase(), text: field.slice(equals + 1), field, span };
@@ -190,11 +181,10 @@ function oneOf<T extends string>(known: readonly T[], value: string, what: strin
   return found;
 }
 
-/** strconv.ParseBool. */
-function readBoolean(key: string, value: string): boolean {
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(value)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(value)) return false;
-  throw wrong(`invalid value for ${key}: ${value}`);
+function booleanOf(key: string, value: string): boolean {
+  const given = readBoolean(value);
+  if (given === undefined) throw wrong(`invalid value for ${key}: ${value}`);
+  return given;
 }
 
 function readNumber(key: string, value: string, base: 8 | 10): number {

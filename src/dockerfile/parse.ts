@@ -4,6 +4,7 @@
 import type { Location } from '../base/errors.ts';
 import { chainedOnbuild, knownKeywords } from './arguments.ts';
 import { Checks } from './checks.ts';
+import { parseDevice } from './device.ts';
 import { parseDuration } from './duration.ts';
 import { dockerfileError, locate, type Place } from './errors.ts';
 import { type FlagKinds, Flags } from './flags.ts';
@@ -296,7 +297,7 @@ function parseRun(node: Node): RunInstruction {
     mounts,
     network: locate(node.places.flagValue('network'), () => oneOf(networks, flags.text('network'), 'network mode')),
     security: locate(node.places.flagValue('security'), () => oneOf(securities, flags.text('security'), 'security mode')),
-    devices: flags.list('device'),
+    devices: flags.list('device').map((device, i) => locate(node.places.flagValue('device', i), () => parseDevice(device))),
   };
 }
 

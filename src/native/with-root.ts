@@ -15,6 +15,8 @@ export interface RootSpec {
   readonly scratch: string;
   readonly layers: readonly LowerLayer[];
   readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
+  /** Directories of the result: made, with what is missing above them, where nothing is. */
+  readonly make?: readonly { readonly path: string; readonly uid: number; readonly gid: number }[];
   readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
   /** Written to `<scratch>/files/<name>` before the container starts, content in base64. */
   readonly files: readonly {

@@ -104,7 +104,7 @@ export type RunMount =
       readonly uid: number;
       readonly gid: number;
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined; readonly readonly: boolean }
   | {
       readonly type: 'secret';
       readonly id: string;
@@ -125,6 +125,12 @@ export type RunMount =
       readonly gid: number;
     };
 
+/** A CDI device, a kind of them, or a class. */
+export interface RunDevice {
+  readonly name: string;
+  readonly required: boolean;
+}
+
 export interface RunOperation {
   readonly kind: 'run';
   /** The whole argv, the shell included. */
@@ -139,6 +145,9 @@ export interface RunOperation {
   readonly mounts: readonly RunMount[];
   readonly network: 'default' | 'host' | 'none';
   readonly security: 'sandbox' | 'insecure';
+  readonly devices: readonly RunDevice[];
+  /** Undefined: the usual one. */
+  readonly hostname: string | undefined;
   /** Heredoc scripts that start with `#!`: executables under /dev/pipes. */
   readonly pipes: readonly { readonly name: string; readonly content: string }[];
   readonly platform: Platform;

@@ -2,8 +2,8 @@
 // convert_runmount.go).
 
 import path from 'node:path';
-import { TbuildError } from '../base/errors.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
+import { quote } from '../dockerfile/go-text.ts';
 import { parseHeredocWord } from '../dockerfile/heredoc.ts';
 import type { CommandLine, RunInstruction } from '../dockerfile/instructions.ts';
 import { type MountOptions, parseMount } from '../dockerfile/mount.ts';
@@ -25,11 +25,6 @@ export function planRun(
   buildArgs: BuildArgs,
   resolveSource: (mount: number, target: string) => CopySource,
 ): void {
-  if (instruction.devices.length > 0) {
-    throw new TbuildError('unsupported/run-device', `RUN --device=${instruction.devices[0]} is not supported`, {
-      where: instruction.places.flagValue('device')(),
-    });
-  }
   const { args, pipes, summary } = readCommand(instruction.command, stage);
   const { places } = instruction;
   const options = instruction.mounts.map((mount, i) =>
@@ -41,6 +36,7 @@ export function planRun(
   });
   const env = environmentList(stage);
   stage.size.addEntries(env.length + stage.args.length);
+  checkStrings(args, env);
   const op: RunOperation = {
     kind: 'run',
     args,
@@ -51,12 +47,23 @@ export function planRun(
     mounts,
     network: instruction.network,
     security: instruction.security,
+    devices: instruction.devices,
+    hostname: buildArgs.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     pipes,
     platform: stage.platform,
   };
   const createdBy = runCreatedBy(args, stage.args, stage.environment);
   const step = stage.addStep(planned, describeRun(instruction.original, summary, options, stage), op);
   stage.addHistory(createdBy, step);
+}
+
+/** What no process can be given is said where it is written, not when it is executed. */
+function checkStrings(args: readonly string[], env: readonly string[]): void {
+  // BuildKit: opsutils.Validate.
+  if (!args[0]) throw dockerfileError('empty-command', 'invalid exec op with no args', undefined, 'RUN needs a command');
+  const bad = [...args, ...env].find((text) => text.includes('\0'));
+  if (bad === undefined) return;
+  throw dockerfileError('zero-byte', `${quote(bad.slice(0, 80))} holds a zero byte, which no argument or variable can`);
 }
 
 /**
@@ -124,7 +131,7 @@ function mountOf(mount: MountOptions, workdir: string, buildArgs: BuildArgs, sou
   const target = mountTarget(workdir, mount.target);
   if (target === '/') throw wrong(`invalid mount target "${target}"`);
   const from = path.posix.join('/', mount.source);
-  if (type === 'tmpfs') return { type, target, sizeBytes: mount.sizeBytes };
+  if (type === 'tmpfs') return { type, target, sizeBytes: mount.sizeBytes, readonly: mount.readonly };
   if (type === 'bind') return { type, target, from: source().step, source: from, writable: !mount.readonly };
   const namespace = buildArgs.BUILDKIT_CACHE_MOUNT_NS;
   // The target as written, cleaned as Go's path.Clean does: without a slash at its end.

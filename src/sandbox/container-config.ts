@@ -1,7 +1,9 @@
 // What to run, as an OCI runtime-spec configuration. Shared by RUN steps and containers; any OCI runtime can execute it.
 // Isolation is Docker's default: its capabilities, its seccomp effect, its masked paths. Nothing here touches the system.
 
+import { hostPlatform } from '../oci/platform.ts';
 import type { Credentials } from '../snapshots/accounts.ts';
+import type { DeviceNode } from './device-node.ts';
 import { defaultSeccomp } from './seccomp.ts';
 
 export interface Mount {
@@ -9,6 +11,28 @@ export interface Mount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+}
+
+/** What a container gets for the devices that it was given. */
+export interface DeviceEdits {
+  /** Theirs, in full. */
+  readonly names: readonly string[];
+  readonly env: readonly string[];
+  readonly nodes: readonly DeviceNode[];
+  readonly mounts: readonly Mount[];
+  readonly additionalGids: readonly number[];
+}
+
+export const NO_DEVICES: DeviceEdits = { names: [], env: [], nodes: [], mounts: [], additionalGids: [] };
+
+export const UNLIMITED = -1;
+
+/** A limit of setrlimit. `UNLIMITED` for none. */
+export interface Rlimit {
+  /** `RLIMIT_NOFILE` … */
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
 }
 
 export interface ContainerSpec {
@@ -24,8 +48,12 @@ export interface ContainerSpec {
   readonly readonlyRoot: boolean;
   /** After the system's own, in this order. */
   readonly mounts: readonly Mount[];
-  /** `amd64`, `arm64`. */
-  readonly architecture: string;
+  /** Of /dev/shm; undefined: Docker's 64 MiB. */
+  readonly shmBytes?: number | undefined;
+  readonly rlimits?: readonly Rlimit[];
+  readonly devices?: readonly DeviceNode[];
+  /** No protection of the host: every capability and system call, nothing hidden (`RUN --security=insecure`). */
+  readonly isInsecure?: boolean;
 }
 
 const CAPABILITIES = [
@@ -45,6 +73,12 @@ const CAPABILITIES = [
   'CAP_AUDIT_WRITE',
 ];
 
+/** In the order of their numbers (linux/capability.h); a runtime gives those that it has. */
+const ALL_CAPABILITIES =
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'.split(
+    ' ',
+  );
+
 const MASKED = [
   '/proc/acpi',
   '/proc/asound',
@@ -62,7 +96,9 @@ const MASKED = [
 
 const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-const SYSTEM_MOUNTS: readonly Mount[] = [
+const SHM_BYTES = 64 << 20;
+
+const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure }: ContainerSpec): Mount[] => [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
   {
@@ -72,8 +108,13 @@ const SYSTEM_MOUNTS: readonly Mount[] = [
     options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
   },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'] },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${shmBytes}`],
+  },
+  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', isInsecure ? 'rw' : 'ro'] },
 ];
 
 /** Directories and files that mounts need; they come from a stub below the image, so that no layer ever holds them. */
@@ -96,11 +137,12 @@ export function containerConfig(spec: ContainerSpec): unknown {
       args: spec.args,
       env: spec.env,
       cwd: spec.cwd,
-      capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+      capabilities: spec.isInsecure ? allCapabilities() : defaultCapabilities,
+      ...(spec.rlimits?.length && { rlimits: spec.rlimits.map(rlimit) }),
     },
     root: { path: 'rootfs', readonly: spec.readonlyRoot },
     hostname: spec.hostname,
-    mounts: [...SYSTEM_MOUNTS, ...spec.mounts],
+    mounts: [...systemMounts(spec), ...spec.mounts],
     linux: {
       namespaces: [
         { type: 'mount' },
@@ -110,9 +152,25 @@ export function containerConfig(spec: ContainerSpec): unknown {
         { type: 'cgroup' },
         ...(spec.network === 'none' ? [{ type: 'network' }] : []),
       ],
-      maskedPaths: MASKED,
-      readonlyPaths: READONLY,
-      seccomp: defaultSeccomp(spec.architecture),
+      ...(spec.devices?.length && { devices: spec.devices }),
+      // The host's processor, not the image's: what emulates another makes the host's system calls.
+      ...(spec.isInsecure
+        ? {}
+        : { maskedPaths: MASKED, readonlyPaths: READONLY, seccomp: defaultSeccomp(hostPlatform().architecture) }),
     },
   };
 }
+
+const defaultCapabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
+
+/** Those that this process has itself; in every set, as BuildKit gives them (util/entitlements/security). */
+function allCapabilities(): Record<string, readonly string[]> {
+  const all = ALL_CAPABILITIES.map((name) => `CAP_${name}`);
+  return { bounding: all, effective: all, permitted: all, inheritable: all, ambient: all };
+}
+
+/** JavaScript's numbers do not reach to the one that means no limit. */
+const rlimit = ({ type, soft, hard }: Rlimit) => ({ type, soft: limitOf(soft), hard: limitOf(hard) });
+const limitOf = (value: number): unknown => (value === UNLIMITED ? rawJson('18446744073709551615') : value);
+/** Node.js has it, TypeScript's library does not know it yet. */
+const rawJson = (text: string): unknown => (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);

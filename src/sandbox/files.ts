@@ -18,10 +18,16 @@ export interface SandboxFile {
   readonly readonly: boolean;
 }
 
+/** `--add-host` */
+export interface ExtraHost {
+  readonly name: string;
+  readonly address: string;
+}
+
 const LOOPBACK = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback', ''].join('\n');
 
 /** On the host's network its hosts and resolv.conf are the ones that work. */
-export function hostFiles(network: 'host' | 'none', hostname: string): SandboxFile[] {
+export function hostFiles(network: 'host' | 'none', hostname: string, extraHosts: readonly ExtraHost[] = []): SandboxFile[] {
   const hosts = network === 'host' ? readIfPresent('/etc/hosts') : LOOPBACK;
   const file = (name: string, content: string): SandboxFile => ({
     name,
@@ -32,8 +38,9 @@ export function hostFiles(network: 'host' | 'none', hostname: string): SandboxFi
     gid: 0,
     readonly: false,
   });
+  const added = [{ address: '127.0.0.1', name: hostname }, ...extraHosts].map(({ address, name }) => `${address}\t${name}\n`);
   return [
-    file('hosts', `${hosts.trimEnd()}\n127.0.0.1\t${hostname}\n`),
+    file('hosts', `${hosts.trimEnd()}\n${added.join('')}`),
     file('resolv.conf', network === 'host' ? readIfPresent('/etc/resolv.conf') : ''),
   ];
 }

@@ -73,8 +73,7 @@ export function prepareTree(workshop: Workshop, source: OpenSource, tree: Select
 
 /** The same as a directory of this process. */
 export async function copyTreeOut(workshop: Workshop, source: OpenSource, tree: SelectedTree): Promise<string> {
-  const { data } = await writeTree(workshop, source, tree, 'directory');
-  return join(data, 'source');
+  return (await writeTree(workshop, source, tree, 'directory')).data;
 }
 
 function writeTree(workshop: Workshop, source: OpenSource, tree: SelectedTree, driver: Driver) {

@@ -1,13 +1,13 @@
-// What RUN --mount asks for: where the files of bind mounts are, cache directories, secrets; and all of it as parts of a container.
+// What RUN --mount asks for: where the files of bind mounts are, secrets; and all of it as parts of a container.
 // Sources are resolved here, in indexes: a path that is handed to the kernel has no symlink of an image left in it.
 
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
-import { type Digest, hexOf, sha256 } from '../base/digest.ts';
+import { statSync } from 'node:fs';
+import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { RunMount, RunOperation } from '../plan/graph.ts';
 import type { Mount } from '../sandbox/container-config.ts';
 import type { SandboxFile } from '../sandbox/files.ts';
-import { copyTreeOut, type OpenSource, openSource, prepareTree } from './copy.ts';
+import { openSource, prepareTree } from './copy.ts';
 import { selectionDigest, selectTree } from './select.ts';
 import type { Prepared, Result, State, Workshop } from './step.ts';
 
@@ -58,13 +58,14 @@ export interface MountParts {
   readonly roots: readonly { readonly layers: State; readonly writable: boolean }[];
 }
 
-/** Mounts, files to mount, mount points and environment. `sources` and `caches` are in the places of the operation's mounts. */
+/** Mounts, files to mount, mount points and environment. `sources`, `caches` and `sockets` (of SSH agents) are in the places of the operation's mounts. */
 export function mountParts(
   workshop: Workshop,
   secret: (id: string) => Buffer | undefined,
   operation: RunOperation,
   sources: readonly (MountSource | undefined)[],
   caches: readonly (string | undefined)[],
+  sockets: readonly (string | undefined)[],
 ): MountParts {
   const parts = {
     mounts: [] as Mount[],
@@ -78,12 +79,19 @@ export function mountParts(
       addSecret(parts, secret, mount);
       return;
     }
-    if (mount.type === 'ssh') return; // Not required, and there is no agent to forward yet.
+    if (mount.type === 'ssh') {
+      const socket = sockets[place];
+      if (socket === undefined) return; // Not required, and not given.
+      const target = agentTarget(operation, place);
+      parts.stub.push({ path: stubPath(target), type: 'file' });
+      parts.mounts.push({ destination: target, type: 'bind', source: socket, options: ['bind', 'nosuid', 'nodev'] });
+      return;
+    }
     const { target } = mount;
     parts.stub.push({ path: stubPath(target), type: sources[place]?.type ?? 'dir' });
     if (mount.type === 'tmpfs') {
       const size = mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`];
-      const options = ['nosuid', 'nodev', 'mode=1777', ...size];
+      const options = ['nosuid', 'nodev', 'mode=1777', ...size, ...(mount.readonly ? ['ro'] : [])];
       parts.mounts.push({ destination: target, type: 'tmpfs', source: 'tmpfs', options });
       return;
     }
@@ -110,7 +118,17 @@ export function mountParts(
     };
     parts.files.push(file);
   });
+  const first = operation.mounts.findIndex(({ type }) => type === 'ssh');
+  const isSet = operation.env.some((pair) => pair.startsWith('SSH_AUTH_SOCK='));
+  if (first >= 0 && !isSet) parts.env.push(`SSH_AUTH_SOCK=${agentTarget(operation, first)}`);
   return { ...parts, roots };
+}
+
+/** BuildKit numbers the ssh mounts of a RUN, those with a target of their own too (client/llb/exec.go). */
+function agentTarget({ mounts }: RunOperation, place: number): string {
+  const mount = mounts[place] as RunMount & { type: 'ssh' };
+  const number = mounts.slice(0, place).filter(({ type }) => type === 'ssh').length;
+  return mount.target ?? `/run/buildkit/ssh_agent.${number}`;
 }
 
 function addSecret(
@@ -132,70 +150,13 @@ function addSecret(
   parts.stub.push({ path: stubPath(mount.target), type: 'file' });
 }
 
-function stubPath(target: string): string {
+/** Of a bind mount of this machine's: what it covers is of the same kind. */
+export function mountPoint({ destination, source }: Mount): MountParts['stub'][number] {
+  const isDirectory = statSync(source, { throwIfNoEntry: false })?.isDirectory() ?? true;
+  return { path: stubPath(destination), type: isDirectory ? 'dir' : 'file' };
+}
+
+/** A mount point's path, as the stub below the image has it. */
+export function stubPath(target: string): string {
   return target.replace(/^\/+|\/+$/g, '');
-}
-
-type CacheMount = RunMount & { type: 'cache' };
-
-/** The directory of each cache mount, in the places of the mounts; made on first use. */
-export async function cacheDirectories(
-  workshop: Workshop,
-  mounts: readonly RunMount[],
-  inputs: readonly (Result | undefined)[],
-  sources: readonly (MountSource | undefined)[],
-): Promise<(string | undefined)[]> {
-  return Promise.all(
-    mounts.map(async (mount, place) => {
-      if (mount.type !== 'cache') return undefined;
-      const source = sources[place];
-      return source
-        ? seededCache(workshop, mount, openSource(workshop, inputs[place]), source)
-        : emptyCache(workshop.storePath('mounts', cacheName(mount, [])), mount);
-    }),
-  );
-}
-
-/** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
-function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly Digest[]): string {
-  return hexOf(sha256(JSON.stringify([id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
-}
-
-function emptyCache(path: string, { uid, gid, mode }: CacheMount): string {
-  if (!existsSync(path)) {
-    mkdirSync(path, { recursive: true });
-    chownSync(path, uid, gid);
-    chmodSync(path, mode);
-  }
-  return path;
-}
-
-async function seededCache(workshop: Workshop, mount: CacheMount, source: OpenSource, { exact }: MountSource): Promise<string> {
-  const path = workshop.storePath('mounts', cacheName(mount, exact));
-  if (existsSync(path)) return path;
-  mkdirSync(workshop.storePath('mounts'), { recursive: true });
-  const made = await copyTreeOut(workshop, source, selectTree(source.tree, mount.source, source.what));
-  try {
-    renameSync(made, path);
-  } catch (cause) {
-    // Another process was first: its directory is in use.
-    if (!existsSync(path)) throw cause;
-  }
-  return path;
-}
-
-/** `locked`: one RUN at a time, in any process. In the order of their paths, so that two RUNs never wait for each other. */
-export async function lockCaches(
-  workshop: Workshop,
-  mounts: readonly RunMount[],
-  caches: readonly (string | undefined)[],
-): Promise<number[]> {
-  const isExclusive = (place: number) => {
-    const mount = mounts[place];
-    return mount?.type === 'cache' && mount.sharing !== 'shared';
-  };
-  const paths = [...new Set(caches.filter((_, place) => isExclusive(place)).map((cache) => `${cache}.lock`))].sort();
-  const locks: number[] = [];
-  for (const path of paths) locks.push((await workshop.serve.call('lock', { path, wait: true })).lock as number);
-  return locks;
 }

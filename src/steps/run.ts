@@ -2,14 +2,19 @@
 // Sees every layer below as a whole (it is not observed yet), so its trace has them all exact and every gap empty.
 
 import { sha256 } from '../base/digest.ts';
-import { TbuildError } from '../base/errors.ts';
-import { type RootSpec, type RunningRoot, startInRoot } from '../native/with-root.ts';
-import type { RunOperation } from '../plan/graph.ts';
-import { containerConfig, type Mount, SYSTEM_STUB } from '../sandbox/container-config.ts';
-import { hostFiles, placeFiles } from '../sandbox/files.ts';
+import { type RootResult, type RootSpec, startInRoot } from '../native/with-root.ts';
+import type { RunDevice, RunOperation } from '../plan/graph.ts';
+import { containerConfig, type DeviceEdits, type Mount, type Rlimit, SYSTEM_STUB } from '../sandbox/container-config.ts';
+import type { DeviceNode } from '../sandbox/device-node.ts';
+import { type ExtraHost, hostFiles, placeFiles } from '../sandbox/files.ts';
+import { hostDevices } from '../sandbox/host-devices.ts';
+import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
-import { cacheDirectories, findSource, lockCaches, type MountSource, mountParts } from './mounts.ts';
+import { type HeldCaches, holdCaches } from './cache-mounts.ts';
+import { findSource, type MountSource, mountParts, mountPoint, stubPath } from './mounts.ts';
+import { countOomKills, explainFailure, explainStart } from './run-failure.ts';
+import { type HeldAgents, holdAgents } from './ssh-mounts.ts';
 import { type Executed, indexesOf, type Prepared, type Report, type Result, type State, type Workshop } from './step.ts';
 
 export interface RunSettings {
@@ -17,11 +22,19 @@ export interface RunSettings {
   readonly network: 'host' | 'none';
   /** Content of a secret; undefined: not given. */
   readonly secret: (id: string) => Buffer | undefined;
+  /** Undefined: not given. */
+  readonly ssh: (id: string) => SshAgent | undefined;
+  readonly devices: (requests: readonly RunDevice[]) => DeviceEdits;
+  readonly extraHosts: readonly ExtraHost[];
+  readonly shmBytes: number | undefined;
+  readonly rlimits: readonly Rlimit[];
   /** Bytes that the tmpfs under a RUN's writes may take. */
   readonly upperBytes: number;
   /** Makes a layer of a part of a context, for bind mounts. */
   readonly layerOf: (prepared: Prepared) => Promise<State[number]>;
 }
+
+const HOSTNAME = 'buildkitsandbox';
 
 /** `inputs`: the results that bind and cache mounts come from, in the places of `operation.mounts`. */
 export async function prepareRun(
@@ -31,7 +44,6 @@ export async function prepareRun(
   below: State,
   inputs: readonly (Result | undefined)[],
 ): Promise<Prepared> {
-  refuseWhatIsNotThere(operation);
   const network = operation.network === 'default' ? settings.network : operation.network;
   const sources = await Promise.all(
     operation.mounts.map((mount, place) => findSource(workshop, settings.layerOf, mount, inputs[place])),
@@ -39,7 +51,7 @@ export async function prepareRun(
   // What a cache begins with is no more told or seen than what is in it later.
   const binds = sources.filter((source, place) => source && operation.mounts[place]?.type === 'bind') as MountSource[];
   return {
-    record: recordOf(operation, network),
+    record: recordOf(operation, network, settings),
     exact: [...below.map(({ tree }) => tree), ...binds.flatMap(({ exact }) => exact)],
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
     matches: ({ gaps }) => gaps.every((observations) => observations.length === 0),
@@ -47,23 +59,19 @@ export async function prepareRun(
   };
 }
 
-function refuseWhatIsNotThere(operation: RunOperation): void {
-  if (operation.security === 'insecure')
-    throw new TbuildError('unsupported/security-insecure', 'RUN --security=insecure is not supported yet');
-  for (const mount of operation.mounts) {
-    if (mount.type === 'ssh' && mount.required)
-      throw new TbuildError('unsupported/ssh-mount', 'RUN --mount=type=ssh is not supported yet');
-  }
-}
-
-/** Cache mounts by their target only: neither contents nor ids change what a step is (BuildKit leaves them out too). */
-function recordOf(operation: RunOperation, network: 'host' | 'none'): Prepared['record'] {
+/**
+ * Cache mounts by their target only: neither contents nor ids change what a step is. Of added hosts the names alone (BuildKit:
+ * solver/llbsolver/ops/exec.go). Limits are no part of it: what they change is whether a command ends well.
+ */
+function recordOf(operation: RunOperation, network: 'host' | 'none', settings: RunSettings): Prepared['record'] {
   const mounts = operation.mounts.map((mount) => {
     if (mount.type === 'bind') return { type: mount.type, target: mount.target, source: mount.source, writable: mount.writable };
     if (mount.type === 'cache') return { type: mount.type, target: mount.target, readonly: mount.readonly };
     return mount;
   });
-  const { args, env, user, workdir, platform } = operation;
+  const { args, env, user, workdir, platform, hostname } = operation;
+  const devices = settings.devices(operation.devices).names;
+  const hosts = settings.extraHosts.map(({ name }) => name);
   const pipes = operation.pipes.map(({ name, content }) => ({ name, content: sha256(content) }));
   return {
     version: 1,
@@ -78,6 +86,9 @@ function recordOf(operation: RunOperation, network: 'host' | 'none'): Prepared['
     userns: 'host',
     mounts,
     pipes,
+    hostname,
+    devices: devices.length > 0 ? devices : undefined,
+    extraHosts: hosts.length > 0 ? hosts : undefined,
   };
 }
 
@@ -90,26 +101,42 @@ interface Job {
   readonly inputs: readonly (Result | undefined)[];
 }
 
+/** What a command has while it runs and others may be waiting for. */
+interface Held {
+  readonly caches: HeldCaches;
+  readonly agents: HeldAgents;
+}
+
 async function execute(workshop: Workshop, settings: RunSettings, job: Job, report: Report): Promise<Executed> {
-  const gaps = [...job.below, ''].map(() => []);
   const { mounts } = job.operation;
-  const caches = await cacheDirectories(workshop, mounts, job.inputs, job.sources);
-  const locks = await lockCaches(workshop, mounts, caches);
+  const caches = await holdCaches(workshop, mounts, job.inputs, job.sources);
   try {
-    const onDisk =
-      workshop.db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', upperSetting(job)) !== undefined;
-    const first = await runOnce(workshop, settings, job, caches, report, onDisk);
-    if (first.status === 0 && first.layer) return { summary: first.layer, gaps };
-    if (first.status === 0 || onDisk || !first.upperFull) throw exitError(job.operation, first.status);
-    report.status('its scratch space in memory was full: running once more on disk');
-    const second = await runOnce(workshop, settings, job, caches, report, true);
-    // Not before: on some file systems there is no second way, and memory may suffice the next time.
-    workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
-    if (second.status === 0 && second.layer) return { summary: second.layer, gaps };
-    throw exitError(job.operation, second.status);
+    const agents = await holdAgents(workshop, settings.ssh, mounts);
+    try {
+      const summary = await runWithRoom(workshop, settings, job, { caches, agents }, report);
+      return { summary, gaps: [...job.below, ''].map(() => []) };
+    } finally {
+      await agents.release();
+    }
   } finally {
-    for (const lock of locks) await workshop.serve.call('unlock', { lock });
+    await caches.release();
   }
+}
+
+/** In memory first; once more on disk when that was full. */
+async function runWithRoom(workshop: Workshop, settings: RunSettings, job: Job, held: Held, report: Report) {
+  const known = workshop.db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', upperSetting(job));
+  const onDisk = known !== undefined;
+  const kills = countOomKills();
+  const first = await runOnce(workshop, settings, job, held, report, onDisk);
+  if (first.status === 0 && first.layer) return first.layer;
+  if (first.status === 0 || onDisk || !first.upperFull) throw explainFailure(job.operation, first.status, kills);
+  report.status('its scratch space in memory was full: running once more on disk');
+  const second = await runOnce(workshop, settings, job, held, report, true);
+  // Not before: on some file systems there is no second way, and memory may suffice the next time.
+  workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
+  if (second.status === 0 && second.layer) return second.layer;
+  throw explainFailure(job.operation, second.status, kills);
 }
 
 /** Remembers that this command needs more scratch space than memory gives. */
@@ -117,22 +144,15 @@ function upperSetting(job: Job): string {
   return `upper ${sha256(JSON.stringify(job.operation.args))}`;
 }
 
-function exitError(operation: RunOperation, status: number): TbuildError {
-  const command = operation.args.map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : JSON.stringify(arg))).join(' ');
-  return new TbuildError('run/exit', `process "${command}" did not complete successfully: exit code: ${status}`, {
-    details: { exitCode: status },
-  });
-}
-
 async function runOnce(
   workshop: Workshop,
   settings: RunSettings,
   job: Job,
-  caches: readonly (string | undefined)[],
+  held: Held,
   report: Report,
   onDisk: boolean,
-): Promise<Awaited<RunningRoot['result']>> {
-  const spec = rootSpec(workshop, settings, job, caches, onDisk);
+): Promise<RootResult> {
+  const spec = rootSpec(workshop, settings, job, held, onDisk);
   report.signal.throwIfAborted();
   const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe');
   const stop = () => running.child.kill('SIGKILL');
@@ -144,29 +164,27 @@ async function runOnce(
     return await running.result;
   } catch (error) {
     report.signal.throwIfAborted();
-    throw error;
+    throw explainStart(job.operation, error);
   } finally {
     report.signal.removeEventListener('abort', stop);
   }
 }
 
-function rootSpec(
-  workshop: Workshop,
-  settings: RunSettings,
-  job: Job,
-  caches: readonly (string | undefined)[],
-  onDisk: boolean,
-): RootSpec {
+function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches, agents }: Held, onDisk: boolean): RootSpec {
   const { operation, below } = job;
   const user = resolveUser(indexesOf(workshop, below), operation.user);
-  const parts = mountParts(workshop, settings.secret, operation, job.sources, caches);
+  const devices = settings.devices(operation.devices);
+  const isInsecure = operation.security === 'insecure';
+  const parts = mountParts(workshop, settings.secret, operation, job.sources, caches.directories, agents.sockets);
   const scratch = workshop.storePath('mnt');
-  const placed = placeFiles(scratch, [...hostFiles(job.network, 'buildkitsandbox'), ...parts.files]);
-  const out = workshop.newPath();
+  const hostname = operation.hostname ?? HOSTNAME;
+  const placed = placeFiles(scratch, [...hostFiles(job.network, hostname, settings.extraHosts), ...parts.files]);
+  const mounts = [...placed.mounts, ...parts.mounts, ...devices.mounts];
   return {
     scratch,
     layers: below.map((layer) => workshop.layers.lower(layer)),
-    stub: [...SYSTEM_STUB, ...parts.stub],
+    stub: [...SYSTEM_STUB, ...parts.stub, ...devices.mounts.map(mountPoint), ...devices.nodes.flatMap(nodePoint)],
+    make: workdirToMake(operation, mounts).map((path) => ({ path, uid: user.uid, gid: user.gid })),
     upper: onDisk ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
     files: placed.files,
     mounts: parts.roots.map(({ layers, writable }) => ({
@@ -175,22 +193,40 @@ function rootSpec(
     })),
     config: containerConfig({
       args: operation.args,
-      env: environment(operation, user.home, parts.env),
+      env: environment(operation, user.home, [...devices.env, ...parts.env]),
       cwd: operation.workdir,
-      user,
-      hostname: 'buildkitsandbox',
+      user: { ...user, additionalGids: [...user.additionalGids, ...devices.additionalGids] },
+      hostname,
       network: job.network,
       terminal: false,
       readonlyRoot: false,
-      mounts: outerFirst([...placed.mounts, ...parts.mounts]),
-      architecture: operation.platform.architecture,
+      mounts: outerFirst(mounts),
+      shmBytes: settings.shmBytes,
+      rlimits: settings.rlimits,
+      // As CDI has it: a node belongs to the user, unless it is said whose it is.
+      devices: [
+        ...(isInsecure ? hostDevices() : []),
+        ...devices.nodes.map((node) => ({ uid: user.uid, gid: user.gid, ...node })),
+      ],
+      isInsecure,
     }),
-    commit: { driver: workshop.driver, out },
+    commit: { driver: workshop.driver, out: workshop.newPath() },
   };
 }
 
-function environment(operation: RunOperation, home: string | undefined, secrets: readonly string[]): string[] {
-  const env = [...operation.env, ...operation.proxyEnv, ...secrets];
+/** /dev is a file system of the container's own; elsewhere a node needs a file to be mounted on. */
+function nodePoint({ path }: DeviceNode): { path: string; type: 'file' }[] {
+  return path.startsWith('/dev/') ? [] : [{ path: stubPath(path), type: 'file' }];
+}
+
+/** One that the image lacks is made for the user, and stays (BuildKit: executor, MkdirAllAndChown). In a mount it is not the image's. */
+function workdirToMake({ workdir }: RunOperation, mounts: readonly Mount[]): string[] {
+  const isMounted = mounts.some(({ destination }) => workdir === destination || workdir.startsWith(`${destination}/`));
+  return workdir === '/' || isMounted ? [] : [stubPath(workdir)];
+}
+
+function environment(operation: RunOperation, home: string | undefined, others: readonly string[]): string[] {
+  const env = [...operation.env, ...operation.proxyEnv, ...others];
   // As runc does: HOME is there for whoever relies on it, from passwd.
   return env.some((pair) => pair.startsWith('HOME=')) ? env : [...env, `HOME=${home ?? '/'}`];
 }

@@ -12,10 +12,17 @@ import { interruptible } from '../interruption.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
 
 const flagTable = {
+  'add-host': { value: 'strings', repeated: true, help: 'Add a custom host-to-IP mapping (format: "host:ip")' },
+  allow: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Allow extra privileged entitlement ("network.host", "security.insecure", "device")',
+  },
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
   call: { value: 'string', default: 'build', help: 'Set method for evaluating build ("check", "outline", "targets")' },
   check: { help: 'Shorthand for "--call=check"' },
+  'cgroup-parent': { value: 'string', help: 'Set the parent cgroup for the "RUN" instructions during build (not supported yet)' },
   file: { short: 'f', value: 'string', help: 'Name of the Dockerfile (default: "PATH/Dockerfile")' },
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
@@ -40,13 +47,21 @@ const flagTable = {
     help: 'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
+  resource: { value: 'stringArray', repeated: true, help: 'Resource limits for the "RUN" instructions (not supported yet)' },
   secret: {
     value: 'stringArray',
     repeated: true,
     help: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=NAME]")',
   },
+  'shm-size': { value: 'bytes', help: 'Shared memory size for build containers' },
+  ssh: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")',
+  },
   tag: { short: 't', value: 'stringArray', repeated: true, help: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { value: 'string', help: 'Set the target build stage to build' },
+  ulimit: { value: 'ulimit', repeated: true, help: 'Ulimit options' },
   ...dockerFlags,
 } as const satisfies FlagTable;
 
@@ -62,7 +77,7 @@ export const build = defineCommand({
     if (called !== undefined) return called;
     const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
     try {
-      const options = { ...buildOptions(invocation), outputs: await chooseOutputs(invocation) };
+      const options = { ...(await buildOptions(invocation)), outputs: await chooseOutputs(invocation) };
       for (const line of readDockerFlags(flags)) progress.note?.(line);
       if (flags.iidfile !== undefined) rmSync(flags.iidfile, { force: true });
       const { image } = await interruptible(
@@ -82,8 +97,7 @@ export const build = defineCommand({
 async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>): Promise<BuildOptions['outputs']> {
   if (flags.output.length === 0) return [];
   const { readOutputs } = await import('../output-values.ts');
-  const { allow = [] } = flags as { readonly allow?: readonly string[] };
-  return readOutputs({ ...flags, allow, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
+  return readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
 }
 
 /** The exit code of what `--call` and `--check` ask for; undefined: a build. */
@@ -93,18 +107,18 @@ async function startCall(invocation: Invocation<typeof flagTable>): Promise<numb
   const { parseCall, runCall } = await import('../call.ts');
   const call = parseCall(check ? 'check' : text);
   if (call.method === 'build') return undefined;
-  const options = buildOptions(invocation);
+  const options = await buildOptions(invocation);
   return interruptible(
     (signal) => runCall(call, { ...options, signal }, invocation),
     () => {},
   );
 }
 
-function buildOptions({
+async function buildOptions({
   flags,
   positionals,
   env,
-}: Invocation<typeof flagTable>): Omit<BuildOptions, keyof ExportOptions | 'onEvent'> {
+}: Invocation<typeof flagTable>): Promise<Omit<BuildOptions, keyof ExportOptions | 'onEvent'>> {
   const context = positionals[0]!;
   if (context === '-' && flags.file === '-') {
     throw new TbuildError('usage/conflict', 'the context and the Dockerfile cannot both come from standard input');
@@ -119,11 +133,29 @@ function buildOptions({
     noCache: flags['no-cache'],
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
+    ...(await parseRunFlags(flags)),
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),
     ...(platforms.length > 0 && { platforms }),
     ...(noCacheStages.length > 0 && { noCacheStages }),
+  };
+}
+
+/** What is asked for by few is read by what is loaded for them. */
+async function parseRunFlags(flags: Invocation<typeof flagTable>['flags']): Promise<Partial<BuildOptions>> {
+  const { 'add-host': hosts, allow, 'cgroup-parent': cgroup, resource, 'shm-size': shmSize, ssh, ulimit } = flags;
+  const isGiven =
+    [hosts, allow, resource, ssh, ulimit].some((list) => list.length > 0) || cgroup !== undefined || shmSize !== undefined;
+  if (!isGiven) return {};
+  const values = await import('../run-values.ts');
+  values.refuseLimits(cgroup, resource);
+  return {
+    allow: values.parseAllow(allow),
+    extraHosts: hosts.flatMap(values.parseExtraHost),
+    rlimits: ulimit.map(values.parseUlimit),
+    ssh: ssh.map(values.parseSsh),
+    ...(shmSize !== undefined && { shmBytes: values.parseShmSize(shmSize) }),
   };
 }
 

@@ -46,11 +46,19 @@ test('tbuild build', async () => {
     Build an image from a Dockerfile
 
     Options:
+          --add-host strings            Add a custom host-to-IP mapping (format:
+                                        "host:ip")
+          --allow stringArray           Allow extra privileged entitlement
+                                        ("network.host", "security.insecure",
+                                        "device")
           --build-arg stringArray       Set build-time variables
           --build-context stringArray   Additional build contexts (e.g., name=path)
           --call string                 Set method for evaluating build ("check",
                                         "outline", "targets") (default "build")
           --check                       Shorthand for "--call=check"
+          --cgroup-parent string        Set the parent cgroup for the "RUN"
+                                        instructions during build (not supported
+                                        yet)
       -D, --debug                       Print debug lines, and stack traces of
                                         errors
       -f, --file string                 Name of the Dockerfile (default:
@@ -75,11 +83,18 @@ test('tbuild build', async () => {
                                         "auto")
       -q, --quiet                       Suppress the build output and print image ID
                                         on success
+          --resource stringArray        Resource limits for the "RUN" instructions
+                                        (not supported yet)
           --secret stringArray          Secret to expose to the build (format:
                                         "id=mysecret[,src=/local/secret|,env=NAME]")
+          --shm-size bytes              Shared memory size for build containers
+          --ssh stringArray             SSH agent socket or keys to expose to the
+                                        build (format:
+                                        "default|<id>[=<socket>|<key>[,<key>]]")
       -t, --tag stringArray             Image identifier (format:
                                         "[registry/]repository[:tag]")
           --target string               Set the target build stage to build
+          --ulimit ulimit               Ulimit options
     "
   `);
 });

@@ -291,7 +291,7 @@ test('mounts: defaults, places, variables', async () => {
     { type: 'bind', target: '/w/src', from: context, source: '/', writable: true },
     { type: 'bind', target: '/tools', from: 0, source: '/usr', writable: false },
     { type: 'bind', target: '/none', from: undefined, source: '/', writable: false },
-    { type: 'tmpfs', target: '/t', sizeBytes: 64 * 1024 * 1024 },
+    { type: 'tmpfs', target: '/t', sizeBytes: 64 * 1024 * 1024, readonly: false },
     { type: 'secret', id: 'a/b', target: '/run/secrets/b', env: undefined, required: false, mode: 0o400, uid: 0, gid: 0 },
     { type: 'secret', id: 'c', target: undefined, env: 'C', required: true, mode: 0o400, uid: 0, gid: 0 },
     { type: 'ssh', id: 'default', target: undefined, required: false, mode: 0o600, uid: 0, gid: 0 },
@@ -467,7 +467,17 @@ test.each([
   ['FROM base\nEXPOSE 80/htcp', 'dockerfile/expose: invalid proto: htcp, line 2'],
   ['FROM base\nSTOPSIGNAL SIGFOO', 'dockerfile/signal: invalid signal: SIGFOO (a name as SIGTERM, or a number), line 2'],
   ['FROM base\nENV A=${B?needed}', 'dockerfile/substitution: failed to process "${B?needed}": B: needed, line 2'],
-  ['FROM base\nRUN --device=x y', 'unsupported/run-device: RUN --device=x is not supported, line 2'],
+  ['FROM base\nRUN []', 'dockerfile/empty-command: invalid exec op with no args (RUN needs a command), line 2'],
+  [
+    'FROM base\nRUN ["a\\u0000b"]',
+    'dockerfile/zero-byte: "a\\x00b" holds a zero byte, which no argument or variable can, line 2',
+  ],
+  ['FROM base\nRUN --device= x', 'dockerfile/device: a device needs a name, line 2'],
+  [
+    'FROM base\nRUN --device=a/b=c,requird=1 x',
+    "dockerfile/device: unexpected key 'requird' in 'requird=1' (did you mean required?), line 2",
+  ],
+  ['FROM base\nRUN --device=a/b,required=2 x', 'dockerfile/device: invalid value for required: 2, line 2'],
 ])('%s', async (text, error) => {
   expect(await errorOf(text)).toBe(error);
 });

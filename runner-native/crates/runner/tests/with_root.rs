@@ -44,6 +44,20 @@ fn shows_whiteouts_and_opaque_directories_of_layers() {
 }
 
 #[test]
+fn makes_directories_that_stay_and_says_whose_they_are() {
+    let mut fixture = Fixture::new(&["sh", "-c", "echo x > /bin/work/dir/file"]).commit();
+    let directory = |path: &str| json!({ "path": path, "uid": 12, "gid": 34 });
+    fixture.spec["make"] = json!([directory("bin/work/dir"), directory("etc")]);
+    let output = fixture.run();
+    assert_eq!(output.status, 0, "{} {}", output.stderr, output.result);
+    assert_eq!(fixture.committed(), ["bin", "bin/work", "bin/work/dir", "bin/work/dir/file"]);
+    for (path, owner) in [("bin", (0, 0)), ("bin/work", (12, 34)), ("bin/work/dir", (12, 34))] {
+        let stat = fs::metadata(fixture.path("out").join(path)).unwrap();
+        assert_eq!((stat.uid(), stat.gid()), owner, "{path}");
+    }
+}
+
+#[test]
 fn commits_what_was_written_and_no_mount_point() {
     let script = "mkdir /new; echo content > /new/file; rm /bin/ls; chmod 600 /etc; echo lost > /dev/shm/x; echo y > /tmp/y; rm /tmp/y";
     let fixture = Fixture::new(&["sh", "-c", script]).commit();

@@ -16,6 +16,10 @@ pub const UPPER: &str = "unsupported/upper";
 /// A field of config.json that this runtime does not have.
 pub const FEATURE: &str = "unsupported/feature";
 pub const NOT_FOUND: &str = "run/command-not-found";
+/// The working directory is none.
+pub const WORKDIR: &str = "run/workdir";
+/// Arguments and environment are more than the kernel takes.
+pub const TOO_LONG: &str = "run/arguments-too-long";
 pub const NOT_EXECUTABLE: &str = "run/command-not-executable";
 
 pub trait Context<T> {

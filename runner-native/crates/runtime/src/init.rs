@@ -2,7 +2,7 @@
 //! with the bundle as working directory; tells its parent by the channel what went wrong.
 
 use crate::channel::Child;
-use crate::error::{Context, MOUNT, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result};
+use crate::error::{Context, MOUNT, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result, TOO_LONG, WORKDIR};
 use crate::identity;
 use crate::inside_root::{self, Kind};
 use crate::plan::Plan;
@@ -152,7 +152,11 @@ fn change_root(plan: &Plan) -> Result<()> {
 fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
     match rustix::process::chdir(cwd) {
         Err(Errno::ACCESS) if !is_last_try => return Ok(false),
-        result => result.at(PROCESS, "enter the working directory", cwd)?,
+        Err(Errno::NOTDIR) => {
+            let detail = format!("the working directory {} is no directory in the container", cwd.display());
+            return Err(NativeError::new(WORKDIR, "enter the working directory").path(cwd).detail(detail));
+        }
+        result => result.at(WORKDIR, "enter the working directory", cwd)?,
     }
     // A working directory outside of the root would be a way out (CVE-2024-21626).
     let real = rustix::process::getcwd(Vec::new()).at(PROCESS, "find the working directory", cwd)?;
@@ -211,8 +215,12 @@ fn explain(command: &CStr, candidate: &CStr, errno: Errno) -> NativeError {
             error(NOT_FOUND, format!("{} does not exist in the container", name.display()))
         }
         Errno::NOENT | Errno::NOTDIR => error(NOT_FOUND, format!("{} is not in the container's PATH", name.display())),
-        Errno::ACCESS if file.is_dir() => error(NOT_EXECUTABLE, format!("{} is a directory", file.display())),
+        Errno::ACCESS if file.is_dir() => {
+            let detail = format!("{} is a directory", file.display());
+            NativeError { code: NOT_EXECUTABLE.into(), ..NativeError::io("execute", Errno::ISDIR) }.path(name).detail(detail)
+        }
         Errno::ACCESS => error(NOT_EXECUTABLE, format!("{} is not executable for the container's user", file.display())),
+        Errno::TOOBIG => error(TOO_LONG, format!("cannot execute {}: its arguments and variables are too long", file.display())),
         Errno::NOEXEC => error(
             NOT_EXECUTABLE,
             format!("{} is neither a program for this machine's processor nor a script with a #! line", file.display()),

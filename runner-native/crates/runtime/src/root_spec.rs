@@ -12,6 +12,8 @@ pub struct RootSpec {
     pub layers: Vec<Layer>,
     #[serde(default)]
     pub stub: Vec<Stub>,
+    #[serde(default)]
+    pub make: Vec<MadeDirectory>,
     pub upper: Option<Upper>,
     #[serde(default)]
     pub files: Vec<File>,
@@ -47,6 +49,14 @@ pub struct Stub {
 pub enum StubKind {
     Dir,
     File,
+}
+
+/// A directory of the result, and whose it is where it must be made.
+#[derive(Deserialize)]
+pub struct MadeDirectory {
+    pub path: PathBuf,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 #[derive(Deserialize)]

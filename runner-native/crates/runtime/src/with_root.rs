@@ -2,15 +2,16 @@
 //! Everything is mounted in the namespace of this process and its children, so nothing is left when they are gone, however they went.
 
 use crate::container::{self, Ended, RunOptions, explain_clone};
-use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result};
+use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
+use crate::inside_root::{self, Kind};
 use crate::relay::readable;
-use crate::root_spec::{Commit, FurtherRoot, Layer, RootSpec, Upper};
+use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
 use crate::{files, foreign, mounts, plan, sys};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, unmount};
 use serde::Serialize;
@@ -143,6 +144,9 @@ impl Root {
             Some(upper) => stubs::make_hidden(&overlay, &path, &upper.upper, &spec.stub)?,
             None => Hidden::default(),
         };
+        if upper.is_some() {
+            spec.make.iter().try_for_each(|directory| make_directory(&overlay, directory))?;
+        }
         files::write(&scratch, &spec.files)?;
         spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root))?;
         std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
@@ -163,6 +167,23 @@ impl Root {
         self.hidden.remove_from(upper)?;
         tbuild_layers::pack_dir(commit.driver, &commit.out, &self.upper_path, true)
     }
+}
+
+/// With what is missing above it.
+fn make_directory(root: &OwnedFd, directory: &MadeDirectory) -> Result<()> {
+    let mut made = Vec::new();
+    let mut note = |parent: &OwnedFd, name: &std::ffi::OsStr| made.push((parent.try_clone(), name.to_owned()));
+    inside_root::open_or_make(root, inside_root::relative(&directory.path), Kind::Directory, &mut note).map_err(|error| {
+        let is_in_the_way = error.errno.as_deref() == Some("ENOTDIR");
+        let detail = format!("/{} cannot be made in the container: something above it is no directory", directory.path.display());
+        if is_in_the_way { NativeError { code: WORKDIR.into(), ..error }.detail(detail) } else { error }
+    })?;
+    let (uid, gid) = (fs::Uid::from_raw(directory.uid), fs::Gid::from_raw(directory.gid));
+    made.into_iter().try_for_each(|(parent, name)| {
+        // The parent was opened for its path only: by that the name in it is reached.
+        let parent = parent.at(MOUNT, "keep open the parent of", &name)?;
+        fs::chownat(parent, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).at(MOUNT, "give its owner to", &directory.path)
+    })
 }
 
 fn upper(upper: Option<&Upper>, scratch: &Scratch) -> Result<(Option<UpperDirectories>, PathBuf)> {

@@ -1,0 +1,50 @@
+// What a build says of all its RUNs: what they may do, what they are given, what limits they have. From options to what steps work with.
+
+import type { Step } from '../plan/graph.ts';
+import type { Rlimit } from '../sandbox/container-config.ts';
+import type { ExtraHost } from '../sandbox/files.ts';
+import { memoryUpperBytes } from '../sandbox/upper.ts';
+import type { RunSettings } from '../steps/run.ts';
+import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
+import { readSecrets, type Secret } from './secrets.ts';
+import { openSshAgents, type SshSource } from './ssh.ts';
+
+export interface SandboxOptions {
+  readonly secrets: readonly Secret[];
+  readonly ssh?: readonly SshSource[];
+  /** `default` is the host's, until there are networks. */
+  readonly network: 'default' | 'host' | 'none';
+  readonly allow?: Entitlements;
+  readonly extraHosts?: readonly ExtraHost[];
+  readonly shmBytes?: number;
+  readonly rlimits?: readonly Rlimit[];
+}
+
+/** Opened: secrets and agents are looked at once, before anything runs. */
+export interface Sandbox {
+  readonly secret: (id: string) => Buffer | undefined;
+  /** Throws for what the steps ask for and are not allowed. */
+  settingsFor(steps: readonly Step[], slots: number): Promise<Omit<RunSettings, 'layerOf'>>;
+}
+
+export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
+  const secrets = readSecrets(options.secrets);
+  const agents = await openSshAgents(options.ssh ?? []);
+  const allow = options.allow ?? NOTHING_ALLOWED;
+  // A build that is told to be on the host's network has been told enough, as in buildx.
+  const networkHost = allow.networkHost || options.network === 'host';
+  const secret = (id: string) => secrets.get(id);
+  return {
+    secret,
+    settingsFor: async (steps, slots) => ({
+      network: options.network === 'none' ? 'none' : 'host',
+      secret,
+      ssh: (id) => agents.get(id),
+      devices: await checkEntitlements(steps, { ...allow, networkHost }),
+      extraHosts: options.extraHosts ?? [],
+      shmBytes: options.shmBytes,
+      rlimits: options.rlimits ?? [],
+      upperBytes: memoryUpperBytes(slots),
+    }),
+  };
+}

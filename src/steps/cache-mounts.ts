@@ -1,0 +1,114 @@
+// Directories of cache mounts: kept in the store from build to build, shared by every process, never part of a result.
+// A cache is a family of directories of one name: where one may not be shared, the next free one is taken, or waited for
+// (BuildKit: solver/llbsolver/mounts, getRefCacheDir). The lock that says so dies with its process.
+
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Digest, hexOf, sha256 } from '../base/digest.ts';
+import type { RunMount } from '../plan/graph.ts';
+import { copyTreeOut, openSource } from './copy.ts';
+import type { MountSource } from './mounts.ts';
+import { selectTree } from './select.ts';
+import type { Result, Workshop } from './step.ts';
+
+type CacheMount = RunMount & { type: 'cache' };
+type Sharing = CacheMount['sharing'];
+
+export interface HeldCaches {
+  /** In the places of the mounts. */
+  readonly directories: readonly (string | undefined)[];
+  release(): Promise<void>;
+}
+
+interface Wanted {
+  readonly name: string;
+  sharing: Sharing;
+  /** Makes a directory that holds the first content, as `source`. */
+  readonly make: () => Promise<string>;
+}
+
+/** `inputs` and `sources` are in the places of the mounts. */
+export async function holdCaches(
+  workshop: Workshop,
+  mounts: readonly RunMount[],
+  inputs: readonly (Result | undefined)[],
+  sources: readonly (MountSource | undefined)[],
+): Promise<HeldCaches> {
+  const wanted = new Map<string, Wanted>();
+  const names = mounts.map((mount, place) => {
+    if (mount.type !== 'cache') return undefined;
+    const one = wish(workshop, mount, inputs[place], sources[place]);
+    const known = wanted.get(one.name);
+    // One RUN has one directory of a name, however often it mounts it.
+    if (!known) wanted.set(one.name, one);
+    else if (strictness(one.sharing) < strictness(known.sharing)) known.sharing = one.sharing;
+    return one.name;
+  });
+  const held = new Map<string, { readonly path: string; readonly lock: number }>();
+  const release = async () => {
+    for (const { lock } of held.values()) await workshop.serve.call('unlock', { lock });
+  };
+  try {
+    // Those that are waited for come first, in one order: who waits holds nothing that another could be waiting for.
+    const inOrder = [...wanted.values()].sort(
+      (a, b) => strictness(a.sharing) - strictness(b.sharing) || (a.name < b.name ? -1 : 1),
+    );
+    for (const one of inOrder) held.set(one.name, await hold(workshop, one));
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { directories: names.map((name) => (name === undefined ? undefined : held.get(name)?.path)), release };
+}
+
+const strictness = (sharing: Sharing): number => ['locked', 'private', 'shared'].indexOf(sharing);
+
+function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, source: MountSource | undefined): Wanted {
+  const make = async () => {
+    if (!source) return emptyCache(workshop.newPath(), mount);
+    const open = openSource(workshop, input);
+    return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
+  };
+  return { name: cacheName(mount, source?.exact ?? []), sharing: mount.sharing, make };
+}
+
+/** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
+function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly Digest[]): string {
+  return hexOf(sha256(JSON.stringify([id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
+}
+
+function emptyCache(folder: string, { uid, gid, mode }: CacheMount): string {
+  const path = join(folder, 'source');
+  mkdirSync(path, { recursive: true });
+  chownSync(path, uid, gid);
+  chmodSync(path, mode);
+  return folder;
+}
+
+/** Shared: with whoever shares it. Private: alone, in a directory of its own if need be. Locked: alone, in one that is there. */
+async function hold(workshop: Workshop, { name, sharing, make }: Wanted): Promise<{ path: string; lock: number }> {
+  const shared = sharing === 'shared';
+  for (let number = 0; ; number++) {
+    const folder = workshop.storePath('mounts', number === 0 ? name : `${name}.${number}`);
+    if (sharing === 'locked' && number > 0 && !existsSync(folder)) break;
+    const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: false });
+    if (lock !== null) return { path: await open(folder, make), lock };
+  }
+  const folder = workshop.storePath('mounts', name);
+  const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: true });
+  return { path: await open(folder, make), lock: lock as number };
+}
+
+async function open(folder: string, make: () => Promise<string>): Promise<string> {
+  if (!existsSync(folder)) {
+    const made = await make();
+    try {
+      renameSync(made, folder);
+    } catch (cause) {
+      // Another process was first: its directory is in use.
+      if (!existsSync(folder)) throw cause;
+      rmSync(made, { recursive: true, force: true });
+    }
+  }
+  return join(folder, 'source');
+}
