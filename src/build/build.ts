@@ -7,6 +7,7 @@ import { TbuildError } from '../base/errors.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { checkFrontend } from '../dockerfile/frontend.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
+import { ownRules } from '../dockerfile/rules.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
@@ -97,9 +98,10 @@ async function build(
     isLayoutReference(reference) ? layouts.find(reference, platform) : images.resolve(reference, platform);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
   const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
-  const graph = await plan(options, wanted, contexts, imageOf, checks).finally(() => {
-    for (const warning of checks.warnings) emit({ type: 'warning', time: Date.now(), warning });
-  });
+  const warn = (from: number) => {
+    for (const warning of checks.warnings.slice(from)) emit({ type: 'warning', time: Date.now(), warning });
+  };
+  const graph = await plan(options, wanted, contexts, imageOf, checks).finally(() => warn(0));
   checks.refuse();
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
   const slots = availableParallelism();
@@ -114,6 +116,13 @@ async function build(
     listener: listenerOf(emit),
     signal: options.signal,
   });
+  if (checks.isOn(ownRules.wastedBytes)) {
+    const foundBefore = checks.warnings.length;
+    const { checkWaste } = await import('./wasted-bytes.ts');
+    checkWaste(graph.targets[0] as Target, graph.steps, solved, workplace.layers, checks);
+    warn(foundBefore);
+    checks.refuse();
+  }
   const built: BuiltImage[] = [];
   for (const target of graph.targets) {
     built.push(await storeImage(workplace, images, target, solved, wanted.isIndex ? [] : names));
@@ -132,13 +141,18 @@ type FindImage = (reference: string, platform: Platform) => Promise<Image>;
 async function plan(
   options: BuildOptions,
   wanted: Wanted,
-  { dockerfile, named, ignored }: Contexts,
+  { dockerfile, named, ignored, files }: Contexts,
   imageOf: FindImage,
   checks: Checks,
 ): Promise<Plan> {
   checkFrontend(dockerfile.bytes, dockerfile.name, givenArg(options.buildArgs, 'BUILDKIT_SYNTAX'));
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
-  return planPlatforms(parsed, wanted, { ...options, contexts: named, checks, ignored }, baseImages(imageOf));
+  return planPlatforms(
+    parsed,
+    wanted,
+    { ...options, contexts: named, checks, ignored, contextFiles: files },
+    baseImages(imageOf),
+  );
 }
 
 async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {

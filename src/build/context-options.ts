@@ -23,6 +23,8 @@ export interface MainContext {
   readonly dockerfile: DockerfileSource;
   /** What it leaves out; unset: it has no such rules, or none that are known before it is opened. */
   readonly ignored?: () => IgnoreRules | undefined;
+  /** Paths of its files; unset: they are not known before it is opened. */
+  readonly files?: () => readonly string[];
   open(): Promise<ContextResult>;
 }
 

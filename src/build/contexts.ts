@@ -2,7 +2,7 @@
 // whatever is no directory has a file of its own, loaded when it is needed.
 
 import { type ContextArgument, readContextArgument } from '../context/argument.ts';
-import { readIgnore } from '../context/directory.ts';
+import { listContext, readIgnore } from '../context/directory.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
@@ -39,7 +39,8 @@ function findMain(argument: ContextArgument, options: ContextOptions): Opener<Ma
       const dockerfile = readDockerfile(argument.path, options.dockerfile);
       const how = { dockerfile: dockerfile.path, ignore: true, remember: !options.noCache };
       const ignored = once(() => readIgnore(argument.path, dockerfile.path));
-      return async (workplace) => ({ dockerfile, ignored, open: () => openDirectory(workplace, argument.path, how) });
+      const files = () => listContext(argument.path, ignored());
+      return async (workplace) => ({ dockerfile, ignored, files, open: () => openDirectory(workplace, argument.path, how) });
     }
     case 'file':
       return async (workplace) => (await import('./input-context.ts')).openInput(workplace, argument.path, options);

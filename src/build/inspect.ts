@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import { defaultRoot } from '../base/store.ts';
 import { readContextArgument } from '../context/argument.ts';
-import { readIgnore } from '../context/directory.ts';
+import { listContext, readIgnore } from '../context/directory.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { describe } from '../dockerfile/description.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
@@ -17,7 +17,7 @@ import type { Ignored } from '../plan/copy.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages } from '../plan/graph.ts';
 import { type Outline, outlineOf } from '../plan/outline.ts';
-import { type NamedContexts, planStages, type StagePlan } from '../plan/plan.ts';
+import { type NamedContexts, type PlanOptions, planStages, type StagePlan } from '../plan/plan.ts';
 import type { BuildOptions } from './build.ts';
 import { findContexts, findNamed } from './contexts.ts';
 import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
@@ -54,13 +54,13 @@ export interface TargetInfo {
 
 /** Checks all stages where no target is named. */
 export async function checkBuild(options: InspectOptions): Promise<CheckResult> {
-  const { source, named, ignored } = await openSource(options);
+  const { source, named, ignored, files } = await openSource(options);
   let checks = new Checks();
   let error: unknown;
   try {
     checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
     const dockerfile = parseDockerfile(source.bytes, source.name, checks);
-    await planOf(dockerfile, options, named, { checks, ignored, allStages: (options.target ?? '') === '' });
+    await planOf(dockerfile, options, named, { checks, ignored, contextFiles: files, allStages: (options.target ?? '') === '' });
     checks.refuse();
   } catch (thrown) {
     error = thrown;
@@ -93,6 +93,7 @@ interface Source {
   readonly source: DockerfileSource;
   readonly named: NamedContexts;
   readonly ignored: Ignored | undefined;
+  readonly files: (() => readonly string[]) | undefined;
 }
 
 async function openSource(options: InspectOptions): Promise<Source> {
@@ -100,7 +101,8 @@ async function openSource(options: InspectOptions): Promise<Source> {
   if (argument.kind === 'directory') {
     const source = readDockerfile(argument.path, options.dockerfile);
     const named = (await findNamed(options))?.planned ?? {};
-    return { source, named, ignored: () => readIgnore(argument.path, source.path) };
+    const ignored = () => readIgnore(argument.path, source.path);
+    return { source, named, ignored, files: () => listContext(argument.path, ignored()) };
   }
   // Anything else is fetched or unpacked into this process's folder of the store, which goes with it.
   const { openWorkplace } = await import('../snapshots/workplace.ts');
@@ -109,8 +111,8 @@ async function openSource(options: InspectOptions): Promise<Source> {
   try {
     const secrets = readSecrets(options.secrets);
     const settings = { secret: (id: string) => secrets.get(id), fresh: options.noCache };
-    const { dockerfile, named, ignored } = await open(workplace, settings);
-    return { source: dockerfile, named, ignored };
+    const { dockerfile, named, ignored, files } = await open(workplace, settings);
+    return { source: dockerfile, named, ignored, files };
   } finally {
     await workplace.close();
   }
@@ -120,7 +122,7 @@ async function planOf(
   dockerfile: Dockerfile,
   options: InspectOptions,
   contexts: NamedContexts,
-  checking: { checks?: Checks; ignored?: Ignored | undefined; allStages?: boolean },
+  checking: Pick<PlanOptions, 'checks' | 'ignored' | 'contextFiles' | 'allStages'>,
 ): Promise<StagePlan> {
   const { bases, close } = knownImages(options.root);
   try {

@@ -59,6 +59,11 @@ function readIfPresent(path: string): string | undefined {
   }
 }
 
+/** Paths of what takes part. */
+export function listContext(root: string, rules: IgnoreRules | undefined): string[] {
+  return listPaths(root, rules ?? compileIgnore('', ''));
+}
+
 /** Paths that take part, parents before what they hold. A directory that is excluded takes part when something below it does. */
 function listPaths(root: string, rules: IgnoreRules): string[] {
   const paths: string[] = [];

@@ -82,6 +82,19 @@ function rulesOf(patterns: readonly Pattern[]): IgnoreRules {
   };
 }
 
+/** Whether the path itself is excluded, or a directory that it is in. */
+export function excludesPath({ root, excludes }: IgnoreRules, name: string): boolean {
+  let state = root;
+  let below = '';
+  for (const segment of name.split('/')) {
+    below = below === '' ? segment : `${below}/${segment}`;
+    const verdict = excludes(below, state);
+    if (verdict.excluded) return true;
+    state = verdict.state;
+  }
+  return false;
+}
+
 /** A line as a pattern, `!` first; undefined: a comment or nothing. */
 function readLine(line: string): string | undefined {
   // Only in the first column: ` #x` is a pattern.

@@ -42,10 +42,15 @@ export class Checks {
   }
 
   /** Whether a finding would be kept; for rules that cost something. */
-  isOn(rule: Pick<Rule, 'name' | 'isOptIn'>, { comments }: Pick<Subject, 'comments'>): boolean {
-    const options = [this.options, ...comments.flatMap(readComment)];
+  isOn(rule: Pick<Rule, 'name' | 'isOptIn'>, subject?: Subject): boolean {
+    const options = [this.options, ...(subject?.comments ?? []).flatMap(readComment)];
     if (rule.isOptIn) return options.some(({ experimental }) => asksFor(experimental, rule.name));
     return !options.some(({ skip }) => skip.all || skip.listed.has(rule.name));
+  }
+
+  /** Whether any of tbuild's own rules may be on, here or for an instruction; `text`: the Dockerfile. */
+  wantsOwn(text: string): boolean {
+    return this.options.experimental.listed.size > 0 || text.includes('experimental=');
   }
 
   /** Throws where `error=true` makes findings a failure. */

@@ -2,7 +2,7 @@
 // (BuildKit: dockerfile2llb/validations.go, convert.go, convert_expose.go). One function for each rule; who plans calls them.
 
 import path from 'node:path';
-import type { IgnoreRules } from '../context/ignore.ts';
+import { excludesPath, type IgnoreRules } from '../context/ignore.ts';
 import type { Checks, Subject } from '../dockerfile/checks.ts';
 import type { CommandLine, Dockerfile, Pair, Stage } from '../dockerfile/instructions.ts';
 import { rules } from '../dockerfile/rules.ts';
@@ -156,7 +156,7 @@ export class StageChecks {
   copySource(kind: 'add' | 'copy', source: string, ignore: IgnoreRules | undefined): void {
     if (ignore === undefined || ignore.hasExceptions) return;
     const clean = path.posix.normalize(source === '' ? '.' : source).replace(/(?<=.)\/$/, '');
-    const isExcluded = clean === '.' || clean === '/' ? ignore.excludesAll : excludes(ignore, clean);
+    const isExcluded = clean === '.' || clean === '/' ? ignore.excludesAll : excludesPath(ignore, clean);
     if (isExcluded) this.checks.report(rules.copyIgnoredFile, this.subject, kind === 'add' ? 'Add' : 'Copy', clean);
   }
 }
@@ -164,16 +164,3 @@ export class StageChecks {
 const words = (list: string) => new RegExp(`(?:_|^)(?:${list})(?:_|$)`, 'i');
 const secretWord = words('apikey|auth|credential|credentials|key|password|pword|passwd|secret|token');
 const harmlessWord = words('public|file|version');
-
-/** The path itself, or a directory that it is in. */
-function excludes(ignore: IgnoreRules, name: string): boolean {
-  let state = ignore.root;
-  let below = '';
-  for (const segment of name.split('/')) {
-    below = below === '' ? segment : `${below}/${segment}`;
-    const verdict = ignore.excludes(below, state);
-    if (verdict.excluded) return true;
-    state = verdict.state;
-  }
-  return false;
-}

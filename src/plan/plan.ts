@@ -42,6 +42,8 @@ export interface PlanOptions {
   readonly checks?: Checks | undefined;
   /** Of the build context, for the checks; unset: none are known. */
   readonly ignored?: Ignored | undefined;
+  /** Paths of the build context's files, for a check that looks for secrets; unset: they are not known. */
+  readonly contextFiles?: (() => readonly string[]) | undefined;
   /** Stages that the target does not need are planned too. */
   readonly allStages?: boolean | undefined;
 }
@@ -69,12 +71,19 @@ export async function planStages(dockerfile: Dockerfile, options: PlanOptions, b
   const stages = resolveStages(dockerfile, globalScope, { target, contexts, platform, checks, allStages });
   const images = await loadImages(stages, platform, bases, checks);
   const plan = new Planner(dockerfile, stages, images, { ...options, globalScope, platform, checks, ignored });
-  for (const node of stages.reachable()) plan.planStage(node);
+  const nodes = stages.reachable();
+  for (const node of nodes) plan.planStage(node);
+  const stateOf = (node: StageNode) => plan.stateOf(node);
+  if (checks.wantsOwn(dockerfile.text)) {
+    const { advise } = await import('./advice.ts');
+    const { steps } = plan.graph;
+    advise({ nodes, target: stages.target, stateOf, steps, contextFiles: options.contextFiles }, checks);
+  }
   const graph = {
     steps: plan.graph.steps,
     target: targetOf(plan.stateOf(stages.target), stageLabel(stages.target), options),
   };
-  return { graph, globalScope, target: stages.target, stateOf: (node) => plan.stateOf(node) };
+  return { graph, globalScope, target: stages.target, stateOf };
 }
 
 const stageLabel = ({ name, index }: StageNode): string => name ?? String(index);

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it, test } from 'vitest';
-import { rules } from '../../src/dockerfile/rules.ts';
+import { ownRules, rules } from '../../src/dockerfile/rules.ts';
 import { addImage, amd64, archiveOf, configOf, type Files, layerOf, named, setIndex } from '../support/archives.ts';
 import { type ContextFile, makeContext } from '../support/contexts.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
@@ -205,6 +205,75 @@ const cases: readonly Case[] = [
   },
 ];
 
+const wanted = '# check=experimental=tbuild\n';
+
+/** tbuild's own, which have to be asked for. */
+const ownCases: readonly Case[] = [
+  {
+    rule: 'CopyBeforeInstall',
+    dockerfile: 'FROM scratch\nCOPY . /app\nRUN cd /app && npm ci && npm run build\nRUN pip install -r x.txt\n',
+    found: [
+      "3: Everything is copied before 'npm ci', which then runs again with every change: copy package.json and package-lock.json first",
+      "3: Everything is copied before 'pip install -r', which then runs again with every change: copy the requirements files first",
+    ],
+  },
+  {
+    rule: 'CopyBeforeInstall',
+    dockerfile:
+      'FROM scratch AS a\nCOPY package.json .\nRUN npm ci\nCOPY . .\nRUN npm ci --omit=dev\nFROM scratch\nCOPY . .\nRUN --mount=type=cache,target=/root/.cargo cargo build\nRUN npm run install-all\n',
+    found: [],
+  },
+  {
+    rule: 'AptListsKept',
+    dockerfile:
+      'FROM scratch AS unshipped\nRUN apt-get update\nFROM scratch AS a\nRUN apt-get -y update && apt-get install -y x\nFROM a\nRUN <<E\nset -e\napt update\nE\n',
+    found: ['apt-get -y update', 'apt update'].map(
+      (command, i) =>
+        `${5 + 2 * i}: '${command}' leaves its package lists in the image: remove /var/lib/apt/lists/* in the same RUN, or mount caches there`,
+    ),
+  },
+  {
+    rule: 'AptListsKept',
+    dockerfile:
+      'FROM scratch\nRUN apt-get update && apt-get install x && rm -rf /var/lib/apt/lists/*\nRUN --mount=type=cache,target=/var/lib/apt apt-get update\n',
+    found: [],
+  },
+  {
+    rule: 'MissingUser',
+    dockerfile: 'FROM scratch AS a\nFROM a\n',
+    found: ['3: The image runs as root: no USER in the final stage, nor in what it stands on'],
+  },
+  { rule: 'MissingUser', dockerfile: 'FROM scratch AS a\nUSER 1000\nFROM a\n', found: [] },
+  {
+    rule: 'AddInsteadOfCopy',
+    dockerfile: `FROM scratch\nADD src /src\nADD a.tar.gz /\nADD --checksum=sha256:${'0'.repeat(64)} https://x.test/y /\nADD --unpack=false b /\n`,
+    found: ['3: ADD of "src" does what COPY does: use COPY'],
+  },
+  {
+    rule: 'SecretFileCopied',
+    dockerfile:
+      'FROM scratch AS a\nCOPY --exclude=keys . /app\nCOPY keys/* /k/\nCOPY src /src\nFROM scratch\nCOPY --from=a / /\n',
+    files: {
+      '.env': '',
+      '.env.example': '',
+      'keys/id_rsa': '',
+      'keys/id_rsa.pub': '',
+      'ignored/server.pem': '',
+      'src/a.txt': '',
+      '.dockerignore': 'ignored\n',
+    },
+    found: ['3: ".env"', '4: "keys/id_rsa"'].map(
+      (start) => `${start} looks like a secret and is copied into the image: list it in .dockerignore, or mount it as a secret`,
+    ),
+  },
+  {
+    rule: 'HeredocIgnoresErrors',
+    dockerfile:
+      'FROM scratch\nRUN <<E\nfalse\ntrue\nE\nRUN <<E\nset -eu\nfalse\ntrue\nE\nRUN <<E\n# one\nfalse &&\n  true\nE\nRUN <<E\n#!/usr/bin/env python3\na\nb\nE\nSHELL ["bash", "-ec"]\nRUN <<E\nfalse\ntrue\nE\n',
+    found: ["3: Only the last command of this heredoc decides whether it failed: begin it with 'set -e'"],
+  },
+];
+
 let store: string;
 beforeAll(async () => {
   store = freshStore();
@@ -245,6 +314,30 @@ describe('each rule, with its message and its line', () => {
     for (const warning of own) expect(warning).toMatchObject({ description, ...(url !== undefined && { url }) });
   });
 
+  it.each(ownCases)('$rule, when asked for: $found', async ({ rule, dockerfile, found, files }) => {
+    const ofRule = async (text: string) => {
+      const { result } = await check(makeContext({ Dockerfile: text, ...files }));
+      const own = result.warnings.filter(({ ruleName }) => ruleName === rule);
+      return own.map(({ location, detail }) => `${location.ranges[0]!.start.line}: ${detail}`).toSorted();
+    };
+    expect(await ofRule(wanted + dockerfile)).toEqual([...found].toSorted());
+    expect(await ofRule(wanted.replace('tbuild', rule) + dockerfile)).toEqual([...found].toSorted());
+    // BuildKit's `all` is all that BuildKit knows.
+    expect(await ofRule(wanted.replace('tbuild', 'all') + dockerfile)).toEqual([]);
+  });
+
+  it('WastedBytes, when asked for: said after a build', async () => {
+    const context = makeContext({
+      Dockerfile: `${wanted}FROM busybox\nRUN mkdir /d && head -c 3000000 /dev/zero > /d/big && head -c 200000 /dev/zero > /old\nRUN rm -r /d\nRUN echo > /old\nRUN head -c 2000 /dev/zero > /x\nRUN rm /x\nUSER 1\n`,
+    });
+    const { stderr, code } = await tbuild(['build', '--progress=plain', context], { store });
+    expect(code).toBe(0);
+    expect(stderr).toContain(` 2 warnings found (use tbuild --debug to expand):
+ - WastedBytes: 3.0MB from line 3 are deleted or replaced here, and stay in the image: do both in one RUN (line 4)
+ - WastedBytes: 200kB from line 3 are deleted or replaced here, and stay in the image: do both in one RUN (line 5)
+`);
+  });
+
   test('all 22 are among them', () => {
     const named = new Set(cases.map(({ rule }) => rule));
     expect([...named].toSorted()).toEqual(
@@ -253,6 +346,12 @@ describe('each rule, with its message and its line', () => {
         .toSorted(),
     );
     expect(named.size).toBe(22);
+    const own = new Set([...ownCases.map(({ rule }) => rule), 'WastedBytes']);
+    expect([...own].toSorted()).toEqual(
+      Object.values(ownRules)
+        .map(({ name }) => name)
+        .toSorted(),
+    );
   });
 });
 
