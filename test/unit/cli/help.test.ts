@@ -55,10 +55,10 @@ test('tbuild build', async () => {
           --build-context stringArray   Additional build contexts (e.g., name=path)
           --call string                 Set method for evaluating build ("check",
                                         "outline", "targets") (default "build")
-          --check                       Shorthand for "--call=check"
           --cgroup-parent string        Set the parent cgroup for the "RUN"
                                         instructions during build (not supported
                                         yet)
+          --check                       Shorthand for "--call=check"
       -D, --debug                       Print debug lines, and stack traces of
                                         errors
       -f, --file string                 Name of the Dockerfile (default:
