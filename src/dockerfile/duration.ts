@@ -23,5 +23,7 @@ export function parseDuration(text: string): number {
     throw dockerfileError('duration', `invalid duration "${text}"`);
   }
   const total = pieces.reduce((sum, [, number, unit]) => sum + Number(number) * nanoseconds[unit!]!, 0);
+  // An int64 of Go.
+  if (total >= 2 ** 63) throw dockerfileError('duration', `invalid duration "${text}"`);
   return Math.trunc(match?.groups?.sign === '-' ? -total : total);
 }

@@ -35,6 +35,12 @@ export function asString(value: unknown, where: string): string {
   return value;
 }
 
+/** Of Go's int64, which may lie beyond what JavaScript counts exactly: a duration of months in nanoseconds. */
+export function asWholeNumber(value: unknown, where: string): number {
+  if (!Number.isInteger(value) || Math.abs(value as number) >= 2 ** 63) throw badDocument(where, 'is not an integer');
+  return value as number;
+}
+
 export function asInteger(value: unknown, where: string): number {
   if (!Number.isSafeInteger(value)) throw badDocument(where, 'is not an integer');
   return value as number;

@@ -5,11 +5,11 @@ import { platformMembers } from './descriptor.ts';
 import {
   asBoolean,
   asDigest,
-  asInteger,
   asList,
   asMembers,
   asRecord,
   asString,
+  asWholeNumber,
   badDocument,
   optional,
   parseJson,
@@ -66,7 +66,7 @@ function asContainerConfig(value: unknown, where: string): ContainerConfig {
 
 function asHealthcheck(value: unknown, where: string): Healthcheck {
   const members = asMembers(value, where);
-  const number = (key: string) => optional(members, key, where, asInteger);
+  const number = (key: string) => optional(members, key, where, asWholeNumber);
   return present({
     Test: optional(members, 'Test', where, asStrings),
     Interval: number('Interval'),

@@ -1,12 +1,14 @@
 // COPY and ADD → one step (BuildKit: dockerfile2llb/convert_copy.go). Where files come from has been decided;
 // which files these are, the step finds out.
 
+import path from 'node:path';
 import { hasWildcards, parseGlob } from '../context/glob.ts';
 import { compileExcludes, type IgnoreRules } from '../context/ignore.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { AddInstruction, CopyInstruction, InlineFile } from '../dockerfile/instructions.ts';
 import { expand } from '../dockerfile/words.ts';
-import type { CopyOperation, Owner, RemoteOperation, StepId } from './graph.ts';
+import type { CopyOperation, RemoteOperation, StepId } from './graph.ts';
+import { checkOwner, ownerOf } from './owner.ts';
 import { copyDestination } from './paths.ts';
 import { readRemote } from './remote.ts';
 import type { StageState } from './stage-state.ts';
@@ -41,7 +43,7 @@ export function planCopy(
   const sources = instruction.sources.map((source) => stage.expand(source, places.argumentReading(source)));
   const written = stage.expand(instruction.destination, places.lastArgument());
   const inline = instruction.inline.map((file) => {
-    return { name: file.name, content: locate(places.heredoc(file.name), () => contentOf(file, stage)) };
+    return locate(places.heredoc(file.name), () => ({ name: fileNameOf(file.name), content: contentOf(file, stage) }));
   });
   locate(places.flagValue('chmod'), () => checkMode(mode));
   const checksum = kind === 'add' && instruction.checksum !== undefined ? stage.expand(instruction.checksum) : '';
@@ -56,8 +58,12 @@ export function planCopy(
   for (const [i, pattern] of instruction.exclude.entries()) {
     locate(places.flagValue('exclude', i), () => compileExcludes([pattern]));
   }
-  if (planned.sources.length === 0) for (const path of paths) stage.checks.copySource(kind, path, from.ignored());
+  if (planned.sources.length === 0) for (const one of paths) stage.checks.copySource(kind, one, from.ignored());
 
+  // With a mode BuildKit copies as without --link.
+  const link = instruction.link && mode === '';
+  const isOnNothing = link || stage.state === undefined;
+  locate(places.flagValue('chown'), () => checkOwner('--chown', owner, isOnNothing, link));
   const source = paths.length === 0 ? { step: undefined, isContext: true } : from.local();
   const parents = instruction.kind === 'copy' && instruction.parents;
   const op: CopyOperation = {
@@ -71,8 +77,7 @@ export function planCopy(
     destination: copyDestination(stage.workdir, written),
     owner: ownerOf(owner),
     mode: mode === '' ? undefined : mode,
-    // With a mode BuildKit copies as without --link.
-    link: instruction.link && mode === '',
+    link,
     parents,
     exclude: instruction.exclude,
     unpack: instruction.kind === 'add' ? instruction.unpack : undefined,
@@ -84,23 +89,23 @@ export function planCopy(
     ...(owner === '' ? [] : [`--chown=${owner}`]),
     ...(mode === '' ? [] : [`--chmod=${mode}`]),
     ...sources,
-    ...inline.map(({ name }) => `<<${name}`),
+    ...instruction.inline.map(({ name }) => `<<${name}`),
     written,
   ];
   stage.addHistory(`${words.join(' ')} # buildkit`, step);
+}
+
+/** A file at the root of an otherwise empty place: BuildKit makes it there, and copies it from there. */
+function fileNameOf(delimiter: string): string {
+  const name = path.posix.join('/', delimiter).slice(1);
+  if (name !== '' && !name.includes('/')) return name;
+  throw dockerfileError('heredoc', `a heredoc that is copied is a file of its name, and ${delimiter} cannot be one`);
 }
 
 /** In a heredoc quotes are nothing, and the escape character is always the backslash. */
 function contentOf(file: InlineFile, stage: StageState): string {
   if (!file.expand) return file.content;
   return stage.checked(expand(file.content, stage.environment, { escapeToken: '\\', ignoreQuotes: true }));
-}
-
-function ownerOf(written: string): Owner | undefined {
-  if (written === '') return undefined;
-  const colon = written.indexOf(':');
-  if (colon < 0) return { user: written, group: undefined };
-  return { user: written.slice(0, colon), group: written.slice(colon + 1) };
 }
 
 function checkMode(mode: string): void {

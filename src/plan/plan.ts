@@ -14,6 +14,7 @@ import type { BaseImages, CopyOperation, Graph, StepId, Target } from './graph.t
 import { type Images, imageKey, loadImages } from './load-images.ts';
 import { applyMetadata } from './metadata.ts';
 import type { NamedContexts } from './named-contexts.ts';
+import { checkOwner } from './owner.ts';
 import { cleanPath, nextWorkdir } from './paths.ts';
 import { planRun } from './run.ts';
 import { StageState, type Start, startFromImage, startFromScratch } from './stage-state.ts';
@@ -236,6 +237,7 @@ function planWorkdir(stage: StageState, planned: PlannedInstruction, instruction
   const workdir = nextWorkdir(stage.config.WorkingDir ?? '', written);
   stage.config.WorkingDir = workdir;
   const path = cleanPath(workdir);
+  if (path !== '/') checkOwner('WORKDIR of the user', stage.user, stage.state === undefined, false);
   const step =
     path === '/'
       ? undefined

@@ -63,7 +63,7 @@ function groupId(groups: readonly Group[], group: string): number {
 
 /**
  * The owner that `--chown` names: a number without a group is its own gid; a name without one has its primary group;
- * an unknown name is 0, an unknown group leaves the gid that there would be without it, and root needs no files
+ * an unknown name is 0, an unknown group leaves the gid that there would be without it; root needs no files, and an empty part is root
  * (BuildKit: llb.WithUser, solver/llbsolver/file: readUser).
  */
 export function resolveOwner(indexes: readonly LayerIndex[], user: string, group: string | undefined): Ids {
@@ -76,7 +76,7 @@ export function resolveOwner(indexes: readonly LayerIndex[], user: string, group
 
 /** Beyond 31 bits it is a name to BuildKit, and one that nobody has. */
 function ownerNumber(text: string): number | undefined {
-  const number = text === 'root' ? 0 : numeric(text);
+  const number = text === 'root' || text === '' ? 0 : numeric(text);
   return number === undefined || number > 0x7fffffff ? undefined : number;
 }
 

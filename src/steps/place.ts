@@ -59,7 +59,10 @@ export class Placement {
     const there = this.#at(target);
     if (there && there.type !== 'dir') throw new TbuildError('run/copy', `cannot copy to non-directory: /${target}`);
     this.#makeParents(target, this.#options.mode);
-    for (const { path, entry } of rest) this.#put(join(target, path), entry, content);
+    for (const { path, entry, isPassed } of rest) {
+      if (isPassed) this.#pass(join(target, path), entry, content);
+      else this.#put(join(target, path), entry, content);
+    }
   }
 
   /**
@@ -116,6 +119,16 @@ export class Placement {
     if (there && there.type !== 'dir')
       throw new TbuildError('run/workdir', `cannot make the directory /${target}: a ${there.type} is there`);
     this.#makeParents(target, this.#options.mode);
+  }
+
+  /** A directory on the way to what is taken: one that is there gets the mode, and keeps the rest (fsutil/copy: createParentDirs). */
+  #pass(path: string, entry: Entry, content: ContentOf): void {
+    if (this.#at(path)?.type !== 'dir') {
+      this.#put(path, entry, content);
+      return;
+    }
+    const { uid, gid, mtime, xattrs } = this.#entries.get(path) ?? (this.#below.lookup(path) as Entry);
+    this.#entries.set(path, { path, type: 'dir', mode: entry.mode, uid, gid, mtime, ...(xattrs ? { xattrs } : {}) });
   }
 
   #put(path: string, entry: Entry, content: ContentOf): void {

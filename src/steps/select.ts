@@ -19,6 +19,8 @@ export interface SelectOptions {
 export interface SelectedEntry {
   readonly path: string;
   readonly entry: Entry;
+  /** A directory that is only passed through: one that is there keeps its owner. */
+  readonly isPassed?: true;
 }
 
 /** One source after wildcards: a single entry that is no directory, or a directory whose contents are copied. */
@@ -40,13 +42,13 @@ export function selectSources(tree: Tree, options: SelectOptions, what: string):
 function selectPlain(tree: Tree, written: string, excludes: IgnoreRules | undefined, what: string): Selected[] {
   const clean = cleanPath(written);
   if (!hasWildcards(clean)) return [selectOne(tree, clean, written, excludes, what)];
-  return matches(tree, clean, what).map((path) => selectOne(tree, path, written, excludes, what));
+  return matches(tree, clean, what).map((path) => selectOne(tree, path, path, excludes, what));
 }
 
 function selectOne(tree: Tree, path: string, written: string, excludes: IgnoreRules | undefined, what: string): Selected {
   const resolved = resolvePath(tree, path, true);
   if (!resolved?.entry) throw notFound(written, what);
-  return { base: path.slice(path.lastIndexOf('/') + 1), entries: collect(tree, resolved.entry, resolved.path, '', excludes) };
+  return { base: path.slice(path.lastIndexOf('/') + 1), entries: collect(tree, resolved.entry, resolved.path, excludes) };
 }
 
 /** A directory with all it holds, or one file: what a mount shows. */
@@ -62,7 +64,7 @@ export function selectTree(tree: Tree, path: string, what: string): SelectedTree
   const resolved = resolvePath(tree, path, true);
   if (!resolved?.entry) throw notFound(path, what);
   const { entry } = resolved;
-  return { path: resolved.path, entry, list: () => collect(tree, entry, resolved.path, '', undefined) };
+  return { path: resolved.path, entry, list: () => collect(tree, entry, resolved.path, undefined) };
 }
 
 /**
@@ -82,69 +84,53 @@ function selectWithParents(tree: Tree, written: string, excludes: IgnoreRules | 
 function selectBelow(tree: Tree, base: string, pattern: string, excludes: IgnoreRules | undefined): Selected[] {
   const root = resolvePath(tree, base, true);
   if (root?.entry?.type !== 'dir') return [];
-  const entries = new Map<string, SelectedEntry>();
-  for (const path of pattern === '' ? [''] : matchesAnywhere(tree, root.path, pattern)) {
-    const entry = tree.lookup(join(root.path, path)) as Entry;
-    for (const parent of ancestors(path)) {
-      const directory = tree.lookup(join(root.path, parent));
-      if (directory && !entries.has(parent)) entries.set(parent, { path: parent, entry: directory });
-    }
-    for (const item of collect(tree, entry, entry.path, path, excludes))
-      if (!entries.has(item.path)) entries.set(item.path, item);
-  }
-  entries.delete('');
-  return [{ base: '', entries: [{ path: '', entry: root.entry }, ...entries.values()] }];
+  const parts = pattern.split('/');
+  const wild = parts.findIndex((part) => /[*?[\\!]/.test(part));
+  const included = pattern === '' ? undefined : compileExcludes([pattern]);
+  const below = takenBelow(tree, root.path, {
+    included,
+    way: included ? parts.slice(0, wild < 0 ? parts.length : wild) : [],
+    excludes,
+  });
+  return [{ base: '', entries: [{ path: '', entry: root.entry }, ...below] }];
 }
 
-/** Links are not followed on the way; what matched is not descended into. */
-function matchesAnywhere(tree: Tree, root: string, pattern: string): string[] {
-  const rules = compileExcludes([pattern]);
-  const parts = pattern.split('/');
-  const wild = parts.findIndex(hasWildcards);
-  const found: string[] = [];
-  const walk = (relative: string): void => {
+interface Choice {
+  /** Undefined: all. */
+  readonly included?: IgnoreRules | undefined;
+  /** The names on the way to all that can be included. */
+  readonly way?: readonly string[];
+  readonly excludes: IgnoreRules | undefined;
+}
+
+/** What is chosen below a directory, links not followed, each after the directories on the way to it (fsutil/copy: copier.copy). */
+function takenBelow(tree: Tree, root: string, { included, way = [], excludes }: Choice): SelectedEntry[] {
+  const taken: SelectedEntry[] = [];
+  /** Directories that are not chosen themselves, and nothing in them yet. */
+  const passed: SelectedEntry[] = [];
+  const walk = (relative: string, depth: number, inside: IgnoreState, outside: IgnoreState): void => {
     for (const [name, entry] of tree.list(join(root, relative))) {
+      if (way[depth] !== undefined && way[depth] !== name) continue;
       const path = join(relative, name);
-      if (rules.excludes(path, rules.root).excluded) found.push(path);
-      else if (entry.type === 'dir') walk(path);
+      const inclusion = included?.excludes(path, inside);
+      const exclusion = excludes?.excludes(path, outside);
+      const isTaken = inclusion?.excluded !== false && exclusion?.excluded !== true;
+      if (isTaken) taken.push(...passed.splice(0), { path, entry });
+      if (entry.type !== 'dir' || exclusion?.descend === false) continue;
+      if (!isTaken) passed.push({ path, entry, isPassed: true });
+      walk(path, depth + 1, inclusion?.state ?? [], exclusion?.state ?? []);
+      if (passed.at(-1)?.path === path) passed.pop();
     }
   };
-  walk(parts.slice(0, wild < 0 ? -1 : wild).join('/'));
-  return found;
-}
-
-function collect(tree: Tree, entry: Entry, at: string, as: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
-  if (entry.type !== 'dir') return [{ path: as, entry }];
-  const start = at === '' ? 0 : at.length + 1;
-  const below = (inside: Entry) => ({ path: join(as, inside.path.slice(start)), entry: inside });
-  if (!excludes) return [{ path: as, entry }, ...Array.from(tree.below(at), below)];
-  return [{ path: as, entry }, ...notExcluded(tree.below(at), start, excludes).map(below)];
-}
-
-/** A directory that is excluded is taken when something in it is. */
-function notExcluded(entries: Iterable<Entry>, start: number, excludes: IgnoreRules): Entry[] {
-  const taken: Entry[] = [];
-  const states = new Map<string, IgnoreState>([['', excludes.root]]);
-  /** Excluded directories that nothing was taken from yet. */
-  const pending = new Map<string, Entry>();
-  for (const entry of entries) {
-    const path = entry.path.slice(start);
-    const state = states.get(parentOf(path));
-    if (!state) continue;
-    const verdict = excludes.excludes(path, state);
-    if (entry.type === 'dir' && verdict.descend) states.set(path, verdict.state);
-    if (verdict.excluded) {
-      pending.set(path, entry);
-      continue;
-    }
-    for (const parent of ancestors(path)) {
-      const waiting = pending.get(parent);
-      if (waiting) taken.push(waiting);
-      pending.delete(parent);
-    }
-    taken.push(entry);
-  }
+  walk('', 0, included?.root ?? [], excludes?.root ?? []);
   return taken;
+}
+
+function collect(tree: Tree, entry: Entry, at: string, excludes: IgnoreRules | undefined): SelectedEntry[] {
+  if (entry.type !== 'dir') return [{ path: '', entry }];
+  const start = at === '' ? 0 : at.length + 1;
+  if (excludes) return [{ path: '', entry }, ...takenBelow(tree, at, { excludes })];
+  return [{ path: '', entry }, ...Array.from(tree.below(at), (inside) => ({ path: inside.path.slice(start), entry: inside }))];
 }
 
 /** Wildcards as Go's filepath.Match on the path below the fixed prefix, in walking order; what matched is not descended into. */
@@ -207,14 +193,6 @@ function cleanPath(written: string): string {
     else parts.push(part);
   }
   return parts.join('/');
-}
-
-function* ancestors(path: string): Generator<string> {
-  for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) yield path.slice(0, end);
-}
-
-function parentOf(path: string): string {
-  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
 function join(a: string, b: string): string {

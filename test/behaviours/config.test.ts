@@ -54,6 +54,8 @@ test('36. HEALTHCHECK NONE with args → error; `CMD` missing command → error.
   expect(await buildError('FROM busybox\nHEALTHCHECK CMD')).toContain('missing command after HEALTHCHECK CMD');
   const { config } = await buildImage('FROM busybox\nHEALTHCHECK --retries=1 CMD x\nHEALTHCHECK --retries=1 NONE');
   expect(config.Healthcheck).toEqual({ Test: ['NONE'] });
+  const long = await buildImage('FROM busybox\nHEALTHCHECK --interval=9999h CMD x');
+  expect(long.config.Healthcheck?.Interval).toBe(35_996_400_000_000_000);
 });
 
 test('37. EXPOSE `8000-8002/udp` creates three keys; `80/TCP` is lower-cased with a lint.', async () => {
