@@ -61,6 +61,10 @@ test('36. HEALTHCHECK NONE with args → error; `CMD` missing command → error.
 test('37. EXPOSE `8000-8002/udp` creates three keys; `80/TCP` is lower-cased with a lint.', async () => {
   const image = await buildImage('FROM busybox\nEXPOSE 8000-8002/udp 80/TCP');
   expect(image.config.ExposedPorts).toEqual({ '80/tcp': {}, '8000/udp': {}, '8001/udp': {}, '8002/udp': {} });
+  const warnings = image.events.flatMap((event) => (event.type === 'warning' ? [event.warning] : []));
+  expect(warnings.map(({ rule, message }) => [rule, message])).toEqual([
+    ['ExposeProtoCasing', "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase"],
+  ]);
 });
 
 test('38. EXPOSE args are sorted; `EXPOSE $PORTS` with "80 81" yields two ports.', async () => {
