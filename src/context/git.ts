@@ -1,7 +1,18 @@
 // A git repository as a source: which commit a ref is now, the commit fetched into a bare clone of ours that later builds go on from, and its files
 // checked out (BuildKit: source/git). Submodules are repositories like the first: each has its clone. Nothing of a repository is executed.
 
-import { existsSync, lstatSync, lutimesSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { hexOf, sha256 } from '../base/digest.ts';
@@ -34,6 +45,9 @@ export interface CheckedOut {
   /** When the commit was made, in seconds since the epoch. */
   readonly modifiedAt: number;
 }
+
+/** Beyond this the longest unused goes. */
+const KEEP_CLONES = 50;
 
 /** Deeper than anybody nests submodules. */
 const MAX_DEPTH = 16;
@@ -174,6 +188,8 @@ async function fetchInto({ access, places, scope }: Work, { remote, id, ref }: W
   const { lock } = await places.serve.call('lock', { path: places.lockOf(name), wait: true });
   try {
     if (!existsSync(clone)) await makeClone(access, places, clone, id);
+    const now = new Date();
+    utimesSync(clone, now, now);
     const local: GitCall = { directory: clone, gitDir: clone };
     const isThere = () => succeeds(runGit(access, local, ['cat-file', '-e', `${id}^{commit}`]), access.signal);
     if (await isThere()) {
@@ -202,7 +218,26 @@ async function makeClone(access: GitAccess, places: GitPlaces, clone: string, id
   mkdirSync(fresh);
   mkdirSync(places.clones, { recursive: true, mode: 0o711 });
   await runGit(access, { directory: fresh }, ['init', '--quiet', '--bare', '--template=', ...objectFormat(id), '.']);
+  await dropOldest(places);
   renameSync(fresh, clone);
+}
+
+/** Makes room for one more. A clone that somebody works on stays. */
+async function dropOldest({ serve, clones, lockOf, newPath }: GitPlaces): Promise<void> {
+  const usedMs = (name: string) => statSync(join(clones, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const aged = readdirSync(clones)
+    .map((name) => ({ name, usedMs: usedMs(name) }))
+    .sort((a, b) => b.usedMs - a.usedMs);
+  for (const { name } of aged.slice(KEEP_CLONES - 1)) {
+    const { lock } = await serve.call('lock', { path: lockOf(name), wait: false });
+    if (lock === null) continue;
+    const dropped = newPath();
+    // Another process may have been first.
+    const isThere = existsSync(join(clones, name));
+    if (isThere) renameSync(join(clones, name), dropped);
+    await serve.call('unlock', { lock });
+    if (isThere) await serve.call('remove', { path: dropped });
+  }
 }
 
 /** The commit alone where the server gives it, by the ref's name or its own; else all of the history. */

@@ -26,7 +26,10 @@ export function joinGraphs(graphs: readonly Graph[]): Plan {
 
 /** The operation with the places of the steps that it takes from. */
 function withInputs(op: Operation, placeOf: (id: StepId | undefined) => StepId | undefined): Operation {
-  if (op.kind === 'copy') return { ...op, from: placeOf(op.from) };
+  if (op.kind === 'copy') {
+    const remotes = op.remotes.map((remote) => ({ ...remote, from: placeOf(remote.from) as StepId }));
+    return { ...op, from: placeOf(op.from), remotes };
+  }
   if (op.kind !== 'run') return op;
   return { ...op, mounts: op.mounts.map((mount) => ('from' in mount ? { ...mount, from: placeOf(mount.from) } : mount)) };
 }

@@ -1,7 +1,7 @@
 // ADD of a git repository, served by git itself on loopback: refs, parts, submodules, what is fetched a second time, and what a repository may not do.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -187,6 +187,20 @@ describe('a second build', () => {
     repositories.asked.length = 0;
     expect((await buildOf(`ADD URL/app.git#${first} /commit`)).ran).toEqual([]);
     expect(repositories.asked).toEqual([]);
+  });
+
+  it('keeps fifty clones: the longest unused goes', async () => {
+    const clones = path.join(store, 'sources/git');
+    for (let i = 0; i < 50; i++) {
+      mkdirSync(path.join(clones, `old-${i}`), { recursive: true });
+      utimesSync(path.join(clones, `old-${i}`), 1000 - i, 1000 - i);
+    }
+    repositories.commit('fresh', { f: 'fresh' });
+    await buildOf('ADD URL/fresh.git /n');
+    const left = readdirSync(clones);
+    expect(left).toHaveLength(50);
+    expect(left.includes('old-0') && !left.includes('old-49')).toBe(true);
+    for (const name of left.filter((each) => each.startsWith('old-'))) rmSync(path.join(clones, name), { recursive: true });
   });
 
   it('fetches a new commit into the clone that is here, or makes a new one where that is gone', async () => {

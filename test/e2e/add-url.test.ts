@@ -94,6 +94,21 @@ describe('flags', () => {
     expect(await probe('ADD --chown=7:8 --chmod=755 URL/f.txt /d/', "stat -c '%a %u:%g' /d/f.txt")).toBe('755 7:8');
   });
 
+  it('--link, on another base and for several platforms', async () => {
+    expect(await probe('ADD --link URL/f.txt /d/', 'cat /d/f.txt')).toBe('far away');
+    const first = await build([makeContext({ Dockerfile: addOf('RUN touch /new\nADD URL/f.txt URL/plain /d/') })], { store });
+    const second = await build([makeContext({ Dockerfile: addOf('RUN touch /newer\nADD URL/f.txt URL/plain /d/') })], { store });
+    expect(first.cached).not.toContain(`ADD ${server.url}/f.txt ${server.url}/plain /d/`);
+    expect(second.cached).toContain(`ADD ${server.url}/f.txt ${server.url}/plain /d/`);
+    server.reset();
+    const platforms = ['--platform=linux/amd64,linux/arm64', '--no-cache'];
+    const scratch = makeContext({
+      Dockerfile: `FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\nADD ${server.url}/f.txt /\n`,
+    });
+    expect((await build([...platforms, scratch], { store })).code).toBe(0);
+    expect(server.log).toEqual(['GET /f.txt 200']);
+  });
+
   it('sources of all kinds come in their order', async () => {
     const context = makeContext({
       Dockerfile: addOf('ADD a URL/f.txt b/ URL/plain /d/'),
