@@ -67,7 +67,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   };
   try {
     const sandbox = await openSandbox(options);
-    const contexts = await openContexts(workplace, { secret: sandbox.secret, fresh: options.noCache });
+    const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
     const result = await build(options, workplace, contexts, sandbox, names, emit);
     emit({ type: 'result', time: Date.now(), ...result, log: log.path });
     return { image: result.image, names: result.names };

@@ -22,7 +22,7 @@ import type { BuildOptions } from './build.ts';
 import { findContexts, findNamed } from './contexts.ts';
 import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
 import { isLayoutReference } from './layout-images.ts';
-import { readSecrets } from './secrets.ts';
+import { openSandbox } from './sandbox-options.ts';
 
 export type InspectOptions = Omit<BuildOptions, 'onEvent' | 'outputs' | 'stdout'>;
 
@@ -109,9 +109,8 @@ async function openSource(options: InspectOptions): Promise<Source> {
   const open = await findContexts(options);
   const workplace = await openWorkplace(options.root);
   try {
-    const secrets = readSecrets(options.secrets);
-    const settings = { secret: (id: string) => secrets.get(id), fresh: options.noCache };
-    const { dockerfile, named, ignored, files } = await open(workplace, settings);
+    const sandbox = await openSandbox(options);
+    const { dockerfile, named, ignored, files } = await open(workplace, { ...sandbox, fresh: options.noCache });
     return { source: dockerfile, named, ignored, files };
   } finally {
     await workplace.close();

@@ -3,6 +3,7 @@
 import type { Step } from '../plan/graph.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import type { ExtraHost } from '../sandbox/files.ts';
+import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import type { RunSettings } from '../steps/run.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
@@ -23,6 +24,7 @@ export interface SandboxOptions {
 /** Opened: secrets and agents are looked at once, before anything runs. */
 export interface Sandbox {
   readonly secret: (id: string) => Buffer | undefined;
+  readonly ssh: (id: string) => SshAgent | undefined;
   /** Throws for what the steps ask for and are not allowed. */
   settingsFor(steps: readonly Step[], slots: number): Promise<Omit<RunSettings, 'layerOf'>>;
 }
@@ -34,12 +36,14 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   // A build that is told to be on the host's network has been told enough, as in buildx.
   const networkHost = allow.networkHost || options.network === 'host';
   const secret = (id: string) => secrets.get(id);
+  const ssh = (id: string) => agents.get(id);
   return {
     secret,
+    ssh,
     settingsFor: async (steps, slots) => ({
       network: options.network === 'none' ? 'none' : 'host',
       secret,
-      ssh: (id) => agents.get(id),
+      ssh,
       devices: await checkEntitlements(steps, { ...allow, networkHost }),
       extraHosts: options.extraHosts ?? [],
       shmBytes: options.shmBytes,

@@ -8,12 +8,15 @@ import type { GitAccess } from '../context/git-command.ts';
 import { type Download, download, type HttpAccess, type HttpPlaces, takeDownload } from '../context/http.ts';
 import type { Serve } from '../native/serve.ts';
 import type { GitOperation, HttpOperation, RemoteOperation } from '../plan/graph.ts';
+import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { ContextResult, RemoteResult, Report } from './step.ts';
 
 export interface RemoteSettings {
   /** Content of a secret; undefined: not given. */
   readonly secret: (id: string) => Buffer | undefined;
+  /** An agent of --ssh; undefined: not given. */
+  readonly ssh: (id: string) => SshAgent | undefined;
   /** Nothing that was received before is used. */
   readonly fresh: boolean;
 }
@@ -66,14 +69,14 @@ async function resolveHttp(
 
 async function resolveRepository(
   places: RemotePlaces,
-  { secret }: RemoteSettings,
+  settings: RemoteSettings,
   { source }: GitOperation,
   report: Report,
 ): Promise<RemoteResult> {
   mkdirSync(places.storePath('sources'), { recursive: true, mode: 0o711 });
-  const accessOf = ({ signal }: Report): GitAccess => ({
-    secret,
-    sshSocket: process.env.SSH_AUTH_SOCK,
+  const accessOf = ({ signal }: Report, sshSocket: string | undefined): GitAccess => ({
+    secret: settings.secret,
+    sshSocket,
     knownHosts: places.storePath('sources', 'known_hosts'),
     signal,
   });
@@ -83,10 +86,12 @@ async function resolveRepository(
     lockOf: (name) => places.storePath('locks', `git-${name}`),
     newPath: places.newPath,
   };
-  const resolved = await resolveGit(accessOf(report), source);
+  const resolved = await withSshAgent(places, settings, (socket) => resolveGit(accessOf(report, socket), source));
   report.status(resolved.ref === undefined ? resolved.commit : `${resolved.commit}\t${resolved.ref}`);
   const open = async (asking: Report): Promise<ContextResult> => {
-    const { root, modifiedAt } = await checkOutGit(accessOf(asking), at, source, resolved);
+    const { root, modifiedAt } = await withSshAgent(places, settings, (socket) =>
+      checkOutGit(accessOf(asking, socket), at, source, resolved),
+    );
     return { ...(await scan(places, root)), modifiedAt };
   };
   const { keepGitDir, subdir, submodules, mtime } = source;
@@ -100,6 +105,24 @@ async function resolveRepository(
     timesFrom: mtime === 'commit' ? resolved.commit : undefined,
     open,
   };
+}
+
+/** The one of --ssh; without it that of the user's session. */
+async function withSshAgent<T>(
+  { newPath }: RemotePlaces,
+  { ssh }: RemoteSettings,
+  work: (socket: string | undefined) => Promise<T>,
+): Promise<T> {
+  const agent = ssh('default');
+  if (agent === undefined) return work(process.env.SSH_AUTH_SOCK);
+  const { serveAgent } = await import('../sandbox/ssh-agent.ts');
+  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  const served = await serveAgent(agent, newPath(), { mode: 0o600, uid, gid });
+  try {
+    return await work(served.path);
+  } finally {
+    await served.close();
+  }
 }
 
 /** No ignore file counts in what was fetched (BuildKit: dockerui, MainContext). */

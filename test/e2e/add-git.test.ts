@@ -305,6 +305,17 @@ describe('other transports', () => {
     expect(said()).toMatch(/-p 2222 git@host git-upload-pack .* agent=\/run\/agent$/m);
   });
 
+  it('--ssh default is the agent that ssh gets, while it runs', async () => {
+    const { env, said } = fakeSsh();
+    const key = path.join(repositories.root, 'key');
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+    const ssh = ['--no-cache', '--ssh', `default=${key}`];
+    expect(await probe(`ADD ssh://git@host${repositories.root}/app.git#old /s`, 'cat /s/a.txt', ssh, env)).toBe('one');
+    const socket = /agent=(\S+)/.exec(said())?.[1] ?? '';
+    expect(socket.startsWith(`${store}/tmp/`)).toBe(true);
+    expect(existsSync(socket)).toBe(false);
+  });
+
   it('git@host:path is ssh', async () => {
     const { env, said } = fakeSsh();
     expect(await probe(`ADD git@host:${repositories.root}/app.git#old /s`, 'cat /s/a.txt', ['--no-cache'], env)).toBe('one');
