@@ -23,8 +23,9 @@ import type { BuiltImage } from './built-image.ts';
 import type { Contexts } from './context-options.ts';
 import { findContexts } from './contexts.ts';
 import type { BuildEvent } from './events.ts';
-import type { ExportOptions } from './export.ts';
+import type { Exported, ExportOptions } from './export.ts';
 import { isLayoutReference, LayoutImages } from './layout-images.ts';
+import { describeBuild, type Metadata } from './metadata.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 
@@ -41,7 +42,6 @@ export interface BuildOptions extends ExportOptions, SandboxOptions {
   readonly target?: string;
   /** Unset: this machine's, or what the base image is for. Of several an index is made. */
   readonly platforms?: readonly Platform[];
-  readonly tags: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
   /** Stages whose earlier results do not count. */
@@ -53,6 +53,8 @@ export interface BuildResult {
   /** Digest of the image's config; of the index where it is built for several platforms. */
   readonly image: string;
   readonly names: readonly string[];
+  /** What --metadata-file holds. */
+  readonly metadata: Metadata;
 }
 
 /** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
@@ -68,9 +70,9 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   try {
     const sandbox = await openSandbox(options);
     const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
-    const result = await build(options, workplace, contexts, sandbox, names, emit);
-    emit({ type: 'result', time: Date.now(), ...result, log: log.path });
-    return { image: result.image, names: result.names };
+    const { exported, ...result } = await build(options, workplace, contexts, sandbox, names, emit);
+    emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
+    return result;
   } catch (error) {
     const shown =
       options.signal.aborted && !(error instanceof TbuildError)
@@ -91,7 +93,7 @@ async function build(
   sandbox: Sandbox,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
-): Promise<{ image: string; names: string[]; exported: string[] }> {
+): Promise<BuildResult & { exported: readonly string[] }> {
   const images = new Images(workplace.store, workplace.layers);
   const layouts = new LayoutImages(workplace, images);
   const imageOf: FindImage = async (reference, platform) =>
@@ -129,9 +131,11 @@ async function build(
   }
   const index = wanted.isIndex ? await storeIndex(workplace, images, built, names) : undefined;
   options.signal.throwIfAborted();
-  const exported = options.outputs.length === 0 ? [] : await exportAll(workplace, images, { built, index }, options);
+  const result = { built, index };
+  const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options);
   const { id } = index ?? (built[0] as BuiltImage).image;
-  return { image: id, names: names.map(familiarName), exported };
+  const metadata = describeBuild(result, names, exported.image);
+  return { image: id, names: names.map(familiarName), exported: exported.paths, metadata };
 }
 
 /** An image by its normalised reference, or where a layout has it. */
@@ -212,8 +216,10 @@ async function storeImage(
   return { platform: target.platform, image: images.put({ config, layers, names }), state };
 }
 
+const NOTHING: Exported = { paths: [], image: undefined };
+
 /** Exports are loaded when asked for: a cached build has none. */
-async function exportAll(...build: Parameters<typeof import('./export.ts').exportBuild>): Promise<string[]> {
+async function exportAll(...build: Parameters<typeof import('./export.ts').exportBuild>): Promise<Exported> {
   const { exportBuild } = await import('./export.ts');
   return exportBuild(...build);
 }

@@ -2,6 +2,7 @@
 // somebody might count on them; the latter are refused with a way out, unless what they ask for is what happens anyway.
 
 import { TbuildError } from '../base/errors.ts';
+import type { BuildOutput } from '../build/export.ts';
 import type { FlagTable, FlagValues } from './flags.ts';
 
 export const dockerFlags = {
@@ -33,12 +34,14 @@ export const dockerFlags = {
   squash: { hidden: true, help: 'Squash the layers into one' },
 } as const satisfies FlagTable;
 
-type DockerFlags = FlagValues<typeof dockerFlags>;
+type DockerFlags = FlagValues<typeof dockerFlags> & { readonly annotation: readonly string[] };
 
 /** Throws for what is wanted and not there; returns a line for each flag that has no effect although somebody might count on it. */
-export function readDockerFlags(flags: DockerFlags): string[] {
+export function readDockerFlags(flags: DockerFlags, outputs: readonly Pick<BuildOutput, 'type'>[]): string[] {
   refuse(flags);
-  const given = (name: keyof DockerFlags) => flags[name] !== undefined && flags[name] !== false && String(flags[name]) !== '';
+  const isAnnotated = outputs.some(({ type }) => type === 'oci' || type === 'docker');
+  const given = (name: keyof DockerFlags) =>
+    flags[name] !== undefined && flags[name] !== false && String(flags[name]) !== '' && !(name === 'annotation' && isAnnotated);
   return Object.entries(withoutEffect).flatMap(([name, why]) =>
     given(name as keyof DockerFlags) ? [`--${name} has no effect: ${why}`] : [],
   );
@@ -48,6 +51,7 @@ const resources = (key: string, value: string) => `--resource ${key}=${value} li
 
 /** BuildKit ignores them too, the resource limits without a word. */
 const withoutEffect = {
+  annotation: 'manifests carry it, and only an output of type oci or docker writes one',
   'cpu-period': resources('cpu-period', 'N'),
   'cpu-quota': resources('cpu-quota', 'N'),
   'cpu-shares': resources('cpu-shares', 'N'),

@@ -1,15 +1,18 @@
-// `--output`, read as buildx reads it (util/buildflags/export.go). Loaded only when it is given.
+// `--output` and `--annotation`, read as buildx reads it (util/buildflags/export.go). Loaded only when it is given.
 
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { BuildOutput } from '../build/export.ts';
+import type { Annotation, ArchiveOutput } from '../build/image-export.ts';
+import { parseAnnotation, parseAnnotationKey } from './annotations.ts';
 import { pushing } from './docker-flags.ts';
 import { checkKeys, parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';
 
 interface OutputFlags {
   readonly output: readonly string[];
+  readonly annotation: readonly string[];
   readonly quiet: boolean;
   readonly iidfile: string | undefined;
   readonly allow: readonly string[];
@@ -17,7 +20,8 @@ interface OutputFlags {
 
 /** What all `--output` of a command line say. Throws where they get in each other's way, or would delete what nobody meant. */
 export function readOutputs(flags: OutputFlags, isStdoutTerminal: boolean): BuildOutput[] {
-  const outputs = flags.output.filter((text) => text !== '').map((text) => parseOutput(text, isStdoutTerminal));
+  const annotations = flags.annotation.filter((text) => text !== '').flatMap(parseAnnotation);
+  const outputs = flags.output.filter((text) => text !== '').map((text) => parseOutput(text, isStdoutTerminal, annotations));
   const toStdout = outputs.filter((output) => 'destination' in output && output.destination === '-').length;
   if (toStdout > 1 || (toStdout === 1 && flags.quiet)) {
     throw new TbuildError(
@@ -54,51 +58,119 @@ function realPath(path: string): string {
   }
 }
 
+const imageKeys = [
+  'name',
+  'compression',
+  'compression-level',
+  'force-compression',
+  'oci-mediatypes',
+  'rewrite-timestamp',
+  'dangling-name-prefix',
+  'name-canonical',
+] as const;
+
 const keys = {
   local: ['dest', 'mode', 'platform-split'],
   tar: ['dest', 'platform-split'],
-  oci: ['dest', 'name', 'tar'],
-  docker: ['dest', 'name', 'tar'],
-  image: ['name', 'push'],
+  oci: ['dest', 'tar', ...imageKeys],
+  docker: ['dest', 'tar', ...imageKeys],
+  image: ['push', 'push-by-digest', 'store', 'unpack', ...imageKeys],
   registry: [],
   cacheonly: [],
 } as const;
 
 type Type = keyof typeof keys;
+type Values = ReadonlyMap<string, string>;
 
-export function parseOutput(text: string, isStdoutTerminal: boolean): BuildOutput {
-  const values = outputValues(text);
-  const type = outputType(values.get('type'), text);
+export function parseOutput(text: string, isStdoutTerminal: boolean, common: readonly Annotation[] = []): BuildOutput {
+  const all = outputValues(text);
+  const type = outputType(all.get('type'), text);
   if (type === 'registry') throw pushing();
+  const annotations = [...common];
+  const values = new Map<string, string>();
+  for (const [key, value] of all) {
+    const annotation = key.startsWith('annotation') ? parseAnnotationKey(key, value) : undefined;
+    if (annotation && type !== 'local' && type !== 'tar' && type !== 'cacheonly') annotations.push(annotation);
+    else values.set(key, value);
+  }
   checkKeys('--output', values, ['type', ...keys[type]]);
   const destination = values.get('dest') ?? '';
+  if (type === 'cacheonly') return { type };
   if (type === 'local') return localOutput(values, destination);
-  if (type === 'image' || type === 'cacheonly') {
-    if (boolean(values, 'push')) throw pushing();
-    return { type };
-  }
-  const split = boolean(values, 'platform-split');
   if (type === 'tar') {
-    return {
-      type,
-      destination: fileOrStdout(type, destination, isStdoutTerminal),
-      ...(split !== undefined && { platformSplit: split }),
-    };
+    return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...platformSplit(values) };
   }
-  const name = values.get('name');
+  refuseImageKeys(values);
+  const names = namesOf(values);
+  // Without a destination docker's own store is meant, which is ours.
+  if (type === 'image' || (type === 'docker' && destination === '')) return { type: 'image', ...(names && { names }) };
   const tar = boolean(values, 'tar') ?? true;
   if (!tar && type === 'docker')
     throw new TbuildError('usage/bad-value', '--output type=docker is always an archive: tar=false goes with type=oci');
   if (!tar && (destination === '' || destination === '-'))
     throw new TbuildError('usage/bad-value', '--output with tar=false needs a directory: dest=DIR');
-  // Without a destination docker's own store is meant, which is ours.
-  if (type === 'docker' && destination === '') return { type: 'image' };
   const file = tar ? fileOrStdout(type, destination, isStdoutTerminal) : destination;
-  return { type, destination: file, tar, ...(name !== undefined && { name }) };
+  return {
+    type,
+    destination: file,
+    tar,
+    ...(names && { names }),
+    ...compressionOf(values),
+    ...(boolean(values, 'oci-mediatypes') === false && annotations.length === 0 && { mediaTypes: 'docker' as const }),
+    ...(annotations.length > 0 && { annotations }),
+  };
+}
+
+/** `*` is the names of the build. */
+function namesOf(values: Values): readonly string[] | undefined {
+  const text = values.get('name');
+  return text === undefined || text === '*' || text === '' ? undefined : text.split(',').map((name) => name.trim());
+}
+
+/** BuildKit's util/compression. */
+function compressionOf(values: Values): Pick<ArchiveOutput, 'compression' | 'compressionLevel' | 'forceCompression'> {
+  const text = values.get('compression');
+  if (text === 'estargz') throw unsupported('compression=estargz', 'gzip, zstd and uncompressed are there');
+  if (text !== undefined && text !== 'gzip' && text !== 'zstd' && text !== 'uncompressed') {
+    const meant = nearest(text, ['gzip', 'zstd', 'uncompressed']);
+    throw new TbuildError('usage/bad-value', `compression in --output is gzip, zstd or uncompressed, not "${text}"`, {
+      hint: meant && `did you mean compression=${meant}?`,
+    });
+  }
+  const force = boolean(values, 'force-compression');
+  return {
+    ...(text !== undefined && { compression: text === 'uncompressed' ? ('none' as const) : text }),
+    ...levelOf(values.get('compression-level'), text === 'zstd' ? 22 : 9),
+    ...(force && { forceCompression: true }),
+  };
+}
+
+function levelOf(text: string | undefined, most: number): { compressionLevel?: number } {
+  if (text === undefined) return {};
+  const level = Number(text);
+  if (!/^\d{1,2}$/.test(text) || level > most)
+    throw new TbuildError('usage/bad-value', `compression-level in --output is 0 to ${most}, not "${text}"`);
+  // Of zstd, 0 is the default.
+  return most === 22 && level === 0 ? {} : { compressionLevel: level };
+}
+
+/** What only a registry, or another kind of store, gives a meaning. */
+function refuseImageKeys(values: Values): void {
+  for (const key of ['push', 'push-by-digest']) if (boolean(values, key)) throw pushing();
+  for (const key of ['store', 'unpack'])
+    if (boolean(values, key) === false) throw unsupported(`${key}=false`, 'type=cacheonly writes nothing');
+  if (boolean(values, 'name-canonical')) throw unsupported('name-canonical=true', 'names with a digest come from registries');
+  if (values.has('dangling-name-prefix')) throw unsupported('dangling-name-prefix', 'names with a digest come from registries');
+  if (boolean(values, 'rewrite-timestamp'))
+    throw unsupported('rewrite-timestamp=true', '--reproducible makes layers with one time');
+}
+
+function unsupported(what: string, hint: string): TbuildError {
+  return new TbuildError('unsupported/output', `--output does not support ${what}`, { hint });
 }
 
 /** One word alone is a directory, or `-` for a tar to standard output; it may hold a `=`. */
-function outputValues(text: string): ReadonlyMap<string, string> {
+function outputValues(text: string): Values {
   const isOneWord = !/[,"]/.test(text) && !text.startsWith('type=');
   if (!isOneWord) return parseKeyValues('--output', text);
   return new Map([
@@ -117,7 +189,7 @@ function outputType(type: string | undefined, text: string): Type {
   });
 }
 
-function localOutput(values: ReadonlyMap<string, string>, destination: string): BuildOutput {
+function localOutput(values: Values, destination: string): BuildOutput {
   if (destination === '') throw new TbuildError('usage/bad-value', 'dest is required for local exporter');
   if (destination === '-')
     throw new TbuildError('usage/bad-value', 'dest cannot be stdout for local exporter', {
@@ -126,8 +198,12 @@ function localOutput(values: ReadonlyMap<string, string>, destination: string): 
   const mode = values.get('mode') ?? 'copy';
   if (mode !== 'copy' && mode !== 'delete')
     throw new TbuildError('usage/bad-value', `mode in --output is copy or delete, not "${mode}"`);
+  return { type: 'local', destination, mode, ...platformSplit(values) };
+}
+
+function platformSplit(values: Values): { platformSplit?: boolean } {
   const split = boolean(values, 'platform-split');
-  return { type: 'local', destination, mode, ...(split !== undefined && { platformSplit: split }) };
+  return split === undefined ? {} : { platformSplit: split };
 }
 
 function fileOrStdout(type: string, destination: string, isStdoutTerminal: boolean): string {
@@ -140,7 +216,7 @@ function fileOrStdout(type: string, destination: string, isStdoutTerminal: boole
   return '-';
 }
 
-function boolean(values: ReadonlyMap<string, string>, key: string): boolean | undefined {
+function boolean(values: Values, key: string): boolean | undefined {
   const text = values.get(key);
   if (text === undefined) return undefined;
   if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;

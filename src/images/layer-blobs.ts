@@ -5,7 +5,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Blobs } from '../oci/blobs.ts';
-import { type Compression, type Descriptor, layerMediaType } from '../oci/descriptor.ts';
+import { type Compression, type Descriptor, type Dialect, layerMediaType } from '../oci/descriptor.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Image } from './image.ts';
@@ -16,14 +16,21 @@ export interface LayerBlob {
   readonly file: string;
 }
 
+export interface BlobOptions {
+  readonly compression: Compression;
+  /** Undefined: the compression's own default. */
+  readonly level?: number;
+  /** A blob that came from outside is taken as it is, however it is compressed. */
+  readonly keepsOthers?: boolean;
+  readonly dialect?: Dialect;
+}
+
 /** The blobs of an image's layers, bottom first. */
-export async function layerBlobs(place: Workplace, blobs: Blobs, image: Image, compression: Compression): Promise<LayerBlob[]> {
+export async function layerBlobs(place: Workplace, blobs: Blobs, image: Image, options: BlobOptions): Promise<LayerBlob[]> {
   const made: LayerBlob[] = [];
   for (const [position, id] of image.layers.entries()) {
     const layer = layerOf(place, image, id);
-    made.push(
-      findBlob(blobs, layer, compression) ?? (await makeBlob(place, layer, image.config.rootfs.diff_ids[position], compression)),
-    );
+    made.push(findBlob(blobs, layer, options) ?? (await makeBlob(place, layer, image.config.rootfs.diff_ids[position], options)));
   }
   return made;
 }
@@ -42,7 +49,9 @@ export async function originalBlobs(
   for (const [position, descriptor] of descriptors.entries()) {
     const isHere = blobs.has(descriptor.digest, descriptor.size);
     const layer = layerOf(place, image, image.layers[position] as Digest);
-    const file = isHere ? blobs.path(descriptor.digest) : (await makeBlob(place, layer, descriptor.digest, 'none')).file;
+    const file = isHere
+      ? blobs.path(descriptor.digest)
+      : (await makeBlob(place, layer, descriptor.digest, { compression: 'none' })).file;
     found.push({ descriptor, file });
   }
   return found;
@@ -56,12 +65,12 @@ export function layerOf(place: Workplace, image: Image, id: Digest): Layer {
   });
 }
 
-function findBlob(blobs: Blobs, layer: Layer, compression: Compression): LayerBlob | undefined {
-  if (compression === 'none' || !layer.blob || !blobs.has(layer.blob)) return undefined;
+function findBlob(blobs: Blobs, layer: Layer, { compression, keepsOthers = false, dialect }: BlobOptions): LayerBlob | undefined {
+  if (!layer.blob || !blobs.has(layer.blob) || (compression === 'none' && !keepsOthers)) return undefined;
   const file = blobs.path(layer.blob);
   const { compression: found, size } = inspectBlob(file);
-  if (found !== compression) return undefined;
-  return { descriptor: { mediaType: layerMediaType(compression), digest: layer.blob, size }, file };
+  if (found !== compression && !keepsOthers) return undefined;
+  return { descriptor: { mediaType: layerMediaType(found, dialect), digest: layer.blob, size }, file };
 }
 
 function inspectBlob(file: string): { compression: Compression; size: number } {
@@ -80,10 +89,10 @@ async function makeBlob(
   place: Workplace,
   layer: Layer,
   diffId: string | undefined,
-  compression: Compression,
+  { compression, level, dialect }: BlobOptions,
 ): Promise<LayerBlob> {
   const file = place.newPath();
-  const summary = await place.layers.writeTar(layer, { out: file, compression });
+  const summary = await place.layers.writeTar(layer, { out: file, compression, ...(level !== undefined && { level }) });
   if (`sha256:${summary.diffId}` !== diffId) {
     throw new TbuildError(
       'store/damaged',
@@ -93,5 +102,6 @@ async function makeBlob(
       },
     );
   }
-  return { descriptor: { mediaType: layerMediaType(compression), digest: `sha256:${summary.digest}`, size: summary.size }, file };
+  const mediaType = layerMediaType(compression, dialect);
+  return { descriptor: { mediaType, digest: `sha256:${summary.digest}`, size: summary.size }, file };
 }

@@ -7,7 +7,7 @@ import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import {
-  type Compression,
+  type Annotations,
   type Descriptor,
   encodeImageIndex,
   encodeManifest,
@@ -19,27 +19,33 @@ import { formatPlatform, platformOf } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Image, ImageIndex, PlatformImage } from './image.ts';
-import { type LayerBlob, layerBlobs, originalBlobs } from './layer-blobs.ts';
+import { type BlobOptions, type LayerBlob, layerBlobs, originalBlobs } from './layer-blobs.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from './layout-writer.ts';
 import type { Images } from './store.ts';
 import { nameAnnotations } from './store-layout.ts';
 
-export interface SaveOptions {
+export interface WriteOptions extends BlobOptions {
   readonly format: 'oci' | 'docker';
   /** A file or a folder; `-`: standard output. */
   readonly destination: string | Writable;
   /** A layout's folder in place of a tar; an existing layout is added to. Only with `oci`. */
   readonly directory?: boolean;
-  /** Of layers that are not here compressed in that way already. */
-  readonly compression: Compression;
+  /** Written into manifests and indexes; those that came from outside stay as they are where there are none. */
+  readonly annotate?: Annotate;
+}
+
+/** What is said beside an image, of itself or of the descriptor that names it; undefined platform: the index. */
+export type Annotate = (where: 'itself' | 'descriptor', platform: Platform | undefined) => Annotations;
+
+export interface SaveOptions extends WriteOptions {
   /** Of what is there for several platforms, the image for this one; unset: the whole index, which only `oci` can hold. */
   readonly platform?: Platform;
 }
 
 /** An image or an index, and the names it is saved under, in full. */
-interface Selected {
+export interface Selected {
   readonly subject: Image | ImageIndex;
-  readonly names: string[];
+  readonly names: readonly string[];
 }
 
 /** An image ready to be written. */
@@ -55,27 +61,43 @@ interface Prepared {
 
 /** By name an image is saved under that name, by ID under none, as docker does. */
 export async function saveImages(place: Workplace, store: Images, names: readonly string[], options: SaveOptions): Promise<void> {
+  await writeImages(place, store, selectImages(store, names, options), options);
+}
+
+/** Returns what each of them is called by: the descriptor of its manifest or index. */
+export async function writeImages(
+  place: Workplace,
+  store: Images,
+  selected: readonly Selected[],
+  options: WriteOptions,
+): Promise<Descriptor[]> {
   if (options.directory && (options.format !== 'oci' || typeof options.destination !== 'string' || options.destination === '-'))
     throw new TbuildError('usage/no-folder', 'only an OCI layout can be written as a folder, and only to a path');
   const prepared: Prepared[] = [];
   const indexes: PreparedIndex[] = [];
-  for (const { subject, names: saved } of selectImages(store, names, options)) {
-    if ('document' in subject) indexes.push(await prepareIndex(place, store, subject, saved, options));
-    else prepared.push(await prepare(place, store, subject, saved, options));
+  for (const { subject, names } of selected) {
+    if ('document' in subject) indexes.push(await prepareIndex(place, store, subject, names, options));
+    else prepared.push(await prepare(place, store, subject, names, options));
   }
   const files = new Map(
     [...prepared, ...indexes].flatMap(({ contents }) => contents.map(([digest, content]) => [blobName(digest), content])),
   );
-  const entries = [...prepared.map(entryOf), ...indexes].flatMap(indexEntries);
-  if (options.directory) return writeFolder(options.destination as string, files, entries);
+  const written = [...prepared.map((image) => entryOf(image, options)), ...indexes];
+  const entries = written.flatMap(indexEntries);
+  const descriptors = written.map(({ descriptor }) => descriptor);
+  if (options.directory) {
+    await writeFolder(options.destination as string, files, entries);
+    return descriptors;
+  }
   files.set('oci-layout', { bytes: Buffer.from(LAYOUT_FILE) });
   files.set('index.json', { bytes: encodeIndex(entries) });
   if (options.format === 'docker') files.set('manifest.json', { bytes: encodeDockerManifest(prepared) });
   await writeArchive(options.destination, files);
+  return descriptors;
 }
 
 function selectImages(store: Images, names: readonly string[], options: SaveOptions): Selected[] {
-  const selected = new Map<Digest, Selected>();
+  const selected = new Map<Digest, Selected & { readonly names: string[] }>();
   for (const name of names) {
     const index = store.resolveIndex(name);
     if (index && !options.platform && options.format === 'docker') throw severalPlatforms(name, index);
@@ -111,16 +133,25 @@ async function prepare(
   store: Images,
   image: Image,
   names: readonly string[],
-  options: SaveOptions,
+  options: WriteOptions,
 ): Promise<Prepared> {
-  const original = options.format === 'oci' ? store.originalManifest(image) : undefined;
+  const { annotate, dialect = 'oci' } = options;
+  const isAsItCame = options.format === 'oci' && !annotate && dialect === 'oci';
+  const original = isAsItCame ? store.originalManifest(image) : undefined;
   const originals = original && (await originalBlobs(place, store.blobs, image, original.manifest.layers));
   if (originals) return pack(image, names, original.manifest, original.bytes, originals);
-  const blobs = await layerBlobs(place, store.blobs, image, options.compression);
-  const config = { mediaType: mediaTypes.config, digest: image.id, size: Buffer.byteLength(image.configText) };
+  const blobs = await layerBlobs(place, store.blobs, image, options);
+  const isOci = dialect === 'oci';
+  const mediaType = isOci ? mediaTypes.config : mediaTypes.dockerConfig;
+  const config = { mediaType, digest: image.id, size: Buffer.byteLength(image.configText) };
   const layers = blobs.map(({ descriptor }) => descriptor);
-  const manifest: Manifest = { kind: 'manifest', mediaType: mediaTypes.manifest, config, layers };
-  return pack(image, names, manifest, encodeManifest(config, layers), blobs);
+  const manifest: Manifest = {
+    kind: 'manifest',
+    mediaType: isOci ? mediaTypes.manifest : mediaTypes.dockerManifest,
+    config,
+    layers,
+  };
+  return pack(image, names, manifest, encodeManifest(config, layers, annotate?.('itself', platformOf(image.config))), blobs);
 }
 
 function pack(image: Image, names: readonly string[], manifest: Manifest, bytes: Buffer, blobs: readonly LayerBlob[]): Prepared {
@@ -150,27 +181,48 @@ async function prepareIndex(
   store: Images,
   subject: ImageIndex,
   names: readonly string[],
-  options: SaveOptions,
+  options: WriteOptions,
 ): Promise<PreparedIndex> {
+  const { annotate } = options;
   const prepared: Prepared[] = [];
   for (const { image } of subject.images) prepared.push(await prepare(place, store, image, [], options));
   const own = encodeImageIndex(
-    prepared.map(({ manifest }, position) => ({ ...manifest, platform: (subject.images[position] as PlatformImage).platform })),
+    prepared.map(({ manifest }, position) => {
+      const { platform } = subject.images[position] as PlatformImage;
+      return { ...manifest, platform, ...noted(annotate?.('descriptor', platform)) };
+    }),
+    annotate?.('itself', undefined),
   );
   const known = parseManifest(Buffer.from(subject.document), `the index ${subject.id}`);
   const isSame =
-    known.kind === 'index' && known.manifests.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
+    !annotate &&
+    known.kind === 'index' &&
+    known.manifests.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
   const bytes = isSame ? Buffer.from(subject.document) : own;
   const digest = sha256(bytes);
+  const ownType = options.dialect === 'docker' ? mediaTypes.dockerIndex : mediaTypes.index;
   return {
-    descriptor: { mediaType: isSame ? known.mediaType : mediaTypes.index, digest, size: bytes.length },
+    descriptor: {
+      mediaType: isSame ? known.mediaType : ownType,
+      digest,
+      size: bytes.length,
+      ...noted(annotate?.('descriptor', undefined)),
+    },
     names,
     contents: [[digest, { bytes }], ...prepared.flatMap(({ contents }) => contents)],
   };
 }
 
-function entryOf({ image, names, manifest }: Prepared): { readonly descriptor: Descriptor; readonly names: readonly string[] } {
-  return { descriptor: { ...manifest, platform: platformOf(image.config) }, names };
+function entryOf(
+  { image, names, manifest }: Prepared,
+  { annotate }: WriteOptions,
+): { readonly descriptor: Descriptor; readonly names: readonly string[] } {
+  const platform = platformOf(image.config);
+  return { descriptor: { ...manifest, ...noted(annotate?.('descriptor', platform)), platform }, names };
+}
+
+function noted(annotations: Annotations | undefined): { annotations?: Annotations } {
+  return annotations && Object.keys(annotations).length > 0 ? { annotations } : {};
 }
 
 function blobName(digest: Digest): string {
@@ -186,7 +238,7 @@ function indexEntries({
   readonly names: readonly string[];
 }): Descriptor[] {
   if (names.length === 0) return [descriptor];
-  return names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
+  return names.map((name) => ({ ...descriptor, annotations: { ...descriptor.annotations, ...nameAnnotations(name) } }));
 }
 
 /** docker's image/tarexport/save.go. */

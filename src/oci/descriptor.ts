@@ -152,26 +152,58 @@ export function assertRunnable(manifest: Manifest, name: string): void {
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-export function layerMediaType(compression: Compression): string {
-  return { none: mediaTypes.layer, gzip: mediaTypes.layerGzip, zstd: mediaTypes.layerZstd }[compression];
+/** Whose words a manifest uses. */
+export type Dialect = 'oci' | 'docker';
+
+export function layerMediaType(compression: Compression, dialect: Dialect = 'oci'): string {
+  const { layer, layerGzip, layerZstd, dockerLayer, dockerLayerGzip, dockerLayerZstd } = mediaTypes;
+  return dialect === 'oci'
+    ? { none: layer, gzip: layerGzip, zstd: layerZstd }[compression]
+    : { none: dockerLayer, gzip: dockerLayerGzip, zstd: dockerLayerZstd }[compression];
 }
 
-/** A manifest of ours, in the bytes BuildKit writes (Go's MarshalIndent of ocispec.Manifest). Whoever saves or pushes an image uses this, so the digests agree. */
-export function encodeManifest(config: Descriptor, layers: readonly Descriptor[]): Buffer {
+export type Annotations = Readonly<Record<string, string>>;
+
+/**
+ * A manifest of ours, in the bytes BuildKit writes (Go's MarshalIndent of ocispec.Manifest). Whoever saves or pushes an image uses this, so the digests agree.
+ * It speaks as its config does.
+ */
+export function encodeManifest(config: Descriptor, layers: readonly Descriptor[], annotations: Annotations = {}): Buffer {
   const plain = ({ mediaType, digest, size }: Descriptor) => ({ mediaType, digest, size });
-  const document = { schemaVersion: 2, mediaType: mediaTypes.manifest, config: plain(config), layers: layers.map(plain) };
-  return Buffer.from(JSON.stringify(document, null, 2));
+  return Buffer.from(
+    JSON.stringify(
+      {
+        schemaVersion: 2,
+        mediaType: config.mediaType === mediaTypes.dockerConfig ? mediaTypes.dockerManifest : mediaTypes.manifest,
+        config: plain(config),
+        layers: layers.map(plain),
+        annotations: sortedAnnotations(annotations),
+      },
+      null,
+      2,
+    ),
+  );
 }
 
-/** An index of ours for the platforms of an image, in the bytes BuildKit writes. Each descriptor says its platform. */
-export function encodeImageIndex(manifests: readonly Descriptor[]): Buffer {
-  const entries = manifests.map(({ mediaType, digest, size, platform }) => ({
+/** Go sorts a map's keys, and leaves out one that is empty. */
+function sortedAnnotations(annotations: Annotations): Annotations | undefined {
+  const entries = Object.entries(annotations).sort(([a], [b]) => (a < b ? -1 : 1));
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
+
+/** An index of ours for the platforms of an image, in the bytes BuildKit writes. Each descriptor says its platform. It speaks as they do. */
+export function encodeImageIndex(manifests: readonly Descriptor[], annotations: Annotations = {}): Buffer {
+  const entries = manifests.map(({ mediaType, digest, size, platform, annotations: notes = {} }) => ({
     mediaType,
     digest,
     size,
+    annotations: sortedAnnotations(notes),
     platform: platform && goPlatform(platform),
   }));
-  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: entries }, null, 2));
+  const isDocker = manifests.length > 0 && manifests.every(({ mediaType }) => mediaType === mediaTypes.dockerManifest);
+  const mediaType = isDocker ? mediaTypes.dockerIndex : mediaTypes.index;
+  const document = { schemaVersion: 2, mediaType, manifests: entries, annotations: sortedAnnotations(annotations) };
+  return Buffer.from(JSON.stringify(document, null, 2));
 }
 
 /** In the order of Go's ocispec.Platform. */

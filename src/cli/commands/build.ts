@@ -3,7 +3,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
-import type { ExportOptions } from '../../build/export.ts';
 import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
@@ -16,7 +15,12 @@ const flagTable = {
   allow: {
     value: 'stringArray',
     repeated: true,
-    help: 'Allow extra privileged entitlement ("network.host", "security.insecure", "device")',
+    help: 'Allow extra privileged entitlement ("network.host", "security.insecure", "device", "buildx.local.delete")',
+  },
+  annotation: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Add annotation to the image (format: "[type[platform]:]key=value")',
   },
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
@@ -27,6 +31,7 @@ const flagTable = {
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
   load: { help: 'Shorthand for "--output=type=docker": the image is in the store anyway' },
+  'metadata-file': { value: 'string', help: 'Write build result metadata to a file' },
   network: {
     value: 'string',
     choices: ['default', 'host', 'none'],
@@ -77,27 +82,40 @@ export const build = defineCommand({
     if (called !== undefined) return called;
     const progress = chooseProgress(invocation, flags.quiet ? 'quiet' : flags.progress);
     try {
-      const options = { ...(await buildOptions(invocation)), outputs: await chooseOutputs(invocation) };
-      for (const line of readDockerFlags(flags)) progress.note?.(line);
+      const options = await buildOptions(invocation);
+      const { outputs, names } = await chooseOutputs(invocation);
+      for (const line of readDockerFlags(flags, outputs)) progress.note?.(line);
       if (flags.iidfile !== undefined) rmSync(flags.iidfile, { force: true });
-      const { image } = await interruptible(
-        (signal) => library.buildImage({ ...options, stdout: invocation.stdout, onEvent: progress.show, signal }),
-        progress.interrupt,
-      );
+      const { image, metadata } = await interruptible((signal) => {
+        const { stdout } = invocation;
+        return library.buildImage({
+          ...options,
+          tags: [...options.tags, ...names],
+          outputs,
+          stdout,
+          onEvent: progress.show,
+          signal,
+        });
+      }, progress.interrupt);
       if (flags.iidfile !== undefined) writeImageId(flags.iidfile, image);
+      if (flags['metadata-file'] !== undefined)
+        await (await import('../metadata-file.ts')).writeMetadata(flags['metadata-file'], metadata);
       progress.succeed(image);
       return 0;
     } catch (error) {
+      if (flags['metadata-file'] !== undefined)
+        await (await import('../metadata-file.ts')).writeFailure(flags['metadata-file'], error);
       return progress.fail(error);
     }
   },
 });
 
-/** Most builds have none, and do without the code that reads them. */
-async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>): Promise<BuildOptions['outputs']> {
-  if (flags.output.length === 0) return [];
+/** Most builds have none, and do without the code that reads them. `names`: what outputs name the image in the store. */
+async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>) {
+  if (flags.output.length === 0) return { outputs: [], names: [] };
   const { readOutputs } = await import('../output-values.ts');
-  return readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
+  const outputs = readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
+  return { outputs, names: outputs.flatMap((output) => (output.type === 'image' ? (output.names ?? []) : [])) };
 }
 
 /** The exit code of what `--call` and `--check` ask for; undefined: a build. */
@@ -118,7 +136,7 @@ async function buildOptions({
   flags,
   positionals,
   env,
-}: Invocation<typeof flagTable>): Promise<Omit<BuildOptions, keyof ExportOptions | 'onEvent'>> {
+}: Invocation<typeof flagTable>): Promise<Omit<BuildOptions, 'outputs' | 'signal' | 'stdout' | 'onEvent'>> {
   const context = positionals[0]!;
   if (context === '-' && flags.file === '-') {
     throw new TbuildError('usage/conflict', 'the context and the Dockerfile cannot both come from standard input');

@@ -30,7 +30,7 @@ describe('build', () => {
       options.onEvent(at.plan(0, '[1/1] FROM debian'));
       options.onEvent(at.cached(10, 1));
       options.onEvent(at.result(20, ['app:latest']));
-      return { image, names: ['app:latest'] };
+      return { image, names: ['app:latest'], metadata: { 'containerimage.config.digest': image } };
     },
   };
 

@@ -50,7 +50,9 @@ test('tbuild build', async () => {
                                         "host:ip")
           --allow stringArray           Allow extra privileged entitlement
                                         ("network.host", "security.insecure",
-                                        "device")
+                                        "device", "buildx.local.delete")
+          --annotation stringArray      Add annotation to the image (format:
+                                        "[type[platform]:]key=value")
           --build-arg stringArray       Set build-time variables
           --build-context stringArray   Additional build contexts (e.g., name=path)
           --call string                 Set method for evaluating build ("check",
@@ -68,6 +70,7 @@ test('tbuild build', async () => {
           --label stringArray           Set metadata for an image
           --load                        Shorthand for "--output=type=docker": the
                                         image is in the store anyway
+          --metadata-file string        Write build result metadata to a file
           --network string              Set the networking mode for the "RUN"
                                         instructions during build ("default",
                                         "host", "none") (default "default")

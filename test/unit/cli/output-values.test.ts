@@ -19,10 +19,41 @@ describe('outputs', () => {
     ['type=oci,dest=app.tar', { type: 'oci', destination: 'app.tar', tar: true }],
     ['type=docker,dest=-', { type: 'docker', destination: '-', tar: true }],
     ['type=docker', { type: 'image' }],
-    ['type=image,name=app,push=false', { type: 'image' }],
+    ['type=image,name=app,push=false', { type: 'image', names: ['app'] }],
+    ['type=image,name=a,store=true,unpack=1', { type: 'image', names: ['a'] }],
+    ['type=docker,name=*', { type: 'image' }],
     ['type=cacheonly', { type: 'cacheonly' }],
+    [
+      'type=oci,dest=a,"name=app,app:2",compression=zstd,compression-level=19,force-compression=true',
+      {
+        type: 'oci',
+        destination: 'a',
+        tar: true,
+        names: ['app', 'app:2'],
+        compression: 'zstd',
+        compressionLevel: 19,
+        forceCompression: true,
+      },
+    ],
+    [
+      'type=docker,dest=a,compression=uncompressed,oci-mediatypes=false,rewrite-timestamp=false',
+      { type: 'docker', destination: 'a', tar: true, compression: 'none', mediaTypes: 'docker' },
+    ],
+    [
+      'type=oci,dest=a,annotation.k=v,annotation-index.i=j,annotation-manifest-descriptor[linux/arm64/v8].d=e=f',
+      {
+        type: 'oci',
+        destination: 'a',
+        tar: true,
+        annotations: [
+          { on: 'manifest', key: 'k', value: 'v' },
+          { on: 'index', key: 'i', value: 'j' },
+          { on: 'manifest-descriptor', platform: 'linux/arm64', key: 'd', value: 'e=f' },
+        ],
+      },
+    ],
     ['type=oci,dest=dir,tar=false', { type: 'oci', destination: 'dir', tar: false }],
-    ['type=oci,dest=a,name=app:1', { type: 'oci', destination: 'a', tar: true, name: 'app:1' }],
+    ['type=oci,dest=a,name=app:1', { type: 'oci', destination: 'a', tar: true, names: ['app:1'] }],
     ['"type=oci","dest=a,""b"""', { type: 'oci', destination: 'a,"b"', tar: true }],
     ['dir', { type: 'local', destination: 'dir', mode: 'copy' }],
     ['dest=dir', { type: 'local', destination: 'dest=dir', mode: 'copy' }],
@@ -53,6 +84,15 @@ describe('outputs', () => {
       'type=docker,tar=false,dest=x',
       'type=oci,tar=no',
       'type=oci,dst=x',
+      'type=oci,dest=x,compression=estargz',
+      'type=oci,dest=x,compression=gzp',
+      'type=oci,dest=x,compression-level=10',
+      'type=oci,dest=x,rewrite-timestamp=true',
+      'type=image,push-by-digest=true',
+      'type=image,store=false',
+      'type=image,name-canonical=true',
+      'type=oci,dest=x,annotation-manifst.k=v',
+      'type=local,dest=x,annotation.k=v',
     ];
     const said = lines.map((text) => `${text}: ${messageOf(() => parseOutput(text, false))}`);
     expect([...said, `on a terminal: ${messageOf(() => parseOutput('type=oci', true))}`].join('\n')).toMatchInlineSnapshot(`
@@ -70,13 +110,22 @@ describe('outputs', () => {
       type=docker,tar=false,dest=x: usage/bad-value | --output type=docker is always an archive: tar=false goes with type=oci
       type=oci,tar=no: usage/bad-value | tar in --output is true or false, not "no"
       type=oci,dst=x: usage/bad-value | --output does not know "dst" | did you mean dest=?
+      type=oci,dest=x,compression=estargz: unsupported/output | --output does not support compression=estargz | gzip, zstd and uncompressed are there
+      type=oci,dest=x,compression=gzp: usage/bad-value | compression in --output is gzip, zstd or uncompressed, not "gzp" | did you mean compression=gzip?
+      type=oci,dest=x,compression-level=10: usage/bad-value | compression-level in --output is 0 to 9, not "10"
+      type=oci,dest=x,rewrite-timestamp=true: unsupported/output | --output does not support rewrite-timestamp=true | --reproducible makes layers with one time
+      type=image,push-by-digest=true: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
+      type=image,store=false: unsupported/output | --output does not support store=false | type=cacheonly writes nothing
+      type=image,name-canonical=true: unsupported/output | --output does not support name-canonical=true | names with a digest come from registries
+      type=oci,dest=x,annotation-manifst.k=v: usage/bad-value | unknown annotation type "manifst" | did you mean manifest?
+      type=local,dest=x,annotation.k=v: usage/bad-value | --output does not know "annotation.k" | it knows type, dest, mode, platform-split
       on a terminal: usage/terminal | an archive is not written to a terminal | name a file: --output type=oci,dest=FILE; or redirect standard output"
     `);
   });
 });
 
 describe('several of them', () => {
-  const flags = { quiet: false, iidfile: undefined, allow: [] };
+  const flags = { quiet: false, iidfile: undefined, allow: [], annotation: [] };
 
   test('each is read, empty ones are none', () => {
     expect(readOutputs({ ...flags, output: ['out', '', 'type=tar', 'type=oci,dest=x'] }, false).map(({ type }) => type)).toEqual([
@@ -113,4 +162,33 @@ describe('several of them', () => {
       rmSync(elsewhere, { recursive: true });
     }
   });
+});
+
+test('annotations of the command line are those of every output that can have them', () => {
+  const flags = { quiet: false, iidfile: undefined, allow: [] };
+  const annotation = ['a=b', '', 'index,manifest-descriptor[linux/amd64]:c:d=e'];
+  expect(readOutputs({ ...flags, annotation, output: ['out', 'type=oci,dest=x,annotation.f=g'] }, false)).toEqual([
+    { type: 'local', destination: 'out', mode: 'copy' },
+    {
+      type: 'oci',
+      destination: 'x',
+      tar: true,
+      annotations: [
+        { on: 'manifest', key: 'a', value: 'b' },
+        { on: 'index', key: 'c:d', value: 'e' },
+        { on: 'manifest-descriptor', platform: 'linux/amd64', key: 'c:d', value: 'e' },
+        { on: 'manifest', key: 'f', value: 'g' },
+      ],
+    },
+  ]);
+  const said = ['x', '=x', 'manifes:a=b', 'index[x:a=b', 'index[a/b/c/d]:k=v'].map((text) =>
+    messageOf(() => readOutputs({ ...flags, annotation: [text], output: ['type=oci'] }, false)),
+  );
+  expect(said.join('\n')).toMatchInlineSnapshot(`
+    "usage/bad-value | invalid annotation "x", expected key=value
+    usage/bad-value | --annotation has an empty key in "=x"
+    usage/bad-value | unknown annotation type "manifes" | did you mean manifest?
+    usage/bad-value | invalid annotation type "index[x", expected type and optional platform in square brackets
+    usage/bad-platform | "a/b/c/d" is not a platform: write os/architecture[/variant] | for example linux/arm64"
+  `);
 });

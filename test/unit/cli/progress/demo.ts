@@ -125,7 +125,7 @@ async function demoBuild(kind: string, { onEvent, signal }: BuildOptions): Promi
       });
     }
     say({ type: 'result', image, names: ['app:latest'], exported: [], log });
-    return { image, names: ['app:latest'] };
+    return { image, names: ['app:latest'], metadata: {} };
   } catch (error) {
     const failure = error as TbuildError;
     if (signal.aborted) for (const number of running) say({ type: 'canceled', step: number });
