@@ -120,9 +120,10 @@ function errorJson(error: Error): unknown {
   return { message: error.message, location: where === undefined ? {} : locationJson(where) };
 }
 
-/** A range for each line, as BuildKit has it; what is zero is left out. */
+/** A range for each line, as BuildKit has it; what is zero is left out. A heredoc may have any number of lines. */
 function locationJson({ range }: Location): unknown {
   const count = range.endLine - range.startLine + 1;
+  if (count > 1000) return { ranges: [{ start: { line: range.startLine }, end: { line: range.endLine } }] };
   return { ranges: Array.from({ length: count }, (_, i) => lineJson(range.startLine + i)) };
 }
 

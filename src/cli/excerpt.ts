@@ -12,8 +12,7 @@ const widthMax = 400;
 
 /** `isExact`: not where the whole instruction is meant. */
 export function excerptLines({ file, text, range }: Location, columns = widthMax, isExact = true): string[] {
-  const source = text.split(/\r?\n/);
-  if (source.at(-1) === '' && source.length > 1) source.pop();
+  const source = linesOf(text);
   // An error at the end of the file stands on its last line.
   const first = Math.min(Math.max(range.startLine, 1), source.length);
   const last = Math.min(Math.max(range.endLine, first), source.length, first + shownLinesMax - 1);
@@ -39,6 +38,17 @@ export function excerptLines({ file, text, range }: Location, columns = widthMax
 function skipTo(line: string, { startColumn, endColumn }: Location['range'], columns: number): number {
   if (widthOf(oneLine(line.slice(0, endColumn))) <= columns) return 0;
   return Math.max(0, Math.min(startColumn, endColumn - columns) - Math.floor(columns / 4));
+}
+
+/** Kept for the next excerpt: it is mostly of the same file, and may be one of thousands. */
+let split = { text: '', lines: [''] };
+
+function linesOf(text: string): readonly string[] {
+  if (split.text === text) return split.lines;
+  const lines = text.split(/\r?\n/);
+  if (lines.at(-1) === '' && lines.length > 1) lines.pop();
+  split = { text, lines };
+  return lines;
 }
 
 function caretLine(line: string, start: number, end: number, indent: number): string | undefined {

@@ -5,6 +5,7 @@ import type { Location } from '../base/errors.ts';
 import { type CheckOptions, noOptions, parseCheckOptions } from './check-options.ts';
 import { dockerfileError, locate } from './errors.ts';
 import { ownRules, type Rule } from './rules.ts';
+import { didYouMean } from './suggest.ts';
 import type { Warning } from './warning.ts';
 
 /** An instruction, as far as a finding is concerned. */
@@ -14,6 +15,10 @@ export interface Subject {
   readonly comments: readonly string[];
 }
 
+/** Beyond these nobody reads them, and to look for them among the names of a generated file takes minutes. */
+const maxSuggestions = 100;
+const maxCandidates = 10_000;
+
 const ownNames: ReadonlySet<string> = new Set(Object.values(ownRules).map(({ name }) => name));
 
 export class Checks {
@@ -21,6 +26,7 @@ export class Checks {
   private options = noOptions;
   private readonly hasOverride: boolean;
   private directive: Location | undefined;
+  private suggestions = 0;
 
   /** `override`: the build argument BUILDKIT_DOCKERFILE_CHECK, which counts instead of the directive. */
   constructor(override?: string) {
@@ -39,6 +45,13 @@ export class Checks {
     if (!this.isOn(rule, subject)) return;
     const { name, description, url } = rule;
     this.warnings.push({ rule: name, description, message: rule.message(...facts), url, where: subject.where });
+  }
+
+  /** What was meant; empty: nothing is near, or enough has been suggested. */
+  suggest(word: string, known: Iterable<string>): string {
+    this.suggestions++;
+    if (this.suggestions > maxSuggestions) return '';
+    return didYouMean(word, [...known].slice(0, maxCandidates)) ?? '';
   }
 
   /** Whether a finding would be kept; for rules that cost something. */

@@ -6,7 +6,6 @@ import { excludesPath, type IgnoreRules } from '../context/ignore.ts';
 import type { Checks, Subject } from '../dockerfile/checks.ts';
 import type { CommandLine, Dockerfile, Pair, Stage } from '../dockerfile/instructions.ts';
 import { rules } from '../dockerfile/rules.ts';
-import { didYouMean } from '../dockerfile/suggest.ts';
 import { keywordOf } from '../dockerfile/syntax-checks.ts';
 import { type Environment, type Expansion, expand } from '../dockerfile/words.ts';
 import type { Platform } from '../oci/config.ts';
@@ -36,40 +35,44 @@ function isReference(name: string): boolean {
   }
 }
 
-/** `expansion`: of the base's name, or of the platform. */
-export function checkFromArgs(
-  stage: Stage,
-  { unmatched }: Expansion,
-  { globalArgs }: Dockerfile,
-  scope: Environment,
-  checks: Checks,
-): void {
-  if (unmatched.size === 0) return;
-  const declared = new Set([...scope.keys(), ...globalArgs.flatMap(({ args }) => args.map(({ name }) => name))]);
-  for (const name of unmatched) {
-    if (declared.has(name)) continue;
-    checks.report(rules.undefinedArgInFrom, stage, name, didYouMean(name, [...declared]) ?? '');
-  }
-}
+/** For FROM's own words: what it stands on, and its platform. */
+export class FromChecks {
+  private readonly scope: Environment;
+  private readonly checks: Checks;
+  /** The global scope's names, and those of arguments without a value. */
+  private readonly declared: ReadonlySet<string>;
 
-export function checkRedundantPlatform(stage: Stage, expansion: Expansion, scope: Environment, checks: Checks): void {
-  const { value, matched, unmatched } = expansion;
-  if (matched.size !== 1 || unmatched.size > 0 || !matched.has('TARGETPLATFORM')) return;
-  if (value === scope.get('TARGETPLATFORM')) checks.report(rules.redundantTargetPlatform, stage, stage.platform!);
-}
-
-/** A stage that is named after its platform means it. */
-export function checkConstantPlatform(stage: Stage, { value, matched, unmatched }: Expansion, checks: Checks): void {
-  if (matched.size + unmatched.size > 0) return;
-  let platform: Platform;
-  try {
-    platform = parsePlatform(value);
-  } catch {
-    return;
+  constructor({ globalArgs }: Dockerfile, scope: Environment, checks: Checks) {
+    this.scope = scope;
+    this.checks = checks;
+    this.declared = new Set([...scope.keys(), ...globalArgs.flatMap(({ args }) => args.map(({ name }) => name))]);
   }
-  const name = stage.name ?? '';
-  if (name.includes(platform.os) || name.includes(platform.architecture)) return;
-  checks.report(rules.fromPlatformFlagConstDisallowed, stage, value);
+
+  arguments(stage: Stage, { unmatched }: Expansion): void {
+    for (const name of unmatched) {
+      if (this.declared.has(name)) continue;
+      this.checks.report(rules.undefinedArgInFrom, stage, name, this.checks.suggest(name, this.declared));
+    }
+  }
+
+  redundantPlatform(stage: Stage, { value, matched, unmatched }: Expansion): void {
+    if (matched.size !== 1 || unmatched.size > 0 || !matched.has('TARGETPLATFORM')) return;
+    if (value === this.scope.get('TARGETPLATFORM')) this.checks.report(rules.redundantTargetPlatform, stage, stage.platform!);
+  }
+
+  /** A stage that is named after its platform means it. */
+  constantPlatform(stage: Stage, { value, matched, unmatched }: Expansion): void {
+    if (matched.size + unmatched.size > 0) return;
+    let platform: Platform;
+    try {
+      platform = parsePlatform(value);
+    } catch {
+      return;
+    }
+    const name = stage.name ?? '';
+    if (name.includes(platform.os) || name.includes(platform.architecture)) return;
+    this.checks.report(rules.fromPlatformFlagConstDisallowed, stage, value);
+  }
 }
 
 export function checkBasePlatform(
@@ -85,6 +88,12 @@ export function checkBasePlatform(
 /** These are answered by the builder, and never are in the environment (BuildKit: nonEnvArgs). */
 const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
+interface CheckedStart {
+  readonly hasWorkdir: boolean;
+  readonly isBaseKnown: boolean;
+  readonly args: readonly { readonly name: string }[];
+}
+
 /** What is remembered of a stage for its checks. A stage that begins FROM it starts with `hasWorkdir` and `isBaseKnown`. */
 export class StageChecks {
   /** The instruction that is being planned. */
@@ -93,22 +102,24 @@ export class StageChecks {
   hasWorkdir: boolean;
   /** Not when checking goes on without an image that is not here: what its config sets cannot be told. */
   readonly isBaseKnown: boolean;
+  /** The ARGs so far: one without a value is unset, but known. */
+  readonly declared: Set<string>;
   private readonly earlier = new Map<string, Subject>();
   private readonly checks: Checks;
 
-  constructor(checks: Checks, subject: Subject, start: { readonly hasWorkdir: boolean; readonly isBaseKnown: boolean }) {
+  constructor(checks: Checks, subject: Subject, start: CheckedStart) {
     this.checks = checks;
     this.subject = subject;
     this.hasWorkdir = start.hasWorkdir;
     this.isBaseKnown = start.isBaseKnown;
+    this.declared = new Set(start.args.map(({ name }) => name));
   }
 
-  /** `declared`: the stage's ARGs; one without a value is unset, but known. */
-  variables(unmatched: ReadonlySet<string>, environment: Environment, declared: readonly { readonly name: string }[]): void {
+  variables(unmatched: ReadonlySet<string>, environment: Environment): void {
     if (unmatched.size === 0 || !this.isBaseKnown) return;
     for (const name of unmatched) {
-      if (builderArgs.has(name) || declared.some((arg) => arg.name === name)) continue;
-      this.checks.report(rules.undefinedVar, this.subject, name, didYouMean(name, [...environment.keys()]) ?? '');
+      if (builderArgs.has(name) || this.declared.has(name)) continue;
+      this.checks.report(rules.undefinedVar, this.subject, name, this.checks.suggest(name, environment.keys()));
     }
   }
 

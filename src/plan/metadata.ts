@@ -147,6 +147,7 @@ function applyArg(stage: StageState, { args, places }: ArgInstruction, { buildAr
     const value = given ?? fallback ?? (initial === undefined ? undefined : expanded());
     if (value !== undefined && !builderArgs.has(name)) stage.environment.set(name, value);
     stage.args.push({ name, value });
+    stage.checks.declared.add(name);
     return value === undefined ? name : `${name}=${value}`;
   });
   return `ARG ${declared.join(' ')}`;

@@ -155,7 +155,7 @@ export class StageState {
 
   /** The value of an expansion in this stage's environment. */
   checked({ value, unmatched }: Expansion): string {
-    this.checks.variables(unmatched, this.environment, this.args);
+    this.checks.variables(unmatched, this.environment);
     this.size.addText(value);
     return value;
   }

@@ -12,7 +12,7 @@ import { type Environment, expand } from '../dockerfile/words.ts';
 import type { Platform } from '../oci/config.ts';
 import { parsePlatform } from '../oci/platform.ts';
 import { normalizeName } from '../oci/reference.ts';
-import { checkConstantPlatform, checkFromArgs, checkRedundantPlatform } from './checks.ts';
+import { FromChecks } from './checks.ts';
 import { findContext, type NamedContexts } from './named-contexts.ts';
 
 /** What a stage stands on, or what a COPY or a mount takes from. */
@@ -75,7 +75,7 @@ export function resolveStages(
     readonly allStages: boolean;
   },
 ): Stages {
-  const { checks } = options;
+  const checks = new FromChecks(dockerfile, scope, options.checks);
   const replacements: Replacements = { contexts: options.contexts, target: options.platform };
   const nodes: StageNode[] = [];
   const byName = new Map<string, StageNode>();
@@ -127,21 +127,20 @@ function resolveStage(
   stage: Stage,
   index: number,
   scope: Environment,
-  dockerfile: Dockerfile,
+  { escapeToken }: Dockerfile,
   byName: ReadonlyMap<string, StageNode>,
   replacements: Replacements,
-  checks: Checks,
+  checks: FromChecks,
 ): StageNode {
-  const { escapeToken } = dockerfile;
   const expansion = locate(stage.places.argument(0), () => expand(stage.base, scope, { escapeToken }));
-  checkFromArgs(stage, expansion, dockerfile, scope, checks);
+  checks.arguments(stage, expansion);
   const { value: name, unmatched } = expansion;
   const meant = hintForUnset(unmatched, scope);
   if (name === '') {
     throw dockerfileError('base-name', `base name (${stage.base}) should not be blank`, stage.places.argument(0), meant);
   }
   const platform = locate(stage.places.flagValue('platform'), () =>
-    stage.platform === undefined ? undefined : resolvePlatform(stage, stage.platform, scope, dockerfile, checks),
+    stage.platform === undefined ? undefined : resolvePlatform(stage, stage.platform, scope, escapeToken, checks),
   );
   const replacement = stage.name === undefined ? undefined : contextSource(stage.name, platform, replacements);
   const earlier = byName.get(name);
@@ -165,12 +164,17 @@ function resolveStage(
   };
 }
 
-function resolvePlatform(stage: Stage, written: string, scope: Environment, dockerfile: Dockerfile, checks: Checks): Platform {
-  const { escapeToken } = dockerfile;
+function resolvePlatform(
+  stage: Stage,
+  written: string,
+  scope: Environment,
+  escapeToken: Dockerfile['escapeToken'],
+  checks: FromChecks,
+): Platform {
   const expansion = expand(written, scope, { escapeToken });
-  checkFromArgs(stage, expansion, dockerfile, scope, checks);
-  checkRedundantPlatform(stage, expansion, scope, checks);
-  checkConstantPlatform(stage, expansion, checks);
+  checks.arguments(stage, expansion);
+  checks.redundantPlatform(stage, expansion);
+  checks.constantPlatform(stage, expansion);
   const { value, unmatched } = expansion;
   if (value !== '') return parsePlatform(value);
   const hint = hintForUnset(unmatched, scope);

@@ -8,7 +8,7 @@ export function rawjsonProgress({ stderr }: ProgressSurroundings): Progress {
   let hasSaidError = false;
   const show = (event: BuildEvent) => {
     hasSaidError ||= event.type === 'error';
-    stderr.write(`${JSON.stringify(event)}\n`);
+    stderr.write(`${JSON.stringify(event.type === 'warning' ? withoutText(event) : event)}\n`);
   };
   return {
     show,
@@ -20,4 +20,10 @@ export function rawjsonProgress({ stderr }: ProgressSurroundings): Progress {
       return exitCodeOf(error);
     },
   };
+}
+
+/** Not the whole Dockerfile with each finding. */
+function withoutText({ warning, ...event }: Extract<BuildEvent, { type: 'warning' }>): object {
+  const { file, range } = warning.where;
+  return { ...event, warning: { ...warning, where: { file, range } } };
 }
