@@ -3,6 +3,7 @@
 
 import { type ContextArgument, readContextArgument } from '../context/argument.ts';
 import { listContext, readIgnore } from '../context/directory.ts';
+import { redactUrl } from '../context/git-url.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
@@ -12,7 +13,8 @@ import type { Named } from './named-contexts.ts';
 
 /** Throws at once for what is no context, and for a Dockerfile that is not in its directory. */
 export async function findContexts(options: ContextOptions): Promise<OpenContexts> {
-  const openMain = findMain(readContextArgument(options.context), options);
+  const argument = readContextArgument(options.context);
+  const openMain = isRemoteDockerfile(options) ? withRemoteDockerfile(argument, options) : findMain(argument, options);
   const named = await findNamed(options);
   return async (workplace, settings) => {
     const main = await openMain(workplace, settings);
@@ -31,6 +33,20 @@ export async function findNamed({
 }: Pick<ContextOptions, 'buildContexts' | 'signal'>): Promise<Named | undefined> {
   if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
   return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, signal);
+}
+
+/** `-f https://…` (buildx: build/opt.go). */
+export const isRemoteDockerfile = ({ dockerfile }: Pick<ContextOptions, 'dockerfile'>): boolean =>
+  /^https?:\/\//.test(dockerfile ?? '');
+
+function withRemoteDockerfile(argument: ContextArgument, options: ContextOptions): Opener<MainContext> {
+  const url = options.dockerfile as string;
+  return async (workplace, settings) => {
+    const { downloadDockerfile } = await import('./remote-context.ts');
+    const path = await downloadDockerfile(workplace, settings, url, options.signal);
+    const main = await findMain(argument, { ...options, dockerfile: path })(workplace, settings);
+    return { ...main, dockerfile: { ...main.dockerfile, name: redactUrl(url) } };
+  };
 }
 
 function findMain(argument: ContextArgument, options: ContextOptions): Opener<MainContext> {

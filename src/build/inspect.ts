@@ -19,7 +19,7 @@ import type { BaseImages } from '../plan/graph.ts';
 import { type Outline, outlineOf } from '../plan/outline.ts';
 import { type NamedContexts, type PlanOptions, planStages, type StagePlan } from '../plan/plan.ts';
 import type { BuildOptions } from './build.ts';
-import { findContexts, findNamed } from './contexts.ts';
+import { findContexts, findNamed, isRemoteDockerfile } from './contexts.ts';
 import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
 import { isLayoutReference } from './layout-images.ts';
 import { openSandbox } from './sandbox-options.ts';
@@ -98,7 +98,7 @@ interface Source {
 
 async function openSource(options: InspectOptions): Promise<Source> {
   const argument = readContextArgument(options.context);
-  if (argument.kind === 'directory') {
+  if (argument.kind === 'directory' && !isRemoteDockerfile(options)) {
     const source = readDockerfile(argument.path, options.dockerfile);
     const named = (await findNamed(options))?.planned ?? {};
     const ignored = () => readIgnore(argument.path, source.path);

@@ -1,7 +1,7 @@
 // A context from far away: a git repository, or what a URL gives: a tar, or a Dockerfile alone (BuildKit: dockerui/context.go). No ignore file counts
 // in it. A Dockerfile is looked for inside, unless `-f` has an absolute path of this machine, or standard input (buildx: build/opt.go).
 
-import { isAbsolute } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { debug } from '../base/debug.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../context/archive-type.ts';
@@ -55,6 +55,20 @@ export function openNamedRemote(
   return fetchContext(workplace, settings, argument, false, signal);
 }
 
+/** Returns the path of a file of this process. */
+export async function downloadDockerfile(
+  workplace: Workplace,
+  settings: RemoteSettings,
+  url: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const { index, files } = await fetchContext(workplace, settings, { kind: 'http', url }, false, signal);
+  const file = index.find(FILE);
+  assert('root' in files && file !== undefined, 'a download is a file');
+  if (file.size > DOCKERFILE_MAX_BYTES) throw tooLarge(redactUrl(url));
+  return join(files.root, FILE);
+}
+
 async function fetchContext(
   { serve, newPath, store }: Workplace,
   settings: RemoteSettings,
@@ -81,7 +95,7 @@ const isTrue = (text: string | undefined): boolean => ['1', 't', 'T', 'true', 'T
 
 async function openArchive(workplace: Workplace, { files, modifiedAt }: ContextResult, label: string): Promise<ContextResult> {
   assert('root' in files, 'a download is a file');
-  const context = await openArchiveContext(workplace, `${files.root}/${FILE}`, label);
+  const context = await openArchiveContext(workplace, join(files.root, FILE), label);
   return { ...context, modifiedAt: modifiedAt ?? context.modifiedAt };
 }
 

@@ -117,6 +117,16 @@ describe('a URL', () => {
   });
 });
 
+it('-f takes a URL, with a context of this machine and with one from far away', async () => {
+  answers['/elsewhere'] = file('FROM busybox\nCOPY sub/in /e\n');
+  const url = `${server.url}/elsewhere`;
+  expect(await see('cat /e', ['-f', url, makeContext({ 'sub/in': 'here', Dockerfile: 'nonsense' })])).toBe('here');
+  expect(await see('cat /e', ['-f', url, app()])).toBe('in');
+  answers['/wrong'] = file('FROM busybox\nRAN x\n');
+  const { code, stderr } = await tbuild(['build', '-f', `${server.url}/wrong`, makeContext({})], { store });
+  expect([code, stderr.includes(`${server.url}/wrong:2`)], stderr).toEqual([3, true]);
+});
+
 describe('--build-context', () => {
   it('git: a repository for COPY --from and for FROM, fetched only when it is used', async () => {
     const context = makeContext({
