@@ -6,6 +6,7 @@ import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { checkFrontend } from '../dockerfile/frontend.ts';
+import type { Dockerfile } from '../dockerfile/instructions.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { ownRules } from '../dockerfile/rules.ts';
 import type { Image } from '../images/image.ts';
@@ -28,6 +29,7 @@ import { isLayoutReference, LayoutImages } from './layout-images.ts';
 import { describeBuild, type Metadata } from './metadata.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
+import type { EpochSources } from './source-date-epoch.ts';
 
 export interface BuildOptions extends ExportOptions, SandboxOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
@@ -46,6 +48,8 @@ export interface BuildOptions extends ExportOptions, SandboxOptions {
   readonly noCache: boolean;
   /** Stages whose earlier results do not count. */
   readonly noCacheStages?: readonly string[];
+  /** The image says nothing of when, where and by whom it was built. */
+  readonly reproducible?: boolean;
   readonly onEvent: (event: BuildEvent) => void;
 }
 
@@ -103,18 +107,21 @@ async function build(
   const warn = (from: number) => {
     for (const warning of checks.warnings.slice(from)) emit({ type: 'warning', time: Date.now(), warning });
   };
-  const graph = await plan(options, wanted, contexts, imageOf, checks).finally(() => warn(0));
+  const remote = { ...sandbox, fresh: options.noCache };
+  const planned = await plan(options, wanted, { workplace, contexts, remote }, imageOf, checks).finally(() => warn(0));
+  const { graph, epoch } = planned;
   checks.refuse();
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
+  const reproducible = options.reproducible ? await import('./reproducible.ts') : undefined;
   const slots = availableParallelism();
   const solved = await solve({
     graph,
-    workshop: workshopOf(workplace),
+    workshop: workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }),
     settings: await sandbox.settingsFor(graph.steps, slots),
     slots,
     noCache: options.noCache,
     image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),
-    context: contexts.open,
+    context: reproducible ? async (name) => reproducible.withoutHost(await contexts.open(name)) : contexts.open,
     listener: listenerOf(emit),
     signal: options.signal,
   });
@@ -127,7 +134,9 @@ async function build(
   }
   const built: BuiltImage[] = [];
   for (const target of graph.targets) {
-    built.push(await storeImage(workplace, images, target, solved, wanted.isIndex ? [] : names));
+    const state = stateAt(target, solved);
+    const dated = reproducible ? await reproducible.dateLayers(workplace, graph, target, state, epoch as number) : state;
+    built.push(await storeImage(workplace, images, target, dated, solved, epoch, wanted.isIndex ? [] : names));
   }
   const index = wanted.isIndex ? await storeIndex(workplace, images, built, names) : undefined;
   options.signal.throwIfAborted();
@@ -145,18 +154,24 @@ type FindImage = (reference: string, platform: Platform) => Promise<Image>;
 async function plan(
   options: BuildOptions,
   wanted: Wanted,
-  { dockerfile, named, ignored, files }: Contexts,
+  sources: EpochSources,
   imageOf: FindImage,
   checks: Checks,
-): Promise<Plan> {
+): Promise<{ readonly graph: Plan; readonly epoch: number | undefined }> {
+  const { dockerfile, named, ignored, files } = sources.contexts;
   checkFrontend(dockerfile.bytes, dockerfile.name, givenArg(options.buildArgs, 'BUILDKIT_SYNTAX'));
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
-  return planPlatforms(
-    parsed,
-    wanted,
-    { ...options, contexts: named, checks, ignored, contextFiles: files },
-    baseImages(imageOf),
-  );
+  const isDated = options.reproducible || namesEpoch(parsed, options.buildArgs);
+  const settled = isDated ? await (await import('./source-date-epoch.ts')).settleEpoch(parsed, options, sources) : undefined;
+  const buildArgs = settled?.buildArgs ?? options.buildArgs;
+  const planOptions = { ...options, buildArgs, contexts: named, checks, ignored, contextFiles: files };
+  return { graph: await planPlatforms(parsed, wanted, planOptions, baseImages(imageOf)), epoch: settled?.epoch };
+}
+
+/** Looked for without loading what reads it: few builds have one. */
+function namesEpoch({ globalArgs }: Dockerfile, buildArgs: BuildOptions['buildArgs']): boolean {
+  const name = 'SOURCE_DATE_EPOCH';
+  return givenArg(buildArgs, name) !== undefined || globalArgs.some(({ args }) => args.some((arg) => arg.name === name));
 }
 
 async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {
@@ -181,9 +196,10 @@ function stateOf(workplace: Workplace, reference: string, image: Image): State {
   });
 }
 
-function workshopOf(workplace: Workplace): Workshop {
+function workshopOf(workplace: Workplace, times: Workshop['times']): Workshop {
   const { store, serve, layers, driver } = workplace;
-  return { db: store.db, serve, layers, driver: driver.driver, newPath: () => workplace.newPath(), storePath: store.path };
+  const newPath = () => workplace.newPath();
+  return { db: store.db, serve, layers, driver: driver.driver, newPath, storePath: store.path, times };
 }
 
 function listenerOf(emit: (event: BuildEvent) => void): Listener {
@@ -198,22 +214,33 @@ function listenerOf(emit: (event: BuildEvent) => void): Listener {
   };
 }
 
+function stateAt({ state }: Target, solved: ReadonlyMap<number, Solved>): State {
+  const result = state === undefined ? undefined : solved.get(state)?.result;
+  return result?.kind === 'state' ? result.state : [];
+}
+
 async function storeImage(
   workplace: Workplace,
   images: Images,
   target: Target,
+  state: State,
   solved: ReadonlyMap<number, Solved>,
+  epoch: number | undefined,
   names: readonly string[],
 ): Promise<BuiltImage> {
-  const result = target.state === undefined ? undefined : solved.get(target.state)?.result;
-  const state = result?.kind === 'state' ? result.state : [];
   const layers = await Promise.all(state.map((layer) => workplace.layers.describe(layer)));
   const config = assembleConfig(
     target,
     layers.map(({ diffId }) => diffId),
     (step) => solved.get(step)?.created,
+    epoch,
   );
-  return { platform: target.platform, image: images.put({ config, layers, names }), state };
+  return {
+    platform: target.platform,
+    image: images.put({ config, layers, names }),
+    state,
+    ...(epoch !== undefined && { epoch }),
+  };
 }
 
 const NOTHING: Exported = { paths: [], image: undefined };

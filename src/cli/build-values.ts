@@ -32,6 +32,11 @@ export function parseBuildContexts(contexts: readonly string[]): Record<string, 
   return Object.fromEntries(values);
 }
 
+/** As buildx does: the time that a whole toolchain agreed on counts here too (commands/build.go). */
+export function withEpoch(args: Record<string, string>, { SOURCE_DATE_EPOCH: epoch }: Environment): Record<string, string> {
+  return epoch && !Object.hasOwn(args, 'SOURCE_DATE_EPOCH') ? { ...args, SOURCE_DATE_EPOCH: epoch } : args;
+}
+
 export function parseLabels(labels: readonly string[]): Record<string, string> {
   const values = labels.map((label): [string, string] => {
     const at = label.indexOf('=');

@@ -81,6 +81,7 @@ interface Operations {
     { index: string; entries: number; bytes: number; tree: string },
   ];
   writeLayer: [{ driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[] }, LayerSummary];
+  retime: [{ driver: Driver; out: string; index: string; data: string; mtime: number }, LayerSummary];
   packDir: [{ driver: Driver; out: string; dir: string; overlay: boolean }, LayerSummary];
   unpack: [{ driver: Driver; out: string; archive: string; whiteouts: boolean; split: boolean }, UnpackedLayer];
   tar: [

@@ -29,7 +29,8 @@ export interface RootSpec {
   readonly mounts: readonly { readonly layers: readonly LowerLayer[]; readonly writable: boolean }[];
   /** An OCI runtime-spec configuration. */
   readonly config: unknown;
-  readonly commit: { readonly driver: Driver; readonly out: string } | null;
+  /** `mtime`: of everything in the layer, in seconds. */
+  readonly commit: { readonly driver: Driver; readonly out: string; readonly mtime?: number } | null;
 }
 
 export interface RootResult {

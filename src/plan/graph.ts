@@ -165,6 +165,8 @@ export interface WorkdirOperation {
 export interface PlannedHistory {
   readonly entry: HistoryEntry;
   readonly step: StepId | undefined;
+  /** It tells how the base image was made, not this build. */
+  readonly isBase?: true;
 }
 
 /** What the target stage becomes. */

@@ -3,7 +3,7 @@
 
 import { locate, type Place } from '../dockerfile/errors.ts';
 import { type Escape, type Expansion, expand } from '../dockerfile/words.ts';
-import type { ContainerConfig, ImageConfig, Platform } from '../oci/config.ts';
+import type { ContainerConfig, HistoryEntry, ImageConfig, Platform } from '../oci/config.ts';
 import type { StageChecks } from './checks.ts';
 import { EnvList, envMap } from './env.ts';
 import type { Operation, PlannedHistory, StepId } from './graph.ts';
@@ -61,13 +61,29 @@ export function startFromImage(state: StepId | undefined, image: ImageConfig, pl
     config,
     environment: new Map(),
     args: [],
-    history: (image.history ?? []).map((entry) => ({ entry, step: undefined })),
+    history: baseHistory(image).map((entry) => ({ entry, step: undefined, isBase: true })),
     author: image.author,
     platform,
     imagePlatform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
     hasWorkdir: false,
     isBaseKnown: true,
   };
+}
+
+/**
+ * A line for each layer, as many lines with a layer as there are: others do not always write it so (BuildKit: exporter/containerimage/writer.go,
+ * normalizeLayersAndHistory, which puts the missing ones at the end).
+ */
+function baseHistory({ history = [], rootfs, created }: ImageConfig): HistoryEntry[] {
+  const count = rootfs.diff_ids.length;
+  let told = 0;
+  const lines = history.map((entry) => (entry.empty_layer || told++ < count ? entry : { ...entry, empty_layer: true }));
+  const missing = Array.from({ length: Math.max(0, count - told) }, () => ({
+    ...(created !== undefined && { created }),
+    created_by: 'created by buildkit',
+    comment: 'buildkit.exporter.image.v0',
+  }));
+  return [...lines, ...missing];
 }
 
 export class StageState {

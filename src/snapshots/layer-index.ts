@@ -86,6 +86,17 @@ export class LayerIndex {
     }
   }
 
+  /** The same, its modes as git keeps them: 0755 of directories and of what its owner may execute, else 0644. */
+  withGitModes(): LayerIndex {
+    const file = Buffer.from(this.#file);
+    for (let position = 0; position < this.count; position++) {
+      const at = this.#entries + position * ENTRY_SIZE;
+      const isOpen = TYPES[file[at + 10] as number] === 'dir' || (file.readUInt32LE(at + 12) & 0o100) !== 0;
+      file.writeUInt32LE(isOpen ? 0o755 : 0o644, at + 12);
+    }
+    return new LayerIndex(file, 'the context');
+  }
+
   /** `layer`: what the entry says of where it is from. */
   find(path: string, layer = 0): Entry | undefined {
     const position = this.#position(path);

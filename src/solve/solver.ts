@@ -158,7 +158,20 @@ class Solver {
     return this.#remoteLimit(() => resolveRemote(workshop, { ...settings, fresh: noCache }, op, this.#reportOf(step)));
   }
 
-  async #prepare({ op }: Step, below: State, others: readonly Input[]): Promise<Prepared> {
+  async #prepare(step: Step, below: State, others: readonly Input[]): Promise<Prepared> {
+    return this.#keyed(await this.#preparedFor(step, below, others));
+  }
+
+  /**
+   * With a fixed time, results of other builds do not count: their files' times are others, and so may be what commands made of them.
+   * Among builds with it a tree has one layer, so that it does not matter which of equal results was first.
+   */
+  #keyed(prepared: Prepared): Prepared {
+    const { fixed } = this.#options.workshop.times;
+    return fixed === undefined ? prepared : { ...prepared, record: { ...prepared.record, times: fixed } };
+  }
+
+  async #preparedFor({ op }: Step, below: State, others: readonly Input[]): Promise<Prepared> {
     const { workshop, settings } = this.#options;
     if (op.kind === 'copy') {
       const remotes = others.filter((input) => input.kind === 'remote');
@@ -167,7 +180,10 @@ class Solver {
     if (op.kind === 'workdir') return prepareWorkdir(workshop, op, below);
     assert(op.kind === 'run', `no way to execute a step of the kind ${op.kind}`);
     const silent: Report = { output: () => {}, status: () => {}, signal: this.#signal };
-    const layerOf = async (prepared: Prepared) => ((await this.#find(prepared)) ?? (await this.#execute(prepared, silent))).layer;
+    const layerOf = async (made: Prepared) => {
+      const prepared = this.#keyed(made);
+      return (this.#find(prepared) ?? (await this.#execute(prepared, silent))).layer;
+    };
     return prepareRun(workshop, { ...settings, layerOf }, op, below, bindInputs(op, others.filter(isLocal)));
   }
 

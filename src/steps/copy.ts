@@ -23,6 +23,7 @@ import {
   type Result,
   type State,
   type Workshop,
+  writeLayer,
 } from './step.ts';
 
 /** `from`: the result that paths are looked up in; undefined when there are none. `remotes`: in the places of the operation's. */
@@ -82,7 +83,7 @@ function writeTree(workshop: Workshop, source: OpenSource, tree: SelectedTree, d
   const entries = tree.list().map(({ path, entry }) => ({ path: path === '' ? 'source' : `source/${path}`, entry }));
   placement.add({ base: '', entries: [{ path: '', entry: EMPTY_ROOT }, ...entries] }, source.content);
   const { sources } = source;
-  return workshop.serve.call('writeLayer', { driver, out: workshop.newPath(), sources, entries: placement.entries() });
+  return writeLayer(workshop, driver, sources, placement.entries());
 }
 
 /** What paths are looked up in. */
@@ -178,7 +179,10 @@ async function execute(
     destination: operation.destination,
     owner: asked ?? sourceOwner,
     mode: operation.mode,
-    mtime: newestTime(taken.flatMap(({ selected }) => selected)),
+    mtime: madeTime(
+      workshop,
+      taken.flatMap(({ selected }) => selected),
+    ),
   });
   const sources: LayerSource[] = [];
   for (const { source, selected, unpack } of taken) {
@@ -200,12 +204,13 @@ async function execute(
   }
   for (const { name, content } of operation.inline) placement.addText(name, content);
   const entries: LayerEntry[] = placement.entries();
-  const summary = await workshop.serve.call('writeLayer', { driver: workshop.driver, out: workshop.newPath(), sources, entries });
+  const summary = await writeLayer(workshop, workshop.driver, sources, entries);
   return { summary, gaps: [observer.observations()] };
 }
 
 /** Directories made on the way are as old as the newest source, so that equal sources give equal layers; without a source, of now. */
-function newestTime(selected: readonly Selected[]): readonly [number, number] {
+function madeTime({ times }: Workshop, selected: readonly Selected[]): readonly [number, number] {
+  if (times.made !== undefined) return [times.made, 0];
   if (selected.length === 0) return [Math.floor(Date.now() / 1000), 0];
   let newest: readonly [number, number] = [0, 0];
   for (const { entries } of selected) {

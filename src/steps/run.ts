@@ -172,6 +172,7 @@ async function runOnce(
 
 function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches, agents }: Held, onDisk: boolean): RootSpec {
   const { operation, below } = job;
+  const { fixed } = workshop.times;
   const user = resolveUser(indexesOf(workshop, below), operation.user);
   const devices = settings.devices(operation.devices);
   const isInsecure = operation.security === 'insecure';
@@ -193,7 +194,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
     })),
     config: containerConfig({
       args: operation.args,
-      env: environment(operation, user.home, [...devices.env, ...parts.env]),
+      env: environment(operation, user.home, [...devices.env, ...parts.env, ...epochVariable(operation, fixed)]),
       cwd: operation.workdir,
       user: { ...user, additionalGids: [...user.additionalGids, ...devices.additionalGids] },
       hostname,
@@ -210,7 +211,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       ],
       isInsecure,
     }),
-    commit: { driver: workshop.driver, out: workshop.newPath() },
+    commit: { driver: workshop.driver, out: workshop.newPath(), ...(fixed !== undefined && { mtime: fixed }) },
   };
 }
 
@@ -229,6 +230,12 @@ function environment(operation: RunOperation, home: string | undefined, others: 
   const env = [...operation.env, ...operation.proxyEnv, ...others];
   // As runc does: HOME is there for whoever relies on it, from passwd.
   return env.some((pair) => pair.startsWith('HOME=')) ? env : [...env, `HOME=${home ?? '/'}`];
+}
+
+/** Compilers and packers that write times ask for it; an ARG of the stage says another (reproducible-builds.org/specs/source-date-epoch). */
+function epochVariable({ env }: RunOperation, fixed: number | undefined): string[] {
+  const isSaid = env.some((pair) => pair.startsWith('SOURCE_DATE_EPOCH='));
+  return fixed === undefined || isSaid ? [] : [`SOURCE_DATE_EPOCH=${fixed}`];
 }
 
 /** A mount in another goes on top of it, in whatever order they were written. */

@@ -3,7 +3,7 @@
 import type { Database } from '../base/database.ts';
 import type { Digest } from '../base/digest.ts';
 import type { Observation, StepRecord, Trace } from '../cache/traces.ts';
-import type { Driver, LayerSource, LayerSummary, Serve } from '../native/serve.ts';
+import type { Driver, LayerEntry, LayerSource, LayerSummary, Serve } from '../native/serve.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
@@ -46,6 +46,26 @@ export interface Workshop {
   /** A directory of this process; `newPath` gives a fresh name in it. */
   readonly newPath: () => string;
   readonly storePath: (...parts: string[]) => string;
+  readonly times: Times;
+}
+
+/** Seconds since the epoch. Neither is part of any key: `solve` keeps results of builds with a fixed time apart. */
+export interface Times {
+  /** Of what a step makes out of nothing; undefined: of now. */
+  readonly made: number | undefined;
+  /** Of everything in the layers that are made; undefined: each file has its own. */
+  readonly fixed: number | undefined;
+}
+
+/** Writes the layer that was decided on. */
+export function writeLayer(
+  { serve, newPath, times: { fixed } }: Workshop,
+  driver: Driver,
+  sources: readonly LayerSource[],
+  entries: readonly LayerEntry[],
+): Promise<LayerSummary> {
+  const dated = fixed === undefined ? entries : entries.map((entry) => ({ ...entry, mtime: [fixed, 0] as const }));
+  return serve.call('writeLayer', { driver, out: newPath(), sources, entries: dated });
 }
 
 /** A step that is ready to be looked up, and to run when no trace holds. */

@@ -4,7 +4,7 @@
 import type { WorkdirOperation } from '../plan/graph.ts';
 import { holds, observe } from './observe.ts';
 import { Placement } from './place.ts';
-import { indexesOf, type Prepared, type State, type Workshop } from './step.ts';
+import { indexesOf, type Prepared, type State, type Workshop, writeLayer } from './step.ts';
 
 export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, below: State): Prepared {
   const indexes = indexesOf(workshop, below);
@@ -17,15 +17,10 @@ export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, 
       const observer = observe(indexes);
       const [user = '', group] = operation.user.split(':', 2);
       const owner = operation.user === '' ? { uid: 0, gid: 0 } : observer.ownerOf(user, group);
-      const now = Math.floor(Date.now() / 1000);
-      const placement = new Placement(observer.tree, { destination: operation.path, owner, mode: undefined, mtime: [now, 0] });
+      const made = workshop.times.made ?? Math.floor(Date.now() / 1000);
+      const placement = new Placement(observer.tree, { destination: operation.path, owner, mode: undefined, mtime: [made, 0] });
       placement.addDirectory();
-      const summary = await workshop.serve.call('writeLayer', {
-        driver: workshop.driver,
-        out: workshop.newPath(),
-        sources: [],
-        entries: placement.entries(),
-      });
+      const summary = await writeLayer(workshop, workshop.driver, [], placement.entries());
       return { summary, gaps: [observer.observations()] };
     },
   };

@@ -3,7 +3,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
-import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret } from '../build-values.ts';
+import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
 import type { FlagTable } from '../flags.ts';
@@ -52,6 +52,7 @@ const flagTable = {
     help: 'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
+  reproducible: { help: 'Build an image that says nothing of when, where and by whom it was built' },
   resource: { value: 'stringArray', repeated: true, help: 'Resource limits for the "RUN" instructions (not supported yet)' },
   secret: {
     value: 'stringArray',
@@ -145,7 +146,7 @@ async function buildOptions({
   const noCacheStages = flags['no-cache-filter'].flatMap((names) => names.split(','));
   return {
     context,
-    buildArgs: parseBuildArgs(flags['build-arg'], env),
+    buildArgs: withEpoch(parseBuildArgs(flags['build-arg'], env), env),
     tags: [...flags.tag],
     labels: parseLabels(flags.label),
     noCache: flags['no-cache'],
@@ -155,6 +156,7 @@ async function buildOptions({
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),
+    ...(flags.reproducible && { reproducible: true }),
     ...(platforms.length > 0 && { platforms }),
     ...(noCacheStages.length > 0 && { noCacheStages }),
   };

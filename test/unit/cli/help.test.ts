@@ -86,6 +86,8 @@ test('tbuild build', async () => {
                                         "auto")
       -q, --quiet                       Suppress the build output and print image ID
                                         on success
+          --reproducible                Build an image that says nothing of when,
+                                        where and by whom it was built
           --resource stringArray        Resource limits for the "RUN" instructions
                                         (not supported yet)
           --secret stringArray          Secret to expose to the build (format:

@@ -37,7 +37,9 @@ function plan(text: string, options: Partial<PlanOptions> = {}, images: Images =
 }
 
 const names = ({ steps }: Graph) => steps.map(({ name }) => name);
-const createdBy = ({ target }: Graph) => target.history.map(({ entry }) => entry.created_by);
+/** Without the lines made up for layers of a base that has no history. */
+const told = ({ target }: Graph) => target.history.filter(({ entry }) => entry.comment !== 'buildkit.exporter.image.v0');
+const createdBy = (graph: Graph) => told(graph).map(({ entry }) => entry.created_by);
 const runs = ({ steps }: Graph) => steps.flatMap(({ op }) => (op.kind === 'run' ? [op] : [])) as RunOperation[];
 const copies = ({ steps }: Graph) => steps.flatMap(({ op }) => (op.kind === 'copy' ? [op] : [])) as CopyOperation[];
 
@@ -219,10 +221,27 @@ test('history as BuildKit writes it', async () => {
 });
 
 test('history entries: steps, empty layers, the comment', async () => {
-  const { target } = await plan('FROM base\nENV A=1\nRUN x');
-  expect(target.history).toEqual([
+  expect(told(await plan('FROM base\nENV A=1\nRUN x'))).toEqual([
     { entry: { created_by: 'ENV A=1', comment: 'buildkit.dockerfile.v0', empty_layer: true }, step: undefined },
     { entry: { created_by: 'RUN /bin/sh -c x # buildkit', comment: 'buildkit.dockerfile.v0' }, step: 1 },
+  ]);
+});
+
+test('history of a base: a line for each layer, no more lines with a layer than layers', async () => {
+  const layers = (...ids: string[]) => ({ type: 'layers' as const, diff_ids: ids });
+  const lines = [{ created_by: 'one' }, { created_by: 'set', empty_layer: true }, { created_by: 'two' }];
+  const of = async (...ids: string[]) => {
+    const base = image({}, { created: '2001-01-01T00:00:00Z', history: lines, rootfs: layers(...ids) });
+    const { target } = await plan('FROM base', {}, { base });
+    return target.history.map(({ entry }) => entry);
+  };
+  const [one, set, two] = lines;
+  expect(await of('sha256:1')).toEqual([one, set, { ...two, empty_layer: true }]);
+  expect(await of('sha256:1', 'sha256:2', 'sha256:3')).toEqual([
+    one,
+    set,
+    two,
+    { created: '2001-01-01T00:00:00Z', created_by: 'created by buildkit', comment: 'buildkit.exporter.image.v0' },
   ]);
 });
 

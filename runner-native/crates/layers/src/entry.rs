@@ -249,6 +249,13 @@ impl Tree {
         self.entries[index].inode == index as u64
     }
 
+    /// One time for everything. A whiteout has none.
+    pub fn set_times(&mut self, seconds: i64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.kind != Kind::Whiteout) {
+            entry.mtime = Mtime { seconds, nanos: 0 };
+        }
+    }
+
     /// Replaces what is known of the regular files' contents; `content` is asked once for each group.
     pub fn set_contents(&mut self, mut content: impl FnMut(usize, &Entry) -> Content) {
         for index in 0..self.entries.len() {

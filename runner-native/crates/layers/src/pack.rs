@@ -14,11 +14,20 @@ use crate::walk::{Walk, number_inodes};
 
 /// A directory as a layer: `<out>.index` with `<out>.erofs` or the tree `<out>/`. With `overlay_upper` the directory is what overlayfs wrote.
 pub fn pack_dir(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
-    pack(driver, out, dir, overlay_upper)
-        .map_err(|error| if error.code.starts_with("context/") { NativeError { code: "native/io".into(), ..error } } else { error })
+    pack(driver, out, dir, overlay_upper, None).map_err(as_own)
 }
 
-fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<LayerSummary> {
+/// What overlayfs wrote. With `seconds` all of it is as old as that, whatever its inodes say.
+pub fn pack_upper(driver: Driver, out: &Path, dir: &Path, seconds: Option<i64>) -> Result<LayerSummary> {
+    pack(driver, out, dir, true, seconds).map_err(as_own)
+}
+
+/// The walk takes what it reads for a context, which somebody may be changing; this is nobody's but ours.
+fn as_own(error: NativeError) -> NativeError {
+    if error.code.starts_with("context/") { NativeError { code: "native/io".into(), ..error } } else { error }
+}
+
+fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool, seconds: Option<i64>) -> Result<LayerSummary> {
     let root = beneath::open_root(dir)?;
     let mut found = Walk { root: &root, hash: false, known: None, keep_xattr: |name| !is_host_label(name) }.all()?;
     for found in &mut found {
@@ -32,6 +41,9 @@ fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool) -> Result<L
     let mut tree = Tree::new(number_inodes(found), Names::Layer)?;
     let mut writer = DataWriter::create(driver, out)?;
     write_files(&mut tree, &root, &mut writer)?;
+    if let Some(seconds) = seconds {
+        tree.set_times(seconds);
+    }
     writer.finish(tree)
 }
 

@@ -93,4 +93,6 @@ pub struct FurtherRoot {
 pub struct Commit {
     pub driver: Driver,
     pub out: PathBuf,
+    /// Of all that the layer holds, in seconds since the epoch.
+    pub mtime: Option<i64>,
 }

@@ -165,7 +165,7 @@ impl Root {
         }
         .at(MOUNT, "unmount", &self.path)?;
         self.hidden.remove_from(upper)?;
-        tbuild_layers::pack_dir(commit.driver, &commit.out, &self.upper_path, true)
+        tbuild_layers::pack_upper(commit.driver, &commit.out, &self.upper_path, commit.mtime)
     }
 }
 

@@ -74,6 +74,15 @@ struct Tar {
 }
 
 #[derive(Deserialize)]
+struct Retime {
+    driver: Driver,
+    out: PathBuf,
+    index: PathBuf,
+    data: PathBuf,
+    mtime: i64,
+}
+
+#[derive(Deserialize)]
 struct Verify {
     index: PathBuf,
     data: PathBuf,
@@ -156,6 +165,10 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
         "placeTree" => {
             let PlaceTree { from, to, delete } = parse(op, line)?;
             tbuild_layers::place_tree(&from, &to, delete).map(|()| json!({}))
+        }
+        "retime" => {
+            let Retime { driver, out, index, data, mtime } = parse(op, line)?;
+            ok(tbuild_layers::retime(driver, &out, &index, &data, mtime)?)
         }
         "sha256" => ok(tbuild_layers::sha256(&parse::<OnePath>(op, line)?.path)?),
         "verify" => {

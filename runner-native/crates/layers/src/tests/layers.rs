@@ -317,3 +317,37 @@ fn removal_follows_no_link_and_goes_to_any_depth() {
     crate::remove(&gone).unwrap();
     assert!(!gone.exists() && kept.join("file").exists());
 }
+
+#[test]
+fn a_layer_of_one_time_differs_in_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = dir.path().join("context");
+    std::fs::create_dir_all(context.join("a/b")).unwrap();
+    std::fs::write(context.join("a/b/small"), "small").unwrap();
+    std::fs::write(context.join("large"), vec![5; 3 << 20]).unwrap();
+    std::fs::hard_link(context.join("large"), context.join("linked")).unwrap();
+    symlink("nowhere", context.join("link")).unwrap();
+    for driver in [Driver::Erofs, Driver::Directory] {
+        let at = |name: &str| dir.path().join(format!("{driver:?}-{name}"));
+        let packed = crate::pack_dir(driver, &at("layer"), &context, false).unwrap();
+        let copy = crate::retime(driver, &at("copy"), Path::new(&packed.index), Path::new(&packed.data), 315_532_800).unwrap();
+        assert_eq!((&copy.tree, copy.bytes, copy.entries), (&packed.tree, packed.bytes, packed.entries));
+        assert_ne!(copy.id, packed.id);
+        let times: Vec<_> = read_index(&copy).tree.entries().iter().map(|entry| (entry.mtime.seconds, entry.mtime.nanos)).collect();
+        assert_eq!(times, vec![(315_532_800, 0); 7]);
+        assert_eq!(crate::verify(Path::new(&copy.index), Path::new(&copy.data)).unwrap(), Vec::<String>::new());
+        assert_eq!(crate::pack_upper(driver, &at("upper"), &context, Some(315_532_800)).unwrap().id, copy.id);
+    }
+}
+
+#[test]
+fn of_a_damaged_layer_no_copy_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = dir.path().join("context");
+    std::fs::create_dir(&context).unwrap();
+    std::fs::write(context.join("large"), vec![5; 8 << 10]).unwrap();
+    let packed = crate::pack_dir(Driver::Directory, &dir.path().join("layer"), &context, false).unwrap();
+    std::fs::write(Path::new(&packed.data).join("large"), vec![6; 8 << 10]).unwrap();
+    let copied = crate::retime(Driver::Directory, &dir.path().join("copy"), Path::new(&packed.index), Path::new(&packed.data), 0);
+    assert_eq!(code(copied), "store/damaged");
+}
