@@ -52,11 +52,9 @@ function withRemoteDockerfile(argument: ContextArgument, options: ContextOptions
 function findMain(argument: ContextArgument, options: ContextOptions): Opener<MainContext> {
   switch (argument.kind) {
     case 'directory': {
-      const dockerfile = readDockerfile(argument.path, options.dockerfile);
-      const how = { dockerfile: dockerfile.path, ignore: true, remember: !options.noCache };
-      const ignored = once(() => readIgnore(argument.path, dockerfile.path));
-      const files = () => listContext(argument.path, ignored());
-      return async (workplace) => ({ dockerfile, ignored, files, open: () => openDirectory(workplace, argument.path, how) });
+      const main = readMainDirectory(argument.path, options.dockerfile);
+      const how = { rules: main.ignored, remember: !options.noCache };
+      return async (workplace) => ({ ...main, open: () => openDirectory(workplace, argument.path, how) });
     }
     case 'file':
       return async (workplace) => (await import('./input-context.ts')).openInput(workplace, argument.path, options);
@@ -66,6 +64,13 @@ function findMain(argument: ContextArgument, options: ContextOptions): Opener<Ma
       return async (workplace, settings) =>
         (await import('./remote-context.ts')).openRemote(workplace, settings, argument, options);
   }
+}
+
+/** What is known of a directory without opening it. */
+export function readMainDirectory(path: string, name: string | undefined) {
+  const dockerfile = readDockerfile(path, name);
+  const ignored = once(() => readIgnore(path, dockerfile.path));
+  return { dockerfile, ignored, files: () => listContext(path, ignored()) };
 }
 
 function once<T>(act: () => T): () => T {

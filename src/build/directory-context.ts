@@ -3,16 +3,15 @@
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { scanDirectory } from '../context/directory.ts';
+import type { IgnoreRules } from '../context/ignore.ts';
 import { statCachePath } from '../context/stat-cache.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { ContextResult } from '../steps/step.ts';
 
 export interface DirectoryOptions {
-  /** Path of the Dockerfile, for its own ignore file; undefined: it came from somewhere else. */
-  readonly dockerfile: string | undefined;
-  /** Whether ignore files count: not in what was fetched from elsewhere (BuildKit: dockerui, MainContext). */
-  readonly ignore: boolean;
+  /** What takes no part; what was fetched from elsewhere has no such rules (BuildKit: dockerui, MainContext). */
+  readonly rules: () => IgnoreRules | undefined;
   /** Whether digests of unchanged files are taken from the last time. */
   readonly remember: boolean;
 }
@@ -20,7 +19,7 @@ export interface DirectoryOptions {
 export async function openDirectory(workplace: Workplace, path: string, options: DirectoryOptions): Promise<ContextResult> {
   const root = resolve(path);
   const cache = options.remember ? statCachePath(workplace.store.path('contexts'), root) : undefined;
-  const { index } = await scanDirectory(workplace.serve, root, { ...options, out: workplace.newPath(), cache });
+  const { index } = await scanDirectory(workplace.serve, root, { rules: options.rules(), out: workplace.newPath(), cache });
   return { kind: 'context', index: LayerIndex.read(index), files: { root }, owner: { uid: 0, gid: 0 } };
 }
 
@@ -28,5 +27,5 @@ export async function openDirectory(workplace: Workplace, path: string, options:
 export async function openEmptyDirectory(workplace: Workplace): Promise<ContextResult> {
   const root = workplace.newPath();
   mkdirSync(root);
-  return openDirectory(workplace, root, { dockerfile: undefined, ignore: false, remember: false });
+  return openDirectory(workplace, root, { rules: () => undefined, remember: false });
 }

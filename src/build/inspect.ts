@@ -6,21 +6,21 @@ import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import { defaultRoot } from '../base/store.ts';
 import { readContextArgument } from '../context/argument.ts';
-import { listContext, readIgnore } from '../context/directory.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { describe } from '../dockerfile/description.ts';
+import { checkFrontend } from '../dockerfile/frontend.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import type { Warning } from '../dockerfile/warning.ts';
 import { hostPlatform } from '../oci/platform.ts';
-import type { Ignored } from '../plan/copy.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages } from '../plan/graph.ts';
 import { type Outline, outlineOf } from '../plan/outline.ts';
 import { type NamedContexts, type PlanOptions, planStages, type StagePlan } from '../plan/plan.ts';
 import type { BuildOptions } from './build.ts';
-import { findContexts, findNamed, isRemoteDockerfile } from './contexts.ts';
-import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
+import type { Contexts } from './context-options.ts';
+import { findContexts, findNamed, isRemoteDockerfile, readMainDirectory } from './contexts.ts';
+import type { DockerfileSource } from './dockerfile-source.ts';
 import { isLayoutReference } from './layout-images.ts';
 import { openSandbox } from './sandbox-options.ts';
 
@@ -54,12 +54,12 @@ export interface TargetInfo {
 
 /** Checks all stages where no target is named. */
 export async function checkBuild(options: InspectOptions): Promise<CheckResult> {
-  const { source, named, ignored, files } = await openSource(options);
+  const { dockerfile: source, named, ignored, files } = await openSources(options);
   let checks = new Checks();
   let error: unknown;
   try {
     checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
-    const dockerfile = parseDockerfile(source.bytes, source.name, checks);
+    const dockerfile = parse(source, options, checks);
     await planOf(dockerfile, options, named, { checks, ignored, contextFiles: files, allStages: (options.target ?? '') === '' });
     checks.refuse();
   } catch (thrown) {
@@ -69,15 +69,15 @@ export async function checkBuild(options: InspectOptions): Promise<CheckResult> 
 }
 
 export async function outlineBuild(options: InspectOptions): Promise<OutlineResult> {
-  const { source, named } = await openSource(options);
-  const dockerfile = parseDockerfile(source.bytes, source.name);
+  const { dockerfile: source, named } = await openSources(options);
+  const dockerfile = parse(source, options);
   const plan = await planOf(dockerfile, options, named, {});
   return { source, ...outlineOf(dockerfile, plan, options.buildArgs) };
 }
 
 export async function listTargets(options: InspectOptions): Promise<TargetsResult> {
-  const { source } = await openSource(options);
-  const dockerfile = parseDockerfile(source.bytes, source.name);
+  const { dockerfile: source } = await openSources(options);
+  const dockerfile = parse(source, options);
   const targets = dockerfile.stages.map(({ name, base, platform, comments, where }, index) => ({
     name,
     description: describe(comments, name),
@@ -89,20 +89,19 @@ export async function listTargets(options: InspectOptions): Promise<TargetsResul
   return { source, targets };
 }
 
-interface Source {
-  readonly source: DockerfileSource;
-  readonly named: NamedContexts;
-  readonly ignored: Ignored | undefined;
-  readonly files: (() => readonly string[]) | undefined;
+function parse({ bytes, name }: DockerfileSource, { buildArgs }: InspectOptions, checks?: Checks): Dockerfile {
+  checkFrontend(bytes, name, givenArg(buildArgs, 'BUILDKIT_SYNTAX'));
+  return parseDockerfile(bytes, name, checks);
 }
 
-async function openSource(options: InspectOptions): Promise<Source> {
+/** What planning needs of the contexts. */
+type Sources = Omit<Contexts, 'open'>;
+
+async function openSources(options: InspectOptions): Promise<Sources> {
   const argument = readContextArgument(options.context);
   if (argument.kind === 'directory' && !isRemoteDockerfile(options)) {
-    const source = readDockerfile(argument.path, options.dockerfile);
     const named = (await findNamed(options))?.planned ?? {};
-    const ignored = () => readIgnore(argument.path, source.path);
-    return { source, named, ignored, files: () => listContext(argument.path, ignored()) };
+    return { ...readMainDirectory(argument.path, options.dockerfile), named };
   }
   // Anything else is fetched or unpacked into this process's folder of the store, which goes with it.
   const { openWorkplace } = await import('../snapshots/workplace.ts');
@@ -110,8 +109,7 @@ async function openSource(options: InspectOptions): Promise<Source> {
   const workplace = await openWorkplace(options.root);
   try {
     const sandbox = await openSandbox(options);
-    const { dockerfile, named, ignored, files } = await open(workplace, { ...sandbox, fresh: options.noCache });
-    return { source: dockerfile, named, ignored, files };
+    return await open(workplace, { ...sandbox, fresh: options.noCache });
   } finally {
     await workplace.close();
   }

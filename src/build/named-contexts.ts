@@ -1,6 +1,7 @@
 // The contexts of `--build-context`: what planning is told of them, and what steps get when they ask. One that nothing uses is never opened.
 
 import { assert } from '../base/errors.ts';
+import { readIgnore } from '../context/directory.ts';
 import { redactUrl } from '../context/git-url.ts';
 import { contextName, type NamedSource, readNamedContext } from '../context/named.ts';
 import type { NamedContext, NamedContexts } from '../plan/plan.ts';
@@ -27,7 +28,8 @@ export function readNamedContexts(values: Readonly<Record<string, string>>, sign
     open: async (workplace, settings, name) => {
       const source = sources.get(name);
       if (source?.kind === 'directory') {
-        return openDirectory(workplace, source.path, { dockerfile: undefined, ignore: true, remember: !settings.fresh });
+        const rules = () => readIgnore(source.path, undefined);
+        return openDirectory(workplace, source.path, { rules, remember: !settings.fresh });
       }
       assert(source?.kind === 'git' || source?.kind === 'http', `the context ${name} is asked for as a directory`);
       return (await import('./remote-context.ts')).openNamedRemote(workplace, settings, source, signal);

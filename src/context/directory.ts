@@ -16,28 +16,23 @@ export interface ScannedContext {
 }
 
 export interface ScanOptions {
-  /** Path of the Dockerfile, for the ignore file of its own that it may have (`X.Dockerfile.dockerignore` wins over `.dockerignore`). */
-  readonly dockerfile: string | undefined;
-  /** Whether ignore files count. */
-  readonly ignore: boolean;
+  readonly rules: IgnoreRules | undefined;
   /** Where the index goes. */
   readonly out: string;
   /** Digests of files that have not changed since an earlier scan; undefined: every file is read. */
   readonly cache: string | undefined;
 }
 
-export async function scanDirectory(
-  serve: Serve,
-  root: string,
-  { dockerfile, ignore, out, cache }: ScanOptions,
-): Promise<ScannedContext> {
-  const rules = ignore ? readIgnore(root, dockerfile) : undefined;
+export async function scanDirectory(serve: Serve, root: string, { rules, out, cache }: ScanOptions): Promise<ScannedContext> {
   const selection = rules ? { paths: listPaths(root, rules) } : {};
   const scan = await serve.call('scan', { root, ...selection, out, ...(cache === undefined ? {} : { cache }) });
   return { root, index: scan.index, entries: scan.entries, bytes: scan.bytes };
 }
 
-/** The rules of the context; undefined: there are none. */
+/**
+ * The rules of the context; undefined: there are none. `dockerfile`: its path, for the ignore file of its own that it may have
+ * (`X.Dockerfile.dockerignore` wins over `.dockerignore`).
+ */
 export function readIgnore(root: string, dockerfile: string | undefined): IgnoreRules | undefined {
   const candidates = [
     ...(dockerfile ? [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)] : []),
