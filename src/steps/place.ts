@@ -78,9 +78,10 @@ export class Placement {
     this.#groups.clear();
     const walk = (at: string, landing: string): void => {
       for (const [name, entry] of tree.list(at)) {
-        // A directory that the archive only passes through may be a link here, and is followed; one that it names replaces the link.
+        // A directory that the archive only passes through may be a link here, and is followed, with the destination as the root of
+        // all links (Docker extracts in a chroot); one that it names replaces the link.
         const passed = entry.implied && this.#at(join(landing, name)) !== undefined;
-        const path = passed ? this.#resolve(join(landing, name)) : join(landing, name);
+        const path = passed ? join(target, this.#resolve(join(landing, name).slice(target.length), target)) : join(landing, name);
         if (passed) this.#makeParents(path, undefined);
         else if (entry.implied)
           this.#entries.set(path, { path, type: 'dir', mode: 0o755, uid: 0, gid: 0, mtime: this.#options.mtime });
@@ -218,10 +219,11 @@ export class Placement {
     return this.#below.lookup(path);
   }
 
-  /** Follows symlinks of the tree below (never out of it), the last component's too. */
-  #resolve(destination: string): string {
+  /** Follows symlinks of the tree below `root` (never out of it), the last component's too. */
+  #resolve(destination: string, root = ''): string {
     const view = {
-      lookup: (path: string): Pick<Entry, 'type' | 'link'> | undefined => {
+      lookup: (inside: string): Pick<Entry, 'type' | 'link'> | undefined => {
+        const path = join(root, inside);
         const mine = this.#entries.get(path);
         return mine ? { type: mine.type, link: mine.link ?? '' } : this.#below.lookup(path);
       },

@@ -75,15 +75,18 @@ function selectWithParents(tree: Tree, written: string, excludes: IgnoreRules | 
   const pivot = written.indexOf('/./');
   const base = cleanPath(pivot < 0 ? '' : written.slice(0, pivot));
   const rest = cleanPath(pivot < 0 ? written : written.slice(pivot + 3));
-  if (hasWildcards(base)) return matches(tree, base, what).flatMap((path) => selectBelow(tree, path, rest, excludes));
-  if (resolvePath(tree, base, true)?.entry?.type !== 'dir') throw notFound(written, what);
-  if (!hasWildcards(rest) && !resolvePath(tree, join(base, rest), true)?.entry) throw notFound(written, what);
-  return selectBelow(tree, base, rest, excludes);
+  const isLiteral = !hasWildcards(base) && !hasWildcards(rest);
+  if (isLiteral && !resolvePath(tree, join(base, rest), true)?.entry) throw notFound(written, what);
+  const bases = hasWildcards(base) ? matches(tree, base, what) : [base];
+  return bases.map((path) => selectBelow(tree, path, rest, excludes, what));
 }
 
-function selectBelow(tree: Tree, base: string, pattern: string, excludes: IgnoreRules | undefined): Selected[] {
+function selectBelow(tree: Tree, base: string, pattern: string, excludes: IgnoreRules | undefined, what: string): Selected {
   const root = resolvePath(tree, base, true);
-  if (root?.entry?.type !== 'dir') return [];
+  if (!root?.entry) throw notFound(base, what);
+  // A file is taken whatever the pattern says.
+  const entries = [{ path: '', entry: root.entry }];
+  if (root.entry.type !== 'dir') return { base: base.slice(base.lastIndexOf('/') + 1), entries };
   const parts = pattern.split('/');
   const wild = parts.findIndex((part) => /[*?[\\!]/.test(part));
   const included = pattern === '' ? undefined : compileExcludes([pattern]);
@@ -92,7 +95,7 @@ function selectBelow(tree: Tree, base: string, pattern: string, excludes: Ignore
     way: included ? parts.slice(0, wild < 0 ? parts.length : wild) : [],
     excludes,
   });
-  return [{ base: '', entries: [{ path: '', entry: root.entry }, ...below] }];
+  return { base: '', entries: [...entries, ...below] };
 }
 
 interface Choice {

@@ -224,6 +224,12 @@ const archives: readonly Row[] = [
   ],
   ['and whatever it is called', 'ADD gzipped /d/', 'ls /d/sub', 'f'],
   ['--chown is for all in it', 'ADD --chown=3:4 some.tar /d', stat('/d /d/sub/f'), '/d 755 3:4\n/d/sub/f 600 3:4'],
+  [
+    'links on the way of an archive stay in its destination',
+    'RUN mkdir /d && ln -s /tmp /d/sub && ln -s ../../x /d/up\nADD passing.tar /d',
+    'cd /d; find . -type f | sort; ls -A /tmp; test -e /x || readlink sub',
+    './tmp/f\n./x/f\n/tmp',
+  ],
   ['--chmod is for none of it', 'ADD --chmod=700 some.tar /d', stat('/d /d/sub/f'), '/d 755 0:0\n/d/sub/f 600 9:8'],
   ['--unpack=false leaves it', 'ADD --unpack=false some.tar /d/', 'ls /d', 'some.tar'],
   ['what is no tar is a file', 'ADD text.gz a.txt /d/', 'ls /d', 'a.txt\ntext.gz'],
@@ -445,6 +451,13 @@ async function languageContext(): Promise<string> {
     { name: 'sub/f', content: 'f\n', mode: 0o600, uid: 9, gid: 8 },
   ]);
   writeFileSync(at('some.tar'), tar);
+  writeFileSync(
+    at('passing.tar'),
+    await tarOf([
+      { name: 'sub/f', content: 'f\n' },
+      { name: 'up/f', content: 'f\n' },
+    ]),
+  );
   writeFileSync(at('gzipped'), gzipSync(tar));
   writeFileSync(at('text.gz'), gzipSync('text'));
   writeFileSync(at('broken.tar'), tar);
