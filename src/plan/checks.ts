@@ -115,11 +115,12 @@ export class StageChecks {
     this.declared = new Set(start.args.map(({ name }) => name));
   }
 
+  /** On a base that is not known only what looks misspelt: the rest may be that image's. */
   variables(unmatched: ReadonlySet<string>, environment: Environment): void {
-    if (unmatched.size === 0 || !this.isBaseKnown) return;
     for (const name of unmatched) {
       if (builderArgs.has(name) || this.declared.has(name)) continue;
-      this.checks.report(rules.undefinedVar, this.subject, name, this.checks.suggest(name, environment.keys()));
+      const meant = this.checks.suggest(name, environment.keys());
+      if (meant !== '' || this.isBaseKnown) this.checks.report(rules.undefinedVar, this.subject, name, meant);
     }
   }
 

@@ -497,13 +497,28 @@ DIR/Dockerfile:1
 
   it('say so when there is nothing, and need no store, no image and no network', async () => {
     const nowhere = path.join(tmpdir(), `tbuild-no-store-${process.pid}`);
-    const context = makeContext({ Dockerfile: 'FROM no/such:image\nUSER $HOME\nRUN true\n' });
+    const context = makeContext({ Dockerfile: 'FROM no/such:image\nUSER $LANGUAGE\nRUN true\n' });
     for (const args of [['--check'], ['--call=outline'], ['--call=targets'], ['--call=subrequests.describe']]) {
       const { code, stdout, stderr } = await tbuild(['build', ...args, context], { store: nowhere });
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       if (args[0] === '--check') expect(stdout).toBe('Check complete, no warnings found.\n');
     }
     expect(existsSync(nowhere)).toBe(false);
+  });
+
+  it('report of variables on an image that is not here what looks misspelt', async () => {
+    const { result } = await check(makeContext({ Dockerfile: 'FROM no/such:image\nENV A=$LANGUAGE PATH=$PAHT:/x\n' }));
+    expect(result.warnings.map(({ detail }) => detail)).toEqual(["Usage of undefined variable '$PAHT' (did you mean $PATH?)"]);
+  });
+
+  it('end soon, however much is found', { timeout: 60_000 }, async () => {
+    const count = 20_000;
+    const each = (line: (i: number) => string) => Array.from({ length: count }, (_, i) => line(i)).join('\n');
+    const generated = `FROM scratch\n${each((i) => `ENV NAME${i}=1`)}\n${each((i) => `USER $NAMF${i}`)}\n`;
+    const { code, result } = await check(makeContext({ Dockerfile: generated }));
+    expect(code).toBe(1);
+    expect(result.warnings).toHaveLength(count);
+    expect(result.warnings.filter(({ detail }) => detail.includes('did you mean'))).toHaveLength(100);
   });
 
   it('build nothing', async () => {
