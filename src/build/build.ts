@@ -46,6 +46,8 @@ export interface BuildOptions extends ExportOptions, SandboxOptions {
   readonly platforms?: readonly Platform[];
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
+  /** Base images are to be the newest there are: an error where there is one, until this version talks to registries. */
+  readonly pull?: boolean;
   /** Stages whose earlier results do not count. */
   readonly noCacheStages?: readonly string[];
   /** The image says nothing of when, where and by whom it was built. */
@@ -101,7 +103,7 @@ async function build(
   const images = new Images(workplace.store, workplace.layers);
   const layouts = new LayoutImages(workplace, images);
   const imageOf: FindImage = async (reference, platform) =>
-    isLayoutReference(reference) ? layouts.find(reference, platform) : images.resolve(reference, platform);
+    isLayoutReference(reference) ? layouts.find(reference, platform) : findImage(images, options, reference, platform);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
   const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
   const warn = (from: number) => {
@@ -149,6 +151,13 @@ async function build(
 
 /** An image by its normalised reference, or where a layout has it. */
 type FindImage = (reference: string, platform: Platform) => Promise<Image>;
+
+function findImage(images: Images, { pull }: BuildOptions, reference: string, platform: Platform): Image {
+  if (!pull) return images.resolve(reference, platform);
+  throw new TbuildError('unsupported/pull', `cannot pull ${familiarName(reference)}: registries are not supported yet`, {
+    hint: 'without --pull the image that is here is taken; tbuild load brings in a newer one',
+  });
+}
 
 /** What was found before an error is in `checks`. */
 async function plan(

@@ -184,8 +184,8 @@ class Planner {
     switch (instruction.kind) {
       case 'add':
       case 'copy': {
-        const tooEarly = (from: string) =>
-          `cannot copy from stage "${from}", it needs to be defined before current stage "${stageName}"`;
+        const tooEarly = (name: string) =>
+          `cannot copy from stage "${('from' in instruction && instruction.from) || name}", it needs to be defined before current stage "${stageName}"`;
         const source = () => this.resolve(planned.sources[0], where, tooEarly);
         planCopy(stage, planned, instruction, {
           local: () => locate(sourcePlace(instruction, 0), source),

@@ -173,6 +173,15 @@ describe('FROM', () => {
   });
 });
 
+test('--pull is an error where there is an image to pull, and none where there is not', async () => {
+  const store = freshStore();
+  await tbuildOk(['build', '-q', '--pull', makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })], { store });
+  const { code, stderr } = await tbuild(['build', '--pull', makeContext({ Dockerfile: 'FROM busybox\n' })], { store });
+  expect(code).toBe(9);
+  expect(stderr).toContain('cannot pull busybox:latest: registries are not supported yet');
+  expect(stderr).toContain('Dockerfile:1');
+});
+
 describe('steps of several platforms', () => {
   test("are named with theirs, and a stage that runs on the build's own with what it builds for", async () => {
     const store = freshStore();

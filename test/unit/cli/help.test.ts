@@ -84,6 +84,8 @@ test('tbuild build', async () => {
                                         "plain", "quiet", "rawjson", "tty"). Use
                                         plain to show container output (default
                                         "auto")
+          --pull                        Always attempt to pull all referenced images
+                                        (not supported yet)
       -q, --quiet                       Suppress the build output and print image ID
                                         on success
           --reproducible                Build an image that says nothing of when,
