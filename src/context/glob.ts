@@ -6,7 +6,9 @@ interface CharacterClass {
   readonly ranges: readonly (readonly [low: string, high: string])[];
 }
 
-type Token = 'many' | 'one' | { readonly literal: string } | CharacterClass;
+/** What takes one character. */
+export type CharacterToken = 'one' | { readonly literal: string } | CharacterClass;
+type Token = 'many' | CharacterToken;
 
 export interface Glob {
   readonly tokens: readonly Token[];
@@ -57,7 +59,7 @@ export function matchesGlob(glob: Glob, name: string): boolean {
       continue;
     }
     const character = characters[position];
-    if (token !== undefined && character !== undefined && accepts(token, character)) {
+    if (token !== undefined && character !== undefined && acceptsCharacter(token, character)) {
       place++;
       position++;
       continue;
@@ -70,7 +72,7 @@ export function matchesGlob(glob: Glob, name: string): boolean {
   return true;
 }
 
-function accepts(token: Exclude<Token, 'many'>, character: string): boolean {
+export function acceptsCharacter(token: CharacterToken, character: string): boolean {
   if (token === 'one') return character !== '/';
   if ('literal' in token) return token.literal === character;
   return token.ranges.some(([low, high]) => compare(low, character) <= 0 && compare(character, high) <= 0) !== token.negated;

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { minimatch } from 'minimatch';
 import { type Location, TbuildError } from '../base/errors.ts';
 import { type Glob, matchesGlob, parseGlob } from './glob.ts';
+import { manyStars } from './stars.ts';
 
 /** What is known of a directory: for each pattern, whether it matched the directory or a parent. Opaque to walkers. */
 export type IgnoreState = readonly boolean[];
@@ -61,15 +62,18 @@ function rulesOf(patterns: readonly Pattern[]): IgnoreRules {
   const excludes = (name: string, parent: IgnoreState): IgnoreVerdict => {
     let excluded = false;
     let decidedBy = -1;
-    const state = patterns.map((pattern, i) => {
+    // Most paths match nothing, and then the state stays what it is.
+    let state = parent;
+    for (let i = 0; i < patterns.length; i++) {
+      const pattern = patterns[i]!;
       // As in Docker's walk: a pattern that could not change the verdict is not tried, and is not known to match.
-      const matched = parent[i] === true || (pattern.isException === excluded && pattern.matches(name));
-      if (matched) {
-        excluded = !pattern.isException;
-        decidedBy = i;
+      if (parent[i] !== true) {
+        if (pattern.isException !== excluded || !pattern.matches(name)) continue;
+        state = state.with(i, true);
       }
-      return matched;
-    });
+      excluded = !pattern.isException;
+      decidedBy = i;
+    }
     const descend =
       !excluded || patterns.some((pattern, i) => i > decidedBy && pattern.isException && pattern.mayMatchBelow(name));
     return { excluded, descend, state };
@@ -121,13 +125,27 @@ function compilePattern(written: string, where?: () => Location): Pattern {
   const isException = written.startsWith('!');
   const pattern = isException ? written.slice(1) : written;
   if (parseGlob(pattern) === undefined) throw fail(`syntax error in pattern: ${pattern}`);
-  const expressions = rewrite(pattern).map((alternative) => minimatch.makeRe(alternative, options));
   return {
     text: pattern,
     isException,
-    matches: (name) => expressions.some((expression) => expression !== false && expression.test(name)),
+    matches: matcherOf(pattern),
     mayMatchBelow: belowTest(pattern),
   };
+}
+
+/** What needs no regular expression gets none: a context has many paths, and most patterns are plain names. */
+function matcherOf(pattern: string): (name: string) => boolean {
+  const [prefix = ''] = /^[^*?[\\]*/.exec(pattern) ?? [];
+  if (prefix === pattern) return (name) => name === pattern;
+  const [, last] = /^\*\*\/([^*?[\\]+)$/.exec(pattern) ?? [];
+  if (last !== undefined) return (name) => name.endsWith(last) && (name.length === last.length || name.endsWith(`/${last}`));
+  const isMatch = manyStars(pattern) ?? regularExpression(pattern);
+  return (name) => name.startsWith(prefix) && isMatch(name);
+}
+
+function regularExpression(pattern: string): (name: string) => boolean {
+  const expressions = rewrite(pattern).map((alternative) => minimatch.makeRe(alternative, options));
+  return (name) => expressions.some((expression) => expression !== false && expression.test(name));
 }
 
 const options = {

@@ -83,7 +83,8 @@ export class Places {
 
   /** A part of the joined text. */
   at(part: Span): Location {
-    return placeIn(this.written.pieces, part, this.written.where);
+    const { pieces, where } = this.written;
+    return pieces.length === 0 ? where : placeIn(pieces, part, where);
   }
 
   private inFile(range: SourceRange): Location {

@@ -5,6 +5,7 @@ import { TbuildError } from '../base/errors.ts';
 import { dockerfileError, hasPart, setPart } from './errors.ts';
 import { anySpace, isDigit, isLetter, isSpace, quote } from './go-text.ts';
 import { parseShellPattern, replaceAll, replaceFirst, trimPrefix, trimSuffix } from './shell-pattern.ts';
+import { didYouMean } from './suggest.ts';
 
 export type Escape = '\\' | '`';
 export type Environment = ReadonlyMap<string, string>;
@@ -60,7 +61,7 @@ export function processWords(word: string, environment: Environment, escapeToken
 }
 
 const specialParameters = '@*#?-$!0';
-const wrong = (message: string) => dockerfileError('substitution', message);
+const wrong = (message: string, hint?: string) => dockerfileError('substitution', message, undefined, hint);
 
 class Lexer {
   readonly matched = new Set<string>();
@@ -281,7 +282,9 @@ class Lexer {
       case '?': {
         if (!isMissing) return value;
         const state = value === undefined ? 'unset' : 'empty';
-        throw wrong(`${name}: ${word === '' ? `is not allowed to be ${state}` : word}`);
+        const meant = didYouMean(name, [...this.environment.keys()]);
+        const hint = meant === undefined ? undefined : `did you mean ${meant}?`;
+        throw wrong(`${name}: ${word === '' ? `is not allowed to be ${state}` : word}`, hint);
       }
       case '#':
       case '%': {

@@ -1,5 +1,6 @@
 // Platforms as containerd reads, normalises and prefers them (containerd/platforms: platforms.go, database.go, compare.go). Pure.
 
+import { editDistance } from '../base/edit-distance.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from './config.ts';
 
@@ -25,12 +26,14 @@ export function parsePlatform(text: string): Platform {
   if (ARCHITECTURES.has(alone.architecture)) return alone;
   const os = normalizePlatform({ os: first, architecture: 'amd64' }).os;
   if (SYSTEMS.has(os)) return { ...hostPlatform(), os };
-  throw badPlatform(text, `${first} is neither an operating system nor an architecture`);
+  const known = [...SYSTEMS, ...ARCHITECTURES];
+  const meant = first.length > 20 ? undefined : known.find((name) => editDistance(first, name) < 2);
+  throw badPlatform(text, `${first} is neither an operating system nor an architecture`, meant && `did you mean ${meant}?`);
 }
 
-function badPlatform(text: string, why: string): TbuildError {
+function badPlatform(text: string, why: string, hint = 'for example linux/arm64'): TbuildError {
   return new TbuildError('usage/bad-platform', `${JSON.stringify(text)} is not a platform: ${why}`, {
-    hint: 'for example linux/arm64',
+    hint,
   });
 }
 
