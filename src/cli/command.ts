@@ -5,7 +5,7 @@ import { debugLines } from '../base/debug.ts';
 import { exitCodeOf } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { type FlagTable, type FlagValues, parseFlags } from './flags.ts';
-import { commandHelp } from './help.ts';
+import { commandHelp, type HelpGroups } from './help.ts';
 import { reportError } from './report-error.ts';
 import type { Output, Surroundings } from './surroundings.ts';
 import { oneLine } from './text.ts';
@@ -22,6 +22,9 @@ export interface CommandParts<T extends FlagTable> {
   readonly usage: string;
   readonly description: string;
   readonly flags: T;
+  /** For the help of a command with many flags. */
+  readonly groups?: HelpGroups;
+  readonly examples?: readonly (readonly [command: string, what: string])[];
   /** Least and greatest number of positionals. */
   readonly positionals: readonly [number, number];
   /** Everything from the first positional on is positional. */

@@ -47,19 +47,19 @@ export function readDockerFlags(flags: DockerFlags, outputs: readonly Pick<Build
   );
 }
 
-const resources = (key: string, value: string) => `--resource ${key}=${value} limits what RUN takes`;
+const unlimited = 'what RUN takes is not limited, as with BuildKit';
 
 /** BuildKit ignores them too, the resource limits without a word. */
 const withoutEffect = {
   annotation: 'manifests carry it, and only an output of type oci or docker writes one',
-  'cpu-period': resources('cpu-period', 'N'),
-  'cpu-quota': resources('cpu-quota', 'N'),
-  'cpu-shares': resources('cpu-shares', 'N'),
-  'cpuset-cpus': resources('cpuset-cpus', '0-3'),
-  'cpuset-mems': resources('cpuset-mems', '0'),
+  'cpu-period': unlimited,
+  'cpu-quota': unlimited,
+  'cpu-shares': unlimited,
+  'cpuset-cpus': unlimited,
+  'cpuset-mems': unlimited,
   isolation: 'there is one kind',
-  memory: resources('memory', '1g'),
-  'memory-swap': resources('memory-swap', '2g'),
+  memory: unlimited,
+  'memory-swap': unlimited,
   'security-opt': 'RUN --security=insecure, with --allow security.insecure, is for that',
   squash: 'a last stage that copies what is wanted has the layers that it says',
 } as const;

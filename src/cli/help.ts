@@ -2,22 +2,46 @@
 
 import type { Flag, FlagTable } from './flags.ts';
 
+/** Names of flags by heading, in the order of the help. */
+export type HelpGroups = Readonly<Record<string, readonly string[]>>;
+
 export interface HelpParts {
   readonly name: string;
   readonly usage: string;
   readonly description: string;
   readonly flags: FlagTable;
+  readonly groups?: HelpGroups;
+  readonly examples?: readonly Row[];
 }
 
 /** Width where the output is no terminal, as docker's. */
 const defaultColumns = 80;
 
-export function commandHelp({ name, usage, description, flags }: HelpParts, columns: number | undefined): string {
+export function commandHelp(parts: HelpParts, columns: number | undefined): string {
+  const { name, usage, description, flags, groups = {}, examples = [] } = parts;
   const rows = Object.entries(flags)
     .filter(([, { hidden }]) => !hidden)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([flagName, flag]): Row => [flagSyntax(flagName, flag), flagText(flag)]);
-  return `\nUsage:  tbuild ${name} ${usage}\n\n${wrap(description, columns || defaultColumns).join('\n')}\n\nOptions:\n${twoColumns(rows, columns)}`;
+    .map(([flagName, flag]) => ({ flagName, row: [flagSyntax(flagName, flag), flagText(flag)] as const }));
+  const leftWidth = widthOf(rows.map(({ row }) => row));
+  const grouped = new Set(Object.values(groups).flat());
+  const rest = rows.filter(({ flagName }) => !grouped.has(flagName));
+  const sections = [
+    ...Object.entries(groups).map(([heading, names]) => [
+      heading,
+      // In the group's order: the flag that is wanted most comes first.
+      names.flatMap((wanted) => rows.filter(({ flagName }) => flagName === wanted)),
+    ]),
+    [grouped.size === 0 ? 'Options' : 'Other options', rest],
+  ] as const;
+  const texts = sections.map(([heading, members]) => {
+    const own = (members as typeof rows).map(({ row }) => row);
+    return `${heading}:\n${twoColumns(own, columns, leftWidth)}`;
+  });
+  const shown = examples.map(([command, what]): Row => [`  ${command}`, what]);
+  const last = shown.length === 0 ? [] : [`Examples:\n${twoColumns(shown, columns)}`];
+  const head = `\nUsage:  tbuild ${name} ${usage}\n\n${wrap(description, columns || defaultColumns).join('\n')}\n\n`;
+  return head + [...texts, ...last].join('\n');
 }
 
 export interface CommandSummary {
@@ -62,8 +86,9 @@ function flagText({ help, default: value }: Flag): string {
   return value === undefined ? help : `${help} (default "${value}")`;
 }
 
-function twoColumns(rows: readonly Row[], columns: number | undefined): string {
-  const leftWidth = Math.max(...rows.map(([left]) => left.length)) + 3;
+const widthOf = (rows: readonly Row[]): number => Math.max(...rows.map(([left]) => left.length)) + 3;
+
+function twoColumns(rows: readonly Row[], columns: number | undefined, leftWidth = widthOf(rows)): string {
   const rightWidth = Math.max(24, (columns || defaultColumns) - leftWidth);
   return rows
     .map(([left, right]) => `${left.padEnd(leftWidth)}${wrap(right, rightWidth).join(`\n${' '.repeat(leftWidth)}`)}\n`)

@@ -3,6 +3,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
+import { buildExamples, buildGroups } from '../build-help.ts';
 import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
@@ -78,6 +79,8 @@ export const build = defineCommand({
   description: 'Build an image from a Dockerfile',
   positionals: [1, 1],
   flags: flagTable,
+  groups: buildGroups,
+  examples: buildExamples,
   run: async (invocation) => {
     const { flags, library } = invocation;
     const called = await startCall(invocation);

@@ -45,63 +45,80 @@ test('tbuild build', async () => {
 
     Build an image from a Dockerfile
 
-    Options:
+    What to build:
+      -f, --file string                 Name of the Dockerfile (default:
+                                        "PATH/Dockerfile")
+          --target string               Set the target build stage to build
+          --platform stringArray        Set target platform for build (format:
+                                        "os/arch[/variant]", "local")
+          --build-arg stringArray       Set build-time variables
+          --build-context stringArray   Additional build contexts (e.g., name=path)
+          --label stringArray           Set metadata for an image
+          --annotation stringArray      Add annotation to the image (format:
+                                        "[type[platform]:]key=value")
+
+    Where it goes:
+      -t, --tag stringArray             Image identifier (format:
+                                        "[registry/]repository[:tag]")
+      -o, --output stringArray          Output destination (format:
+                                        "type=local,dest=path")
+          --load                        Shorthand for "--output=type=docker": the
+                                        image is in the store anyway
+          --iidfile string              Write the image ID to a file
+          --metadata-file string        Write build result metadata to a file
+      -q, --quiet                       Suppress the build output and print image ID
+                                        on success
+          --progress string             Set type of progress output ("auto", "none",
+                                        "plain", "quiet", "rawjson", "tty"). Use
+                                        plain to show container output (default
+                                        "auto")
+
+    What RUN gets:
+          --secret stringArray          Secret to expose to the build (format:
+                                        "id=mysecret[,src=/local/secret|,env=NAME]")
+          --ssh stringArray             SSH agent socket or keys to expose to the
+                                        build (format:
+                                        "default|<id>[=<socket>|<key>[,<key>]]")
+          --network string              Set the networking mode for the "RUN"
+                                        instructions during build ("default",
+                                        "host", "none") (default "default")
           --add-host strings            Add a custom host-to-IP mapping (format:
                                         "host:ip")
           --allow stringArray           Allow extra privileged entitlement
                                         ("network.host", "security.insecure",
                                         "device", "buildx.local.delete")
-          --annotation stringArray      Add annotation to the image (format:
-                                        "[type[platform]:]key=value")
-          --build-arg stringArray       Set build-time variables
-          --build-context stringArray   Additional build contexts (e.g., name=path)
-          --call string                 Set method for evaluating build ("check",
-                                        "outline", "targets") (default "build")
+          --shm-size bytes              Shared memory size for build containers
+          --ulimit ulimit               Ulimit options
+          --resource stringArray        Resource limits for the "RUN" instructions
+                                        (not supported yet)
           --cgroup-parent string        Set the parent cgroup for the "RUN"
                                         instructions during build (not supported
                                         yet)
-          --check                       Shorthand for "--call=check"
-      -D, --debug                       Print debug lines, and stack traces of
-                                        errors
-      -f, --file string                 Name of the Dockerfile (default:
-                                        "PATH/Dockerfile")
-      -h, --help                        Print usage
-          --iidfile string              Write the image ID to a file
-          --label stringArray           Set metadata for an image
-          --load                        Shorthand for "--output=type=docker": the
-                                        image is in the store anyway
-          --metadata-file string        Write build result metadata to a file
-          --network string              Set the networking mode for the "RUN"
-                                        instructions during build ("default",
-                                        "host", "none") (default "default")
+
+    What is done again:
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
-      -o, --output stringArray          Output destination (format:
-                                        "type=local,dest=path")
-          --platform stringArray        Set target platform for build (format:
-                                        "os/arch[/variant]", "local")
-          --progress string             Set type of progress output ("auto", "none",
-                                        "plain", "quiet", "rawjson", "tty"). Use
-                                        plain to show container output (default
-                                        "auto")
           --pull                        Always attempt to pull all referenced images
                                         (not supported yet)
-      -q, --quiet                       Suppress the build output and print image ID
-                                        on success
           --reproducible                Build an image that says nothing of when,
                                         where and by whom it was built
-          --resource stringArray        Resource limits for the "RUN" instructions
-                                        (not supported yet)
-          --secret stringArray          Secret to expose to the build (format:
-                                        "id=mysecret[,src=/local/secret|,env=NAME]")
-          --shm-size bytes              Shared memory size for build containers
-          --ssh stringArray             SSH agent socket or keys to expose to the
-                                        build (format:
-                                        "default|<id>[=<socket>|<key>[,<key>]]")
-      -t, --tag stringArray             Image identifier (format:
-                                        "[registry/]repository[:tag]")
-          --target string               Set the target build stage to build
-          --ulimit ulimit               Ulimit options
+
+    Instead of building:
+          --check                       Shorthand for "--call=check"
+          --call string                 Set method for evaluating build ("check",
+                                        "outline", "targets") (default "build")
+
+    Other options:
+      -D, --debug                       Print debug lines, and stack traces of
+                                        errors
+      -h, --help                        Print usage
+
+    Examples:
+      tbuild -t app .                     an image in the store, for tbuild run app
+      tbuild -o out .                     its files in a directory; -o - writes a
+                                          tar to stdout
+      tbuild -o type=oci,dest=app.tar .   an archive for other tools; type=docker
+                                          for docker load
     "
   `);
 });
