@@ -71,9 +71,24 @@ fn knows_its_version_and_features_and_refuses_other_words() {
     assert!(run(&["--version"]).stdout.starts_with(b"tbuild-runner "));
     let features: Value = serde_json::from_slice(&run(&["features"]).stdout).unwrap();
     assert_eq!(features["ociVersionMax"], "1.2.0");
-    for wrong in [&["create"][..], &[], &["run"], &["run", "--bundle"], &["run", "--no-such", "x"], &["with-root", "/x"], &["probe"]] {
+    for wrong in [&[][..], &["with-root", "/x"], &["probe"], &["no-such"]] {
         let output = run(wrong);
         let error: Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!((output.status.code(), error["code"].as_str()), (Some(125), Some("native/usage")), "{wrong:?}");
+    }
+    // What an OCI runtime has is said to people.
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["create"], 1, "a container's id is missing"),
+        (&["run"], 125, "a container's id is missing"),
+        (&["run", "--bundle"], 125, "missing argument for option '--bundle'"),
+        (&["run", "--no-such", "x"], 125, "invalid option '--no-such'"),
+        (&["state", "a", "b"], 1, "one container's id is enough: \"b\" is too much"),
+        (&["--systemd-cgroup", "list"], 1, "cgroups through systemd are not supported"),
+    ];
+    for (arguments, status, message) in cases {
+        let output = run(arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+        assert!(text.starts_with(&format!("tbuild-runner: {message}")), "{arguments:?}: {text}");
     }
 }

@@ -282,17 +282,15 @@ fn runs_a_bundle_by_itself() {
         fs::create_dir(root.join(directory)).unwrap();
     }
     let mut config = support::config(&["sh", "-c", "cat /proc/1/comm; touch /x"]);
-    config["root"] = json!({ "path": "elsewhere", "readonly": true });
+    config["root"] = json!({ "path": root, "readonly": true });
     fs::write(bundle.join("config.json"), config.to_string()).unwrap();
     let pid_file = fixture.path("pid");
     let output = Command::new(RUNNER)
         .args(["run", "--bundle"])
         .arg(&bundle)
-        .arg("--root")
-        .arg(&root)
         .arg("--pid-file")
         .arg(&pid_file)
-        .arg("id")
+        .arg(format!("tbuild-test-{}", std::process::id()))
         .output();
     let output = output.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "sh\n", "{}", String::from_utf8_lossy(&output.stderr));
@@ -303,8 +301,8 @@ fn runs_a_bundle_by_itself() {
 
     fs::write(bundle.join("config.json"), "{").unwrap();
     let output = Command::new(RUNNER).args(["run", "-b"]).arg(&bundle).arg("id").output().unwrap();
-    let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!((output.status.code(), &error["code"]), (Some(125), &json!("native/config")));
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("tbuild-runner: config.json: EOF while parsing an object"));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 use crate::channel::{self, Message};
 use crate::error::{Context, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result};
-use crate::init;
+use crate::hooks::{self, Told};
+use crate::init::{self, Start, Ways};
 use crate::plan::{Namespaces, Plan};
+use crate::record::Status;
 use crate::relay::{Relay, is_ready, readable};
 use crate::streams::Streams;
 use crate::sys::{self, Clone};
@@ -16,7 +18,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Default)]
 pub struct RunOptions<'a> {
@@ -34,8 +36,13 @@ pub struct Ended {
     pub watcher: Watcher,
 }
 
-pub fn run(plan: &Plan, options: RunOptions) -> Result<Ended> {
-    start_and_wait(&plan.namespaces, plan.process.terminal, options, |channel, streams| init::main(plan, channel, streams))
+/// A container that nothing is kept of.
+pub fn run(plan: &Plan, told: &Told, options: RunOptions) -> Result<Ended> {
+    let first_process = |channel, streams| init::main(plan, told, Ways::default(), channel, streams, Start::AtOnce);
+    let hooks = |pid: Pid| hooks::run(plan.hooks.before_pivot(), &told.state(Status::Creating, Some(pid)));
+    let ended = start_and_wait(&plan.namespaces, plan.process.terminal, options, first_process, hooks)?;
+    hooks::run_all(&plan.hooks.poststop, &told.state(Status::Stopped, None));
+    Ok(ended)
 }
 
 /// `first_process` is what the child does; its answer is an exit status.
@@ -44,6 +51,7 @@ pub fn start_and_wait(
     has_terminal: bool,
     mut options: RunOptions,
     first_process: impl FnOnce(channel::Child, Streams) -> i32,
+    hooks: impl Fn(Pid) -> Result<()>,
 ) -> Result<Ended> {
     let signals = sys::signals().during(PROCESS, "block signals")?;
     let ours = if has_terminal { OurTerminal::find() } else { None };
@@ -53,23 +61,20 @@ pub fn start_and_wait(
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).during(PROCESS, "adopt orphans")?;
     }
     let (parent, child) = channel::pair()?;
-    let container = {
-        let _pid_namespace = EnteredPidNamespace::enter(namespaces)?;
-        match sys::clone(namespaces.new).map_err(explain_clone)? {
-            Clone::Child => {
-                drop(parent);
-                sys::exit_now(first_process(child, streams))
-            }
-            Clone::Parent { pid, pidfd } => Container { pid, pidfd },
+    let container = match fork_into(namespaces)? {
+        Forked::Child => {
+            drop(parent);
+            sys::exit_now(first_process(child, streams))
         }
+        Forked::Parent(container) => container,
     };
     drop(child);
     let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline, ours.as_ref())?;
     if let Some(path) = &options.pid_file {
-        std::fs::write(path, container.pid.as_raw_nonzero().to_string()).at(PROCESS, "write the pid file", path)?;
+        write_pid_file(path, container.pid)?;
     }
     parent.go()?;
-    let master = wait_for_start(&parent)?;
+    let master = wait_for_start(&parent, || hooks(container.pid))?;
     if has_terminal && master.is_none() {
         return Err(terminal::expected());
     }
@@ -88,14 +93,44 @@ pub fn start_and_wait(
     Ok(Ended { status, watcher })
 }
 
+pub fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    std::fs::write(path, pid.as_raw_nonzero().to_string()).at(PROCESS, "write the pid file", path)
+}
+
+pub enum Forked {
+    Child,
+    Parent(Container),
+}
+
+/// A child in new and joined namespaces; it enters those that are joined itself, but for the pid namespace.
+pub fn fork_into(namespaces: &Namespaces) -> Result<Forked> {
+    let _pid_namespace = EnteredPidNamespace::enter(namespaces)?;
+    // The cgroup namespace comes later: its root is the cgroup that the process is in then.
+    Ok(match sys::clone(namespaces.new & !(libc::CLONE_NEWCGROUP as u64)).map_err(explain_clone)? {
+        Clone::Child => Forked::Child,
+        Clone::Parent { pid, pidfd } => Forked::Parent(Container { pid, pidfd, is_released: false }),
+    })
+}
+
 /// A container that is never left behind: dropped on an error, it is killed.
-struct Container {
-    pid: Pid,
-    pidfd: OwnedFd,
+pub struct Container {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    is_released: bool,
+}
+
+impl Container {
+    /// From now on it lives without us.
+    pub fn release(mut self) {
+        self.is_released = true;
+    }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if self.is_released {
+            return;
+        }
         if sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL).is_ok() {
             let _ = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()));
         }
@@ -159,11 +194,16 @@ pub fn explain_clone(errno: Errno) -> NativeError {
     }
 }
 
-fn wait_for_start(parent: &channel::Parent) -> Result<Option<OwnedFd>> {
+/// `hooks`: what is done when the first process asks for it. Returns the terminal, if it made one.
+pub fn wait_for_start(parent: &channel::Parent, hooks: impl Fn() -> Result<()>) -> Result<Option<OwnedFd>> {
     let mut master = None;
     loop {
         match parent.receive()? {
-            Message::Started => return Ok(master),
+            Message::Started | Message::Ready => return Ok(master),
+            Message::Hooks => {
+                hooks()?;
+                parent.go()?;
+            }
             Message::Failed(error) => return Err(error),
             Message::Terminal(fd) => master = Some(fd),
         }
@@ -178,6 +218,21 @@ fn terminal_relays(master: &OwnedFd) -> Result<[Relay; 2]> {
     ])
 }
 
+/// Stays with a container that has our streams, or whose terminal this is, until its end. Returns its exit status.
+pub fn attend(container: &Container, signals: &OwnedFd, master: Option<&OwnedFd>) -> Result<i32> {
+    let ours = master.and_then(|_| OurTerminal::find());
+    let _restored = RawTerminal::enter(ours.as_ref())?;
+    let mut relays = Vec::new();
+    if let Some(master) = master {
+        terminal::copy_size(master);
+        relays.extend(terminal_relays(master)?);
+    }
+    let status = supervise(container, signals.as_fd(), master, &mut relays, None)?;
+    drain(&mut relays);
+    Ok(status)
+}
+
+/// Returns the exit status, as a shell says it.
 fn supervise(
     container: &Container,
     signals: BorrowedFd<'_>,

@@ -13,6 +13,12 @@ pub const USAGE: &str = "native/usage";
 pub const NO_NAMESPACE: &str = "unsupported/no-namespace";
 /// The upper is on a file system that overlayfs does not write to.
 pub const UPPER: &str = "unsupported/upper";
+/// cgroups.
+pub const CGROUP: &str = "native/cgroup";
+/// A program of config.json's hooks.
+pub const HOOK: &str = "native/hook";
+/// What is kept of containers, or what may not be done in a container's state.
+pub const STATE: &str = "native/state";
 /// A field of config.json that this runtime does not have.
 pub const FEATURE: &str = "unsupported/feature";
 pub const NOT_FOUND: &str = "run/command-not-found";
@@ -53,4 +59,13 @@ pub fn invalid(field: &str, detail: impl std::fmt::Display) -> NativeError {
 
 pub fn unsupported(field: &str) -> NativeError {
     NativeError::new(FEATURE, "read the configuration").detail(format!("{field} is not supported by this runtime"))
+}
+
+/// As docker run exits: 127 and 126 for a command that is missing or cannot be executed, 125 for everything else.
+pub fn exit_status(error: &NativeError) -> i32 {
+    match error.code.as_str() {
+        NOT_FOUND => 127,
+        NOT_EXECUTABLE => 126,
+        _ => 125,
+    }
 }

@@ -1,13 +1,18 @@
 //! The container's first process, from the moment it exists until it is the command. Single-threaded, in the container's new namespaces,
-//! with the bundle as working directory; tells its parent by the channel what went wrong.
+//! with the bundle as working directory; tells its parent by the channel what went wrong. After `create` it waits for `start`, without a
+//! parent; what goes wrong then is a line on its standard error.
 
 use crate::channel::Child;
-use crate::error::{Context, MOUNT, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result, TOO_LONG, WORKDIR};
+use crate::container::explain_clone;
+use crate::error::{self, Context, MOUNT, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result, TOO_LONG, WORKDIR};
+use crate::hooks::{self, Told};
 use crate::identity;
 use crate::inside_root::{self, Kind};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedProcess};
+use crate::record::Status;
 use crate::streams::Streams;
 use crate::{devices, mounts, sys, terminal};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,33 +20,78 @@ use rustix::mount::MountAttrFlags;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Returns only when it failed.
-pub fn main(plan: &Plan, channel: Child, streams: Streams) -> i32 {
-    let Err(error) = become_command(plan, &channel, streams);
+/// What a runtime's caller may want otherwise than it is by default.
+#[derive(Clone, Copy, Default)]
+pub struct Ways {
+    /// How many descriptors from 3 on the command gets.
+    pub preserved: u32,
+    /// chroot in place of pivot_root, which an initramfs cannot do.
+    pub keeps_old_root: bool,
+    pub keeps_keyring: bool,
+}
+
+pub enum Start {
+    AtOnce,
+    /// When there is something to read here.
+    WhenTold(OwnedFd),
+}
+
+/// Returns only when it failed, with an exit status.
+pub fn main(plan: &Plan, told: &Told, ways: Ways, channel: Child, streams: Streams, start: Start) -> i32 {
+    let ready = get_ready(plan, told, ways, &channel, streams).and_then(|has_entered| match start {
+        Start::AtOnce => Ok((has_entered, None)),
+        Start::WhenTold(told_by) => find_command(&plan.process).map(|()| (has_entered, Some(told_by))),
+    });
+    let (has_entered, told_by) = match ready {
+        Ok(ready) => ready,
+        Err(error) => return fail(&channel, error),
+    };
+    let Some(told_by) = told_by else {
+        let Err(error) = become_command(plan, told, ways, has_entered, || die_with_parent(&channel));
+        return fail(&channel, error);
+    };
+    let waited = live_without_parent(&channel).and_then(|()| wait_for_start(&told_by));
+    if let Err(error) = waited {
+        return fail(&channel, error);
+    }
+    let Err(error) = become_command(plan, told, ways, has_entered, || Ok(()));
+    // Nobody listens at the channel any more; who runs the container reads its standard error.
+    let _ = writeln!(std::io::stderr(), "{}", error.detail);
+    error::exit_status(&error)
+}
+
+fn fail(channel: &Child, error: NativeError) -> i32 {
     channel.send_error(error);
     1
 }
 
-fn become_command(plan: &Plan, channel: &Child, streams: Streams) -> Result<Infallible> {
+/// Everything that can be done before `start`. False: only the container's user may enter the working directory.
+fn get_ready(plan: &Plan, told: &Told, ways: Ways, channel: &Child, streams: Streams) -> Result<bool> {
     die_with_parent(channel)?;
     // Nobody in a joined pid namespace may trace or open what we still hold.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(PROCESS, "protect the process")?;
     rustix::process::setsid().during(PROCESS, "start a session")?;
-    match sys::join_new_session_keyring() {
-        Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::DQUOT) => {}
-        result => return result.during(PROCESS, "make a keyring").map(|()| unreachable!()),
+    if !ways.keeps_keyring {
+        leave_keyring()?;
     }
-    enter_namespaces(plan)?;
+    enter_namespaces(plan, channel)?;
     write_sysctls(plan)?;
     let slave = set_up_root(plan, channel)?;
+    if plan.hooks.before_pivot().next().is_some() {
+        channel.ask_for_hooks()?;
+    }
+    if !plan.hooks.create_container.is_empty() {
+        hooks::run(&plan.hooks.create_container, &told.state(Status::Creating, Some(rustix::process::getpid())))?;
+    }
     if let Some(score) = plan.process.oom_score_adj {
         set_oom_score(score)?;
     }
     identity::set_rlimits(&plan.process);
-    change_root(plan)?;
+    change_root(plan, ways)?;
     match slave {
         Some(slave) => terminal::take(slave)?,
         None => {
@@ -54,12 +104,46 @@ fn become_command(plan: &Plan, channel: &Child, streams: Streams) -> Result<Infa
         sys::set_personality(personality).during(PROCESS, "set the personality")?;
     }
     channel.wait_for_go()?; // so late that it was given long ago
+    Ok(has_entered)
+}
+
+/// The keys of who started us are not the container's.
+fn leave_keyring() -> Result<()> {
+    match sys::join_new_session_keyring() {
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::DQUOT) => Ok(()),
+        result => result.during(PROCESS, "make a keyring"),
+    }
+}
+
+/// From `create` on the container lives on its own.
+fn live_without_parent(channel: &Child) -> Result<()> {
+    set_parent_process_death_signal(None).during(PROCESS, "untie the process from its parent")?;
+    channel.say_ready()
+}
+
+fn wait_for_start(told_by: &OwnedFd) -> Result<()> {
+    let wait = || {
+        loop {
+            match rustix::event::poll(&mut [PollFd::new(told_by, PollFlags::IN)], None) {
+                Err(Errno::INTR) => {}
+                result => return result.map(drop),
+            }
+        }
+    };
+    wait().during(PROCESS, "wait for the start")
+}
+
+/// `tie`: to the parent, once more, for a change of user forgets it.
+fn become_command(plan: &Plan, told: &Told, ways: Ways, has_entered: bool, tie: impl FnOnce() -> Result<()>) -> Result<Infallible> {
+    if !plan.hooks.start_container.is_empty() {
+        hooks::run(&plan.hooks.start_container, &told.state(Status::Created, Some(rustix::process::getpid())))?;
+    }
     identity::assume(&plan.process, plan.seccomp.as_ref())?;
     if !has_entered {
         enter_cwd(&plan.process.cwd, true)?;
     }
-    die_with_parent(channel)?; // a change of user forgets it
-    sys::close_on_exec_from(3).during(PROCESS, "close descriptors")?;
+    tie()?;
+    sys::close_on_exec_from(3 + ways.preserved).during(PROCESS, "close descriptors")?;
     sys::reset_signals().during(PROCESS, "reset signals")?;
     if plan.process.no_new_privileges
         && let Some(filter) = &plan.seccomp
@@ -75,7 +159,11 @@ fn die_with_parent(channel: &Child) -> Result<()> {
     if channel.parent_is_gone() { sys::exit_now(1) } else { Ok(()) }
 }
 
-fn enter_namespaces(plan: &Plan) -> Result<()> {
+fn enter_namespaces(plan: &Plan, channel: &Child) -> Result<()> {
+    if plan.namespaces.is_new(libc::CLONE_NEWCGROUP) {
+        channel.wait_for_go()?; // only now are we in the cgroup that is to be its root
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(explain_clone)?;
+    }
     for (kind, path) in plan.namespaces.joined.iter().filter(|(kind, _)| *kind != libc::CLONE_NEWPID) {
         let namespace =
             rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open the namespace", path)?;
@@ -98,7 +186,7 @@ fn write_sysctls(plan: &Plan) -> Result<()> {
     plan.sysctls.iter().try_for_each(|(path, value)| std::fs::write(path, value).at(NAMESPACE, "set", path))
 }
 
-fn set_oom_score(score: i32) -> Result<()> {
+pub fn set_oom_score(score: i32) -> Result<()> {
     match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
         // Lowering it needs CAP_SYS_RESOURCE, which containers that tbuild itself runs in often lack.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
@@ -134,12 +222,16 @@ fn set_up_root(plan: &Plan, channel: &Child) -> Result<Option<OwnedFd>> {
     Ok(slave)
 }
 
-fn change_root(plan: &Plan) -> Result<()> {
+fn change_root(plan: &Plan, ways: Ways) -> Result<()> {
     if !plan.namespaces.is_new(libc::CLONE_NEWNS) {
         rustix::process::chroot(&plan.root).at(MOUNT, "change the root to", &plan.root)?;
         return rustix::process::chdir("/").during(MOUNT, "enter the root");
     }
-    mounts::pivot()?;
+    if ways.keeps_old_root {
+        mounts::move_to_root()?
+    } else {
+        mounts::pivot()?
+    }
     match plan.propagation {
         Some((propagation, recursive)) => {
             mounts::set_propagation(CWD, Path::new("/"), propagation, recursive).during(MOUNT, "set the propagation of /")
@@ -149,7 +241,7 @@ fn change_root(plan: &Plan) -> Result<()> {
 }
 
 /// False when only the container's user may enter it (a network file system that trusts no root).
-fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
+pub fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
     match rustix::process::chdir(cwd) {
         Err(Errno::ACCESS) if !is_last_try => return Ok(false),
         Err(Errno::NOTDIR) => {
@@ -168,21 +260,27 @@ fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
     Ok(true)
 }
 
+/// As far as that can be known before the container's user is assumed: that there is such a file.
+fn find_command(process: &PlannedProcess) -> Result<()> {
+    let command = process.arguments[0].as_c_str();
+    let is_there = match command.to_bytes().contains(&b'/') {
+        true => exists(command),
+        false => candidates(command, &process.environment).any(|candidate| exists(&candidate)),
+    };
+    if is_there { Ok(()) } else { Err(explain(command, command, Errno::NOENT)) }
+}
+
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// As execvp does, with the container's PATH. Returns only with the reason why not.
-fn execute(arguments: &[CString], environment: &[CString]) -> NativeError {
+pub fn execute(arguments: &[CString], environment: &[CString]) -> NativeError {
     let command = arguments[0].as_c_str();
     if command.to_bytes().contains(&b'/') {
         let errno = sys::execve(command, arguments, environment);
         return explain(command, command, errno);
     }
-    let path = environment.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH.as_bytes());
     let mut refused: Option<NativeError> = None;
-    for directory in path.split(|byte| *byte == b':') {
-        // An empty part is the working directory; so said POSIX, and so do shells.
-        let directory = if directory.is_empty() { b".".as_slice() } else { directory };
-        let Ok(candidate) = CString::new([directory, b"/", command.to_bytes()].concat()) else { continue };
+    for candidate in candidates(command, environment) {
         match sys::execve(&candidate, arguments, environment) {
             Errno::NOENT | Errno::NOTDIR if !exists(&candidate) => {}
             errno => {
@@ -195,6 +293,16 @@ fn execute(arguments: &[CString], environment: &[CString]) -> NativeError {
         }
     }
     refused.unwrap_or_else(|| explain(command, command, Errno::NOENT))
+}
+
+/// Where the container's PATH says that a command may be.
+fn candidates<'a>(command: &'a CStr, environment: &'a [CString]) -> impl Iterator<Item = CString> + 'a {
+    let path = environment.iter().find_map(|entry| entry.to_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH.as_bytes());
+    path.split(|byte| *byte == b':').filter_map(|directory| {
+        // An empty part is the working directory; so said POSIX, and so do shells.
+        let directory = if directory.is_empty() { b".".as_slice() } else { directory };
+        CString::new([directory, b"/", command.to_bytes()].concat()).ok()
+    })
 }
 
 fn exists(path: &CStr) -> bool {

@@ -57,6 +57,56 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
     Ok(options)
 }
 
+/// The words of the runtime-spec's table that are understood here.
+pub const WORDS: [&str; 46] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "relatime",
+    "rexec",
+    "rnodev",
+    "rnoexec",
+    "rnosuid",
+    "ro",
+    "rprivate",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rsuid",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "sync",
+];
+
 /// What a word sets, and what it clears.
 fn attribute(word: &str) -> Option<(Attribute, Attribute)> {
     let none = Attribute::empty();

@@ -211,6 +211,16 @@ fn make_parent_private(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where the root file system is the kernel's first, which cannot be pivoted: the working directory's mount comes to lie over it.
+pub fn move_to_root() -> Result<()> {
+    let moved = || {
+        move_mount(CWD, ".", CWD, "/", MoveMountFlags::empty())?;
+        rustix::process::chroot(".")?;
+        rustix::process::chdir("/")
+    };
+    moved().during(MOUNT, "change the root")
+}
+
 /// Makes the working directory `/`, and the host's tree unreachable.
 pub fn pivot() -> Result<()> {
     let pivoted = || {

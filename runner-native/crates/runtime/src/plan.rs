@@ -2,6 +2,7 @@
 //! Pure, but for the host's list of capabilities. What this runtime does not have is refused here, never ignored.
 
 use crate::error::{Result, invalid, unsupported};
+use crate::hooks::Hooks;
 use crate::mount_options;
 use crate::mounts::PlannedMount;
 use crate::seccomp::{self, Filter};
@@ -10,6 +11,7 @@ use crate::{devices, spec};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,10 @@ pub struct Plan {
     pub sysctls: Vec<(PathBuf, String)>,
     pub seccomp: Option<Filter>,
     pub personality: Option<u64>,
+    pub hooks: Hooks,
+    pub oci_version: String,
+    pub annotations: BTreeMap<String, String>,
+    pub cgroups_path: PathBuf,
     pub process: PlannedProcess,
 }
 
@@ -76,9 +82,7 @@ pub fn read(config: Config) -> Result<Plan> {
     if root.path.as_os_str().is_empty() {
         return Err(invalid("root.path", "is empty"));
     }
-    if let Some((hook, _)) = config.hooks.iter().find(|(_, list)| !list.is_empty()) {
-        return Err(unsupported(&format!("the hook {hook}")));
-    }
+    config.hooks.check()?;
     refuse(&config.linux, &process)?;
     let namespaces = namespaces(&config.linux.namespaces)?;
     check_names(&namespaces, &config.hostname, &config.domainname)?;
@@ -101,6 +105,10 @@ pub fn read(config: Config) -> Result<Plan> {
         read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths)?,
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
         personality,
+        hooks: config.hooks,
+        oci_version: config.oci_version,
+        annotations: config.annotations,
+        cgroups_path: linux.cgroups_path,
         process: plan_process(process)?,
     })
 }
@@ -118,18 +126,25 @@ fn refuse(linux: &Linux, process: &Process) -> Result<()> {
     refused.iter().find(|(there, _)| *there).map_or(Ok(()), |(_, field)| Err(unsupported(field)))
 }
 
+/// The runtime-spec's names, with the kernel's flags.
+pub const NAMESPACES: [(&str, i32); 6] = [
+    ("cgroup", libc::CLONE_NEWCGROUP),
+    ("ipc", libc::CLONE_NEWIPC),
+    ("mount", libc::CLONE_NEWNS),
+    ("network", libc::CLONE_NEWNET),
+    ("pid", libc::CLONE_NEWPID),
+    ("uts", libc::CLONE_NEWUTS),
+];
+
 fn namespaces(list: &[Namespace]) -> Result<Namespaces> {
     let mut namespaces = Namespaces::default();
     for namespace in list {
-        let kind = match namespace.kind.as_str() {
-            "pid" => libc::CLONE_NEWPID,
-            "network" => libc::CLONE_NEWNET,
-            "mount" => libc::CLONE_NEWNS,
-            "ipc" => libc::CLONE_NEWIPC,
-            "uts" => libc::CLONE_NEWUTS,
-            "cgroup" => libc::CLONE_NEWCGROUP,
-            "user" | "time" => return Err(unsupported(&format!("a namespace of type {}", namespace.kind))),
-            other => return Err(invalid("linux.namespaces", format!("unknown type {other:?}"))),
+        if namespace.kind == "user" || namespace.kind == "time" {
+            return Err(unsupported(&format!("a namespace of type {}", namespace.kind)));
+        }
+        let known = NAMESPACES.iter().find(|(name, _)| *name == namespace.kind);
+        let Some((_, kind)) = known.copied() else {
+            return Err(invalid("linux.namespaces", format!("unknown type {:?}", namespace.kind)));
         };
         if namespaces.is_own(kind) {
             return Err(invalid("linux.namespaces", format!("{} is there twice", namespace.kind)));
@@ -242,7 +257,7 @@ fn personality(personality: &spec::Personality) -> Result<u64> {
     }
 }
 
-fn plan_process(process: Process) -> Result<PlannedProcess> {
+pub fn plan_process(process: Process) -> Result<PlannedProcess> {
     if process.args.is_empty() || process.args[0].is_empty() {
         return Err(invalid("process.args", "names no command"));
     }
@@ -293,6 +308,14 @@ fn capabilities(capabilities: &Capabilities) -> PlannedCapabilities {
         sets: CapabilitySets { effective: set(&capabilities.effective) & permitted, permitted, inheritable },
         ambient: set(&capabilities.ambient) & permitted & inheritable,
     }
+}
+
+/// Those that this kernel has.
+pub fn capability_names() -> Vec<String> {
+    let known = CapabilitySet::all()
+        .iter_names()
+        .filter(|(_, capability)| !matches!(rustix::thread::capability_is_in_bounding_set(*capability), Err(rustix::io::Errno::INVAL)));
+    known.map(|(name, _)| format!("CAP_{name}")).collect()
 }
 
 fn rlimits(list: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Go programs write `null` for empty lists and structs.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + Deserialize<'de>,
@@ -27,7 +27,9 @@ pub struct Config {
     #[serde(deserialize_with = "null_is_default")]
     pub domainname: String,
     #[serde(deserialize_with = "null_is_default")]
-    pub hooks: BTreeMap<String, Vec<serde::de::IgnoredAny>>,
+    pub hooks: crate::hooks::Hooks,
+    #[serde(deserialize_with = "null_is_default")]
+    pub annotations: BTreeMap<String, String>,
     #[serde(deserialize_with = "null_is_default")]
     pub linux: Linux,
 }
@@ -78,6 +80,16 @@ pub struct Process {
     pub selinux_label: String,
     pub scheduler: Option<serde::de::IgnoredAny>,
     pub io_priority: Option<serde::de::IgnoredAny>,
+}
+
+impl Process {
+    /// To every set but the ambient one (runc: exec --cap; a process that is not root's gets it by the inheritable set).
+    pub fn add_capabilities(&mut self, names: &[String]) {
+        let sets = self.capabilities.get_or_insert_default();
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
+            set.extend(names.iter().cloned());
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -141,6 +153,9 @@ pub struct Linux {
     pub readonly_paths: Vec<PathBuf>,
     #[serde(deserialize_with = "null_is_default")]
     pub mount_label: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub cgroups_path: PathBuf,
+    pub resources: Option<serde_json::Value>,
     pub intel_rdt: Option<serde::de::IgnoredAny>,
     pub personality: Option<Personality>,
 }

@@ -7,9 +7,15 @@ use crate::spec::ConsoleSize;
 use crate::sys;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, OFlags, Uid};
+use rustix::io::IoSlice;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, sendmsg,
+    socket_with,
+};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use std::mem::MaybeUninit;
 use std::path::Path;
 
 pub struct Pty {
@@ -77,6 +83,20 @@ pub fn copy_size(master: impl AsFd) {
     {
         let _ = tcsetwinsize(master, size);
     }
+}
+
+/// Sends the terminal to whoever listens at a socket, as runc does: the name as the message, the descriptor beside it.
+pub fn hand_over(master: &OwnedFd, socket: &Path) -> Result<()> {
+    let send = || {
+        let connection = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        connect(&connection, &SocketAddrUnix::new(socket)?)?;
+        let fds = [master.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        sendmsg(&connection, &[IoSlice::new(b"/dev/ptmx")], &mut control, SendFlags::NOSIGNAL)
+    };
+    send().map(drop).at(PROCESS, "hand over the terminal to", socket)
 }
 
 pub fn expected() -> NativeError {

@@ -3,6 +3,7 @@
 
 use crate::container::{self, Ended, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
+use crate::hooks::Told;
 use crate::inside_root::{self, Kind};
 use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
@@ -53,7 +54,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
     let lifeline = arguments.lifeline.as_ref().map(AsFd::as_fd);
     let options = RunOptions { lifeline, tick: Some(Box::new(|| fullness.look())), pid_file };
     let Ended { status, watcher } = match &program {
-        Program::Own(plan, _) => container::run(plan, options)?,
+        Program::Own(plan, own) => container::run(plan, &Told::of(plan, &own.id, &spec.scratch.join("bundle")), options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
     };
     fullness.look();
@@ -89,14 +90,17 @@ enum Program {
 
 /// `self run [--pid-file FILE] ID`: done in this process, which saves an exec.
 struct OwnRun {
+    id: String,
     pid_file: Option<PathBuf>,
 }
 
 impl OwnRun {
     fn read(arguments: &[OsString]) -> Option<Self> {
         match arguments {
-            [run, _id] if run == "run" => Some(Self { pid_file: None }),
-            [run, option, file, _id] if run == "run" && option == "--pid-file" => Some(Self { pid_file: Some(file.into()) }),
+            [run, id] if run == "run" => Some(Self { id: id.to_string_lossy().into(), pid_file: None }),
+            [run, option, file, id] if run == "run" && option == "--pid-file" => {
+                Some(Self { id: id.to_string_lossy().into(), pid_file: Some(file.into()) })
+            }
             _ => None,
         }
     }

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 pub const RUNNER: &str = env!("CARGO_BIN_EXE_tbuild-runner");
 const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 26] = [
+const APPLETS: [&str; 28] = [
     "sh", "true", "false", "ls", "cat", "echo", "mount", "ps", "id", "sleep", "mknod", "kill", "stty", "tty", "hostname", "ip", "rm",
-    "mkdir", "ln", "touch", "grep", "stat", "dd", "chmod", "readlink", "umount",
+    "mkdir", "ln", "touch", "grep", "stat", "dd", "chmod", "readlink", "umount", "wc", "pwd",
 ];
 
 pub const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -61,16 +61,7 @@ impl Fixture {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::create_dir(dir.path().join("scratch")).unwrap();
         let mut fixture = Self { spec: json!({}), dir };
-        let base = fixture.layer("base", |root| {
-            for directory in ["bin", "etc", "tmp", "root"] {
-                fs::create_dir(root.join(directory)).unwrap();
-            }
-            fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-            fs::copy(BUSYBOX, root.join("bin/busybox")).expect("these tests need busybox-static");
-            for applet in APPLETS {
-                symlink("busybox", root.join("bin").join(applet)).unwrap();
-            }
-        });
+        let base = fixture.layer("base", fill_root);
         fixture.spec = json!({
             "scratch": fixture.path("scratch"),
             "layers": [base],
@@ -170,6 +161,18 @@ fn list(root: &Path, below: &Path, paths: &mut Vec<String>) {
 }
 
 /// As tbuild's own configuration is: Docker's defaults.
+/// What a container needs to run busybox, in an existing directory.
+pub fn fill_root(root: &Path) {
+    for directory in ["bin", "etc", "tmp", "root"] {
+        fs::create_dir(root.join(directory)).unwrap();
+    }
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::copy(BUSYBOX, root.join("bin/busybox")).expect("these tests need busybox-static");
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+}
+
 pub fn config(arguments: &[&str]) -> Value {
     json!({
         "ociVersion": "1.0.2",

@@ -1,0 +1,412 @@
+//! The commands that every OCI runtime has, with runc's and crun's names and flags. Reads arguments, calls one function of the runtime,
+//! prints; an error is a line for people on stderr and, with `--log`, one for the caller in the file.
+
+use crate::log::{Format, Log};
+use lexopt::prelude::*;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tbuild_runtime::error::{CONFIG, Context, NativeError, PROCESS, Result, USAGE, exit_status};
+use tbuild_runtime::exec::{self, ExecOptions};
+use tbuild_runtime::lifecycle::{self, Bundle, CreateOptions};
+use tbuild_runtime::record::{self, Record, Status};
+use tbuild_runtime::spec::Process;
+use tbuild_runtime::{features, own_binary, signals};
+
+/// What stands before the command.
+struct Global {
+    root: PathBuf,
+    log: Option<PathBuf>,
+    format: Format,
+    debug: bool,
+}
+
+pub const COMMANDS: [&str; 14] =
+    ["create", "start", "run", "exec", "state", "kill", "delete", "list", "ps", "pause", "resume", "features", "spec", "--version"];
+
+/// True for a command line that begins with one of these commands or with a global flag.
+pub fn is_meant(first: &str) -> bool {
+    COMMANDS.contains(&first) || (first.starts_with('-') && first != "-h" && first != "--help")
+}
+
+/// Returns the exit status.
+pub fn main(arguments: Vec<OsString>) -> i32 {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let (global, command) = match read_global(&mut parser) {
+        Ok(read) => read,
+        Err(error) => return Log::default().fail(&error, 1),
+    };
+    let log = Log::open(global.log.as_deref(), global.format, global.debug);
+    match dispatch(&command, &global, parser) {
+        Ok(status) => status,
+        Err(error) => {
+            let status = if matches!(command.as_str(), "run" | "exec") { exit_status(&error) } else { 1 };
+            log.fail(&error, status)
+        }
+    }
+}
+
+fn read_global(parser: &mut lexopt::Parser) -> Result<(Global, String)> {
+    let mut global = Global { root: record::default_root(), log: None, format: Format::Text, debug: false };
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("root") => global.root = absolute(parser)?,
+            Long("log") => global.log = Some(absolute(parser)?),
+            Long("log-format") => global.format = Format::read(&text(parser)?)?,
+            Long("debug") => global.debug = true,
+            Long("systemd-cgroup") => return Err(no_systemd()),
+            Long("cgroup-manager") => match text(parser)?.as_str() {
+                "cgroupfs" => {}
+                "systemd" => return Err(no_systemd()),
+                other => return Err(usage(format!("--cgroup-manager is cgroupfs, not {other:?}"))),
+            },
+            // runc takes it; what it would switch is found out.
+            Long("rootless") => drop(parser.optional_value()),
+            Long("version") | Short('v') => return Ok((global, "--version".into())),
+            Value(command) => return Ok((global, command.to_string_lossy().into_owned())),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    Err(usage(format!("no command: one of {}", COMMANDS.join(", "))))
+}
+
+fn no_systemd() -> NativeError {
+    let detail = "cgroups through systemd are not supported: use the manager cgroupfs (podman: --cgroup-manager cgroupfs)";
+    NativeError::new(tbuild_runtime::error::FEATURE, "choose the cgroup manager").detail(detail)
+}
+
+fn dispatch(command: &str, global: &Global, parser: lexopt::Parser) -> Result<i32> {
+    match command {
+        "create" => create(global, parser),
+        "start" => on_one(parser, |id| lifecycle::start(&global.root, id)),
+        "run" => run(global, parser),
+        "exec" => execute(global, parser),
+        "state" => on_one(parser, |id| state(&global.root, id)),
+        "kill" => kill(global, parser),
+        "delete" => delete(global, parser),
+        "list" => list(global, parser),
+        "ps" => processes(global, parser),
+        "pause" => on_one(parser, |id| lifecycle::pause(&global.root, id)),
+        "resume" => on_one(parser, |id| lifecycle::resume(&global.root, id)),
+        "features" => say(&features::describe()),
+        "spec" => spec(parser),
+        "--version" => say(concat!("tbuild-runner version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0")),
+        other => Err(usage(format!("unknown command {other:?}: one of {}", COMMANDS.join(", ")))),
+    }
+}
+
+/// What `create` and `run` share.
+#[derive(Default)]
+struct Making {
+    bundle: Option<PathBuf>,
+    config: Option<PathBuf>,
+    options: CreateOptions,
+    detached: bool,
+    ids: Vec<String>,
+}
+
+impl Making {
+    fn read(parser: &mut lexopt::Parser, is_run: bool) -> Result<Self> {
+        let mut making = Self::default();
+        while let Some(argument) = parser.next().map_err(wrong)? {
+            match argument {
+                Long("bundle") | Short('b') => making.bundle = Some(absolute(parser)?),
+                Long("config") | Short('f') => making.config = Some(absolute(parser)?),
+                Long("console-socket") => making.options.console_socket = Some(absolute(parser)?),
+                Long("pid-file") => making.options.pid_file = Some(absolute(parser)?),
+                Long("preserve-fds") => making.options.ways.preserved = number(parser, "--preserve-fds")?,
+                Long("no-pivot") => making.options.ways.keeps_old_root = true,
+                Long("no-new-keyring") => making.options.ways.keeps_keyring = true,
+                Long("detach") | Short('d') if is_run => making.detached = true,
+                Long("no-subreaper") | Long("keep") if is_run => {}
+                Value(id) => making.ids.push(id.to_string_lossy().into_owned()),
+                other => return Err(wrong(other.unexpected())),
+            }
+        }
+        Ok(making)
+    }
+
+    fn bundle(&self) -> Result<Bundle> {
+        if let Some(bundle) = &self.bundle {
+            std::env::set_current_dir(bundle).at(CONFIG, "enter the bundle", bundle)?;
+        }
+        Bundle::read(self.config.as_deref().unwrap_or(Path::new("config.json")))
+    }
+
+    fn id(&self) -> Result<&str> {
+        the_one(&self.ids)
+    }
+}
+
+fn create(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    own_binary::protect()?;
+    let making = Making::read(&mut parser, false)?;
+    let id = making.id()?;
+    lifecycle::create(&global.root, id, &making.bundle()?, &making.options)?;
+    Ok(0)
+}
+
+fn run(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    own_binary::protect()?;
+    let making = Making::read(&mut parser, true)?;
+    let id = making.id()?;
+    lifecycle::run(&global.root, id, &making.bundle()?, &making.options, making.detached)
+}
+
+fn execute(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    own_binary::protect()?;
+    let mut options = ExecOptions::default();
+    let mut wanted = Wanted::default();
+    let mut id = None;
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("detach") | Short('d') => options.detached = true,
+            Long("console-socket") => options.console_socket = Some(absolute(&mut parser)?),
+            Long("pid-file") => options.pid_file = Some(absolute(&mut parser)?),
+            Long("process") | Short('p') => wanted.file = Some(absolute(&mut parser)?),
+            Long("tty") | Short('t') => wanted.terminal = true,
+            Long("cwd") => wanted.cwd = Some(absolute(&mut parser)?),
+            Long("env") | Short('e') => wanted.env.push(text(&mut parser)?),
+            Long("user") | Short('u') => wanted.user = Some(text(&mut parser)?),
+            Long("additional-gids") | Short('g') => wanted.groups.push(number(&mut parser, "--additional-gids")?),
+            Long("cap") | Short('c') => wanted.capabilities.push(text(&mut parser)?),
+            Long("no-new-privs") => wanted.no_new_privileges = true,
+            Long("preserve-fds") => options.preserved = number(&mut parser, "--preserve-fds")?,
+            Long("ignore-paused") => options.may_be_paused = true,
+            Value(value) if id.is_none() => {
+                id = Some(value.to_string_lossy().into_owned());
+                // Flags after it are the command's.
+                wanted.args = parser.raw_args().map_err(wrong)?.map(|word| word.to_string_lossy().into_owned()).collect();
+                if wanted.args.first().is_some_and(|first| first == "--") {
+                    wanted.args.remove(0);
+                }
+            }
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let id = id.ok_or_else(|| usage("a container's id is missing"))?;
+    exec::exec(&global.root, &id, |process| wanted.apply(process), &options)
+}
+
+/// What `exec` says of the process.
+#[derive(Default)]
+struct Wanted {
+    /// A file with a whole process of config.json.
+    file: Option<PathBuf>,
+    terminal: bool,
+    cwd: Option<PathBuf>,
+    env: Vec<String>,
+    user: Option<String>,
+    groups: Vec<u32>,
+    capabilities: Vec<String>,
+    no_new_privileges: bool,
+    args: Vec<String>,
+}
+
+impl Wanted {
+    fn apply(self, base: Process) -> Result<Process> {
+        if let Some(file) = &self.file {
+            let text = std::fs::read_to_string(file).at(CONFIG, "read", file)?;
+            return serde_json::from_str(&text)
+                .map_err(|error| NativeError::new(CONFIG, "read").path(file).detail(format!("{}: {error}", file.display())));
+        }
+        if self.args.is_empty() {
+            return Err(usage("a command is missing, or --process with a file that names it"));
+        }
+        let mut process = Process { terminal: self.terminal, console_size: None, args: self.args, ..base };
+        process.env.extend(self.env);
+        process.cwd = self.cwd.unwrap_or(process.cwd);
+        process.no_new_privileges |= self.no_new_privileges;
+        process.user.additional_gids.extend(self.groups);
+        if let Some(user) = &self.user {
+            let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
+            let read = |id: &str| id.parse().map_err(|_| usage(format!("--user is UID[:GID], not {user:?}")));
+            (process.user.uid, process.user.gid) = (read(uid)?, read(gid)?);
+        }
+        if !self.capabilities.is_empty() {
+            process.add_capabilities(&self.capabilities);
+        }
+        Ok(process)
+    }
+}
+
+fn state(root: &Path, id: &str) -> Result<()> {
+    let (record, status) = record::look(root, id)?;
+    say(&pretty(&state_of(&record, status))).map(drop)
+}
+
+/// As runc prints it: the runtime-spec's state and a little more.
+fn state_of(record: &Record, status: Status) -> serde_json::Value {
+    let pid = record.process.filter(|_| status != Status::Stopped).map_or(0, |process| process.pid);
+    serde_json::json!({
+        "ociVersion": record.oci_version,
+        "id": record.id,
+        "pid": pid,
+        "status": status.word(),
+        "bundle": record.bundle,
+        "rootfs": record.rootfs,
+        "created": record.created,
+        "owner": record.owner_uid.to_string(),
+        "annotations": record.annotations,
+    })
+}
+
+fn kill(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    let (mut everyone, mut words) = (false, Vec::new());
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("all") | Short('a') => everyone = true,
+            Value(word) => words.push(word.to_string_lossy().into_owned()),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let (id, signal) = match words.as_slice() {
+        [id] => (id, libc_sigterm()),
+        [id, signal] => (id, signals::number(signal).ok_or_else(|| usage(format!("{signal:?} is no signal")))?),
+        _ => return Err(usage("kill takes an id and a signal")),
+    };
+    lifecycle::kill(&global.root, id, signal, everyone)?;
+    Ok(0)
+}
+
+fn libc_sigterm() -> i32 {
+    signals::number("TERM").unwrap_or(15)
+}
+
+fn delete(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    let (mut force, mut ids) = (false, Vec::new());
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("force") | Short('f') => force = true,
+            Value(id) => ids.push(id.to_string_lossy().into_owned()),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    lifecycle::delete(&global.root, the_one(&ids)?, force)?;
+    Ok(0)
+}
+
+fn list(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    let (mut quiet, mut json) = (false, false);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("quiet") | Short('q') => quiet = true,
+            Long("format") | Short('f') => json = wants_json(&text(&mut parser)?)?,
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let all = record::list(&global.root)?;
+    if quiet {
+        return all.iter().try_for_each(|(record, _)| say(&record.id).map(drop)).map(|()| 0);
+    }
+    if json {
+        let states: Vec<_> = all.iter().map(|(record, status)| state_of(record, *status)).collect();
+        return say(&serde_json::json!(states).to_string());
+    }
+    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
+    rows.extend(all.iter().map(|(record, status)| {
+        let pid = record.process.filter(|_| *status != Status::Stopped).map_or(0, |process| process.pid);
+        let (bundle, owner) = (record.bundle.display().to_string(), record.owner_uid.to_string());
+        [record.id.clone(), pid.to_string(), status.word().into(), bundle, record.created.clone(), owner]
+    }));
+    say(&table(&rows))
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let line = |row: &[String; N]| -> String {
+        let cells: Vec<String> = row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column))).collect();
+        cells.join("   ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn processes(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+    let (mut json, mut ids) = (false, Vec::new());
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("format") | Short('f') => json = wants_json(&text(&mut parser)?)?,
+            Value(id) => ids.push(id.to_string_lossy().into_owned()),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let pids = lifecycle::processes(&global.root, the_one(&ids)?)?;
+    if json {
+        return say(&serde_json::json!(pids).to_string());
+    }
+    let lines: Vec<String> = std::iter::once("PID".to_owned()).chain(pids.iter().map(i32::to_string)).collect();
+    say(&lines.join("\n"))
+}
+
+fn wants_json(format: &str) -> Result<bool> {
+    match format {
+        "json" => Ok(true),
+        "table" => Ok(false),
+        other => Err(usage(format!("--format is table or json, not {other:?}"))),
+    }
+}
+
+/// A config.json to begin with.
+fn spec(mut parser: lexopt::Parser) -> Result<i32> {
+    let mut bundle = PathBuf::from(".");
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Long("bundle") | Short('b') => bundle = absolute(&mut parser)?,
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let path = bundle.join("config.json");
+    let mut file = std::fs::File::create_new(&path).at(CONFIG, "make", &path)?;
+    writeln!(file, "{}", include_str!("config.json").trim_end()).at(CONFIG, "write", &path)?;
+    Ok(0)
+}
+
+fn on_one(mut parser: lexopt::Parser, act: impl FnOnce(&str) -> Result<()>) -> Result<i32> {
+    let mut ids = Vec::new();
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            Value(id) => ids.push(id.to_string_lossy().into_owned()),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    act(the_one(&ids)?).map(|()| 0)
+}
+
+fn the_one(ids: &[String]) -> Result<&str> {
+    match ids {
+        [id] => Ok(id),
+        [] => Err(usage("a container's id is missing")),
+        [_, second, ..] => Err(usage(format!("one container's id is enough: {second:?} is too much"))),
+    }
+}
+
+fn say(text: &str) -> Result<i32> {
+    writeln!(std::io::stdout(), "{text}").during(PROCESS, "write")?;
+    Ok(0)
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String> {
+    parser.value().map_err(wrong)?.into_string().map_err(|value| usage(format!("{} is not text", value.to_string_lossy())))
+}
+
+fn absolute(parser: &mut lexopt::Parser) -> Result<PathBuf> {
+    let value = parser.value().map_err(wrong)?;
+    std::path::absolute(&value).at(USAGE, "resolve", &value)
+}
+
+fn number(parser: &mut lexopt::Parser, flag: &str) -> Result<u32> {
+    let value = text(parser)?;
+    value.parse().map_err(|_| usage(format!("{flag} takes a number, not {value:?}")))
+}
+
+fn wrong(error: lexopt::Error) -> NativeError {
+    usage(error.to_string())
+}
+
+fn usage(detail: impl Into<String>) -> NativeError {
+    NativeError::new(USAGE, "read the arguments").detail(detail)
+}

@@ -1,0 +1,152 @@
+//! `exec`: one more process in a container that runs: in its namespaces, its cgroup and its root, held back by the same capabilities, limits
+//! and filter. The calling process has one thread.
+
+use crate::channel;
+use crate::container::{self, Container, Forked};
+use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, STATE, USAGE};
+use crate::init;
+use crate::lifecycle::parse;
+use crate::plan::{self, Namespaces, PlannedProcess};
+use crate::record::{self, InitProcess, Status};
+use crate::seccomp::Filter;
+use crate::spec::Process;
+use crate::terminal;
+use crate::{identity, sys};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+#[derive(Default)]
+pub struct ExecOptions {
+    pub detached: bool,
+    pub console_socket: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    /// How many descriptors from 3 on the command gets.
+    pub preserved: u32,
+    pub may_be_paused: bool,
+}
+
+/// `change` turns config.json's process into the one that is wanted. Returns the exit status, 0 when detached.
+pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Process>, options: &ExecOptions) -> Result<i32> {
+    let (record, status) = record::look(root, id)?;
+    let first = match (status, record.process) {
+        (Status::Running | Status::Created, Some(first)) => first,
+        (Status::Paused, Some(first)) if options.may_be_paused => first,
+        _ => {
+            let detail = format!("cannot execute in container {id:?}: it is {}", status.word());
+            return Err(NativeError::new(STATE, "execute in the container").detail(detail));
+        }
+    };
+    let config = std::fs::read_to_string(root.join(id).join("config.json")).at(STATE, "read the configuration of", id)?;
+    let mut config = parse(&config)?;
+    let process = change(config.process.take().unwrap_or_default())?;
+    let seccomp = config.linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
+    let process = plan::plan_process(process)?;
+    if options.detached && process.terminal && options.console_socket.is_none() {
+        return Err(NativeError::new(USAGE, "execute in the container").detail("a detached process with a terminal needs --console-socket"));
+    }
+    let signals = sys::signals().during(PROCESS, "block signals")?;
+    let (container, parent) = fork(first, &process, seccomp.as_ref(), options.preserved)?;
+    record.cgroup.add(container.pid)?;
+    parent.go()?;
+    let mut master = container::wait_for_start(&parent, || Ok(()))?;
+    if process.terminal {
+        let made = master.take().ok_or_else(terminal::expected)?;
+        match &options.console_socket {
+            Some(socket) => terminal::hand_over(&made, socket)?,
+            None => master = Some(made),
+        }
+    }
+    if let Some(path) = &options.pid_file {
+        container::write_pid_file(path, container.pid)?;
+    }
+    if options.detached {
+        container.release();
+        return Ok(0);
+    }
+    container::attend(&container, &signals, master.as_ref())
+}
+
+fn fork(first: InitProcess, process: &PlannedProcess, filter: Option<&Filter>, preserved: u32) -> Result<(Container, channel::Parent)> {
+    let target = Target::open(first)?;
+    let (parent, child) = channel::pair()?;
+    let namespaces = Namespaces { new: 0, joined: vec![(libc::CLONE_NEWPID, PathBuf::from(format!("/proc/{}/ns/pid", first.pid)))] };
+    match container::fork_into(&namespaces)? {
+        Forked::Child => {
+            drop(parent);
+            let Err(error) = become_command(&target, process, filter, preserved, &child);
+            child.send_error(error);
+            sys::exit_now(1)
+        }
+        Forked::Parent(container) => Ok((container, parent)),
+    }
+}
+
+/// The container's first process, held so that its number cannot come to mean another.
+struct Target {
+    pidfd: OwnedFd,
+    root: OwnedFd,
+}
+
+impl Target {
+    fn open(first: InitProcess) -> Result<Self> {
+        let gone = || NativeError::new(STATE, "execute in the container").detail("the container has ended");
+        let pidfd = first.open().ok_or_else(gone)?;
+        let root = format!("/proc/{}/root", first.pid);
+        let root =
+            rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open", &root)?;
+        if !first.is_alive() {
+            return Err(gone());
+        }
+        Ok(Self { pidfd, root })
+    }
+
+    /// All but the pid namespace, which only children enter.
+    fn enter(&self) -> Result<()> {
+        const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+        sys::set_namespace(self.pidfd.as_fd(), NAMESPACES).during(NAMESPACE, "enter the container's namespaces")?;
+        // Without a mount namespace of its own the container has a root all the same.
+        rustix::process::fchdir(&self.root).during(NAMESPACE, "enter the container's root")?;
+        rustix::process::chroot(".").during(NAMESPACE, "enter the container's root")
+    }
+}
+
+fn become_command(
+    target: &Target,
+    process: &PlannedProcess,
+    filter: Option<&Filter>,
+    preserved: u32,
+    channel: &channel::Child,
+) -> Result<Infallible> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).during(PROCESS, "protect the process")?;
+    rustix::process::setsid().during(PROCESS, "start a session")?;
+    channel.wait_for_go()?; // in the container's cgroup
+    if let Some(score) = process.oom_score_adj {
+        init::set_oom_score(score)?;
+    }
+    identity::set_rlimits(process);
+    target.enter()?;
+    if process.terminal {
+        let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", "/")?;
+        let pty = terminal::make(&root, process.console_size.as_ref(), process.user.uid)?;
+        channel.send_terminal(&pty.master)?;
+        terminal::take(pty.slave)?;
+    } else {
+        identity::give_streams(process.user.uid);
+    }
+    let has_entered = init::enter_cwd(&process.cwd, false)?;
+    identity::assume(process, filter)?;
+    if !has_entered {
+        init::enter_cwd(&process.cwd, true)?;
+    }
+    sys::close_on_exec_from(3 + preserved).during(PROCESS, "close descriptors")?;
+    sys::reset_signals().during(PROCESS, "reset signals")?;
+    if process.no_new_privileges
+        && let Some(filter) = filter
+    {
+        identity::set_filter(filter)?;
+    }
+    Err(init::execute(&process.arguments, &process.environment))
+}
