@@ -25,6 +25,10 @@ beforeAll(async () => {
   server = await serveHttp({
     '/git/*': repositories.answer,
     '/moved/*': (request, response) => void response.writeHead(302, { location: request.url!.replace('/moved/', '/git/') }).end(),
+    '/old/*': (request, response) => {
+      delete request.headers['git-protocol'];
+      repositories.answer(Object.assign(request, { url: request.url!.replace('/old/', '/git/') }), response);
+    },
     '/closed/*': (request, response) => {
       if (request.headers.authorization !== `Basic ${Buffer.from('x-access-token:t0ken').toString('base64')}`)
         response.writeHead(401, { 'www-authenticate': 'Basic' }).end();
@@ -109,6 +113,23 @@ describe('refs', () => {
   ])('%s', async (_, suffix, expected) => {
     const source = `URL/app.git${suffix.replace('FIRST', first).replace('SECOND', second)}`;
     expect(await probe(`ADD ${source} /g`, 'cat /g/a.txt')).toBe(expected);
+  });
+
+  it('a commit that no ref is at, of a server that gives only what has a name', async () => {
+    const inside = repositories.commit('deep-history', { f: 'inside' });
+    repositories.commit('deep-history', { f: 'tip' });
+    const add = (ref: string) => `ADD ${server.url}/old/deep-history.git#${ref} /g`;
+    // After a shallow fetch of the tip the rest is fetched; and nothing twice.
+    expect(await probe(add('main'), 'cat /g/f')).toBe('tip');
+    expect(await probe(add(inside), 'cat /g/f')).toBe('inside');
+    expect(await failureOf(add('0'.repeat(40)))).toContain(`repository does not contain ref ${'0'.repeat(40)}`);
+  });
+
+  it('a repository whose commits are named by SHA-256', async () => {
+    const commit = repositories.commit('long', { f: 'sha256' }, 'sha256');
+    expect(commit).toHaveLength(64);
+    expect(await probe(`ADD --checksum=${commit.slice(0, 50)} URL/long.git /g`, 'cat /g/f')).toBe('sha256');
+    expect(await probe(`ADD --keep-git-dir=true URL/long.git#${commit} /k`, 'cat /k/f /k/.git/HEAD')).toBe(`sha256${commit}`);
   });
 
   it('a subdirectory, by fragment and by query', async () => {

@@ -30,7 +30,7 @@ export interface Repositories {
   /** Runs git in the work tree of a repository; what it prints. */
   git(name: string, ...args: string[]): string;
   /** Writes files into the work tree and commits all of it; the commit. Makes the repository when there is none. */
-  commit(name: string, files: Readonly<Record<string, ContextFile>>): string;
+  commit(name: string, files: Readonly<Record<string, ContextFile>>, objectFormat?: 'sha1' | 'sha256'): string;
   /** For a server: `/git/*`. */
   readonly answer: Answer;
   /** What git was asked for, as `GET /a.git/info/refs`. */
@@ -54,12 +54,12 @@ export function makeRepositories(): Repositories {
       publish(name);
       return said;
     },
-    commit: (name, files) => {
+    commit: (name, files, objectFormat = 'sha1') => {
       const isNew = !existsSync(path.join(tree(name), '.git'));
       mkdirSync(tree(name), { recursive: true });
       if (isNew) {
-        git(name, 'init', '--quiet', '--initial-branch=main');
-        run(root, ['init', '--quiet', '--bare', '--initial-branch=main', `${name}.git`]);
+        git(name, 'init', '--quiet', '--initial-branch=main', `--object-format=${objectFormat}`);
+        run(root, ['init', '--quiet', '--bare', '--initial-branch=main', `--object-format=${objectFormat}`, `${name}.git`]);
       }
       writeFiles(tree(name), files);
       git(name, 'add', '--all');
