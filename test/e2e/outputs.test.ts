@@ -238,3 +238,9 @@ test('a FIFO is written to, not replaced', async () => {
   expect(read).toBeGreaterThan(1024);
   expect(lstatSync(at('pipe')).isFIFO()).toBe(true);
 });
+
+test('an image ID for a device goes there, and takes nothing away', async () => {
+  sh('mknod "$1" c 1 3', at('null'));
+  await tbuildOk(['build', '-q', '--iidfile', at('null'), small()]);
+  expect(lstatSync(at('null')).isCharacterDevice()).toBe(true);
+});

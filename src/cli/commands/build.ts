@@ -1,6 +1,6 @@
 // `tbuild build`: an image from a Dockerfile. Flags to options, one call, and the events to a progress display.
 
-import { rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
 import { buildExamples, buildGroups } from '../build-help.ts';
@@ -90,7 +90,7 @@ export const build = defineCommand({
       const options = await buildOptions(invocation);
       const { outputs, names } = await chooseOutputs(invocation);
       for (const line of readDockerFlags(flags, outputs)) progress.note?.(line);
-      if (flags.iidfile !== undefined) rmSync(flags.iidfile, { force: true });
+      if (flags.iidfile !== undefined) removeOld(flags.iidfile);
       const { image, metadata } = await interruptible((signal) => {
         const { stdout } = invocation;
         return library.buildImage({
@@ -182,6 +182,11 @@ async function parseRunFlags(flags: Invocation<typeof flagTable>['flags']): Prom
     ssh: ssh.map(values.parseSsh),
     ...(shmSize !== undefined && { shmBytes: values.parseShmSize(shmSize) }),
   };
+}
+
+/** A build that fails leaves no ID of another. What is no file, as /dev/null, stays. */
+function removeOld(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isFile()) rmSync(path, { force: true });
 }
 
 /** As docker writes it: no line end. */
