@@ -5,6 +5,7 @@ export { TbuildError } from './base/errors.ts';
 export { type BuildOptions, type BuildResult, buildImage } from './build/build.ts';
 export type { BuildEvent } from './build/events.ts';
 export type { BuildOutput } from './build/export.ts';
+export { checkBuild, listTargets, outlineBuild } from './build/inspect.ts';
 export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';
 export { checkStore } from './images/fsck.ts';

@@ -65,12 +65,15 @@ type CallSurroundings = Pick<Surroundings, 'stdout' | 'stderr' | 'env' | 'librar
 /** Resolves to the exit code. */
 export async function runCall(call: Call, options: InspectOptions, surroundings: CallSurroundings): Promise<number> {
   const { stdout, library } = surroundings;
-  const print = (text: string, json: () => unknown) =>
-    stdout.write(call.isJson ? `${JSON.stringify(json(), undefined, 2)}\n` : text);
+  const print = (text: () => string, json: () => unknown) =>
+    stdout.write(call.isJson ? `${JSON.stringify(json(), undefined, 2)}\n` : text());
   switch (call.method) {
     case 'check': {
       const result = await library.checkBuild(options);
-      print(checkText(result), () => checkJson(result));
+      print(
+        () => checkText(result),
+        () => checkJson(result),
+      );
       if (result.error !== undefined) {
         reportError(result.error, surroundings);
         return exitCodeOf(result.error);
@@ -79,16 +82,22 @@ export async function runCall(call: Call, options: InspectOptions, surroundings:
     }
     case 'outline': {
       const result = await library.outlineBuild(options);
-      print(outlineText(result), () => outlineJson(result));
+      print(
+        () => outlineText(result),
+        () => outlineJson(result),
+      );
       return 0;
     }
     case 'targets': {
       const result = await library.listTargets(options);
-      print(targetsText(result), () => targetsJson(result));
+      print(
+        () => targetsText(result),
+        () => targetsJson(result),
+      );
       return 0;
     }
     default:
-      print(describeText(), () => subrequests);
+      print(describeText, () => subrequests);
       return 0;
   }
 }
