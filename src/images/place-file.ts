@@ -9,10 +9,11 @@ import { TbuildError } from '../base/errors.ts';
 export async function placeFile(destination: string, write: (path: string, flags: 'w' | 'wx') => Promise<void>): Promise<void> {
   await naming(destination, async () => {
     const found = await lstat(destination).catch(() => undefined);
-    if (found?.isDirectory()) throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
-    // Of a link, what it points to is replaced.
+    // Of a link, what it points to is replaced: /dev/stdout may be one to a terminal, or to /dev/null.
     const target = found?.isSymbolicLink() ? await realpath(destination) : destination;
-    if (found && !found.isFile() && !found.isSymbolicLink()) return write(destination, 'w');
+    const there = await lstat(target).catch(() => undefined);
+    if (there?.isDirectory()) throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
+    if (there && !there.isFile()) return write(target, 'w');
     await besides(target, (temporary) => write(temporary, 'wx'));
   });
 }
