@@ -51,6 +51,17 @@ test('71. Secret *content* changes and cache-mount content/ids never invalidate;
   expect(await builds('t', 'd')).toBe(1);
 });
 
+test("72. `--add-host` name counts in the key, its IP doesn't.", async () => {
+  const context = makeContext({});
+  const dockerfile = 'FROM busybox\nRUN grep far /etc/hosts > /f; echo 72';
+  const withHost = (host: string) => buildImage(dockerfile, { context, args: ['--add-host', host] });
+  const first = await withHost('far:10.0.0.1');
+  expect(first.text('/f')).toMatch(/^10\.0\.0\.1\s+far$/);
+  const other = await withHost('far:10.0.0.2');
+  expect([other.ran, other.text('/f')]).toEqual([[], first.text('/f')]);
+  expect((await withHost('farther:10.0.0.1')).ran).toHaveLength(1);
+});
+
 test("73. Proxy args don't bust cache unless `ARG HTTP_PROXY` is declared.", async () => {
   const build = async (declared: string, proxy: string) => {
     const args = ['--build-arg', `HTTP_PROXY=http://${proxy}`, '--build-arg', `no_proxy=${proxy}`];
