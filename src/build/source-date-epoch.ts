@@ -56,14 +56,25 @@ async function readEpoch(
 ): Promise<number | undefined> {
   if (value === '') return undefined;
   if (/^[+-]?\d+$/.test(value)) return checkRange(Number(value), value);
-  if (value === 'context') return (await sources.contexts.open('')).modifiedAt;
+  if (value === 'context') return timeOf(await sources.contexts.open(''));
   if (Object.hasOwn(sources.contexts.named, value)) {
     const { kind } = sources.contexts.named[value] as { kind: string };
-    return kind === 'directory' ? (await sources.contexts.open(value)).modifiedAt : undefined;
+    return kind === 'directory' ? timeOf(await sources.contexts.open(value)) : undefined;
   }
   const stage = dockerfile.stages.find(({ name }) => name === value.toLowerCase());
   if (stage !== undefined) return timeOfStage(stage, dockerfile, options, sources);
   throw invalid(value, 'a number of seconds, context, a named context, or a stage that is one remote ADD');
+}
+
+/** A directory of this machine has none; what came as an archive is as old as its newest file, where whoever sent it said no other time. */
+function timeOf({ modifiedAt, owner, index }: ContextResult): number | undefined {
+  return modifiedAt ?? (owner === undefined ? newestFile(index) : undefined);
+}
+
+function newestFile(index: LayerIndex): number | undefined {
+  let newest: number | undefined;
+  for (const { type, mtime } of index.below('')) if (type === 'file') newest = Math.max(newest ?? mtime[0], mtime[0]);
+  return newest;
 }
 
 /** What a date can say. */
@@ -123,10 +134,7 @@ async function newestMember(
       whiteouts: false,
       split: false,
     });
-    const times = [...LayerIndex.read(unpacked.index).below('')]
-      .filter(({ type }) => type === 'file')
-      .map(({ mtime }) => mtime[0]);
-    return times.length === 0 ? undefined : times.reduce((newest, time) => Math.max(newest, time));
+    return newestFile(LayerIndex.read(unpacked.index));
   } catch (error) {
     if (error instanceof TbuildError && error.code.startsWith('native/')) return undefined;
     throw error;

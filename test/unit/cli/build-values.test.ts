@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { TbuildError } from '../../../src/base/errors.ts';
-import { parseBuildArgs, parseLabels, parseSecret } from '../../../src/cli/build-values.ts';
+import { parseBuildArgs, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../../../src/cli/build-values.ts';
 import { parseKeyValues } from '../../../src/cli/key-values.ts';
 
 function messageOf(act: () => unknown): string {
@@ -80,4 +80,20 @@ test('any key=value pairs survive being written as CSV', () => {
       expect(Object.fromEntries(parseKeyValues('--x', text))).toEqual({ ...values });
     }),
   );
+});
+
+test('--platform: lists, repeated, `local`, each once; DOCKER_DEFAULT_PLATFORM where nothing is said', () => {
+  const host = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
+  const other = { os: 'linux', architecture: 's390x' };
+  expect(parsePlatforms(['local, linux/s390x', 's390x'], {})).toEqual([host, other]);
+  expect(parsePlatforms(['linux/arm64/v8', 'linux/arm64'], {})).toEqual([{ os: 'linux', architecture: 'arm64' }]);
+  expect(parsePlatforms([], { DOCKER_DEFAULT_PLATFORM: 'linux/s390x' })).toEqual([other]);
+  expect(parsePlatforms([], {})).toEqual([]);
+  expect(() => parsePlatforms(['linux/'], {})).toThrow('"linux/" is not a platform');
+});
+
+test('SOURCE_DATE_EPOCH of the environment is a build argument, unless there is one', () => {
+  expect(withEpoch({ a: '1' }, { SOURCE_DATE_EPOCH: '5' })).toEqual({ a: '1', SOURCE_DATE_EPOCH: '5' });
+  expect(withEpoch({ SOURCE_DATE_EPOCH: '' }, { SOURCE_DATE_EPOCH: '5' })).toEqual({ SOURCE_DATE_EPOCH: '' });
+  expect(withEpoch({}, { SOURCE_DATE_EPOCH: '' })).toEqual({});
 });
