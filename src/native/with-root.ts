@@ -3,6 +3,7 @@
 
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { debugLines } from '../base/debug.ts';
 import { TbuildError } from '../base/errors.ts';
 import { runnerPath } from './binary.ts';
 import { fromNative, type NativeErrorObject } from './errors.ts';
@@ -64,6 +65,8 @@ export function startInRoot(
   const child = spawn(runnerPath(), ['with-root', '--lifeline', '4', '--result', '5', '/dev/fd/3', '--', ...runtime, id], {
     stdio: streams,
     detached: true,
+    // What could not be set and does not matter is said among the command's own lines.
+    ...(debugLines.hasSubscribers && { env: { ...process.env, TBUILD_DEBUG: '1' } }),
   });
   const specEnd = child.stdio.at(3) as Writable;
   specEnd.on('error', () => {}); // A child that died early: its result says so.

@@ -135,15 +135,36 @@ function readSpec(file: string, text: string): Device[] {
   }
   const spec = JSON.parse(text) as Spec;
   const isValid =
-    typeof spec?.kind === 'string' &&
-    /^[A-Za-z][\w.-]*\/[A-Za-z][\w-]*$/.test(spec.kind) &&
-    Array.isArray(spec.devices) &&
-    spec.devices.every(({ name }) => typeof name === 'string' && /^[A-Za-z0-9][\w.:-]*$/.test(name));
-  if (!isValid) throw new Error('it is no CDI specification: kind is vendor/class, and devices have names');
+    isKind(spec?.kind) && Array.isArray(spec.devices) && spec.devices.every(isDevice) && isEdits(spec.containerEdits);
+  if (!isValid) throw new Error('it is no CDI specification of the version 1.0 or before');
   return spec.devices.map((own) => {
     const annotations = { ...spec.annotations, ...own.annotations };
     return { name: `${spec.kind}=${own.name}`, file, spec, own, annotations };
   });
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isPath = (value: unknown): boolean => isText(value) && value.startsWith('/');
+const isKind = (value: unknown): boolean => isText(value) && /^[A-Za-z][\w.-]*\/[A-Za-z][\w-]*$/.test(value);
+const isList = <T>(value: readonly T[] | undefined, test: (one: T) => boolean): boolean =>
+  value === undefined || (Array.isArray(value) && value.every(test));
+
+function isDevice({ name, containerEdits }: Spec['devices'][number]): boolean {
+  return isText(name) && /^[A-Za-z0-9][\w.:-]*$/.test(name) && isEdits(containerEdits);
+}
+
+/** No more than what would go wrong later; what a runtime does not take, it says itself. */
+function isEdits(edits: Edits | undefined): boolean {
+  return (
+    isList(edits?.env, (pair) => isText(pair) && pair.indexOf('=') > 0) &&
+    isList(edits?.deviceNodes, ({ path, hostPath = path }) => isPath(path) && isPath(hostPath)) &&
+    isList(
+      edits?.mounts,
+      ({ hostPath, containerPath, options }) => isPath(hostPath) && isPath(containerPath) && isList(options, isText),
+    ) &&
+    isList(edits?.additionalGids, (gid) => Number.isInteger(gid) && gid >= 0) &&
+    isList(edits?.hooks, ({ path }) => isPath(path))
+  );
 }
 
 function applied(edits: Edits, device: string): Omit<DeviceEdits, 'names'> {

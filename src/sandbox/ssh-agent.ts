@@ -46,8 +46,10 @@ export function agentAt(path: string): SshAgent {
 }
 
 export interface ServedAgent {
-  /** The socket's path. */
+  /** The socket's path, which may be longer than an address can be. */
   readonly path: string;
+  /** The same socket for this user's other processes. */
+  readonly address: string;
   close(): Promise<void>;
 }
 
@@ -75,19 +77,20 @@ export async function serveAgent(
     await new Promise<void>((resolve) => server.close(() => resolve()));
     closeSync(fd);
   };
-  return { path, close };
+  return { path, address: `/proc/${process.pid}/fd/${fd}/agent`, close };
 }
 
 async function serve(agent: SshAgent, socket: Socket): Promise<void> {
-  const connection = await agent.connect();
-  socket.once('close', () => connection.close());
+  // One that is gone fails every request: a client expects an answer.
+  const connection = await agent.connect().catch(() => undefined);
+  socket.once('close', () => connection?.close());
   try {
     for await (const request of messages(socket)) {
       const isAllowed = request[0] === LIST || request[0] === SIGN;
-      writeMessage(socket, isAllowed ? await connection.answer(request) : Buffer.of(FAILURE));
+      writeMessage(socket, connection && isAllowed ? await connection.answer(request) : Buffer.of(FAILURE));
     }
   } finally {
-    connection.close();
+    connection?.close();
     socket.end();
   }
 }

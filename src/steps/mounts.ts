@@ -143,11 +143,19 @@ function addSecret(
       hint: `give it: --secret id=${mount.id},src=FILE`,
     });
   }
-  if (mount.env !== undefined) parts.env.push(`${mount.env}=${content.toString()}`);
+  if (mount.env !== undefined) parts.env.push(`${mount.env}=${variableOf(mount.id, content)}`);
   if (mount.target === undefined) return;
   const { mode, uid, gid } = mount;
   parts.files.push({ name: `secret-${parts.files.length}`, destination: mount.target, content, mode, uid, gid, readonly: true });
   parts.stub.push({ path: stubPath(mount.target), type: 'file' });
+}
+
+/** Never with the secret in the message. */
+function variableOf(id: string, content: Buffer): string {
+  if (!content.includes(0)) return content.toString();
+  throw new TbuildError('run/secret-value', `the secret ${id} holds a zero byte, which no variable can`, {
+    hint: 'mount it as a file: leave env out, or add a target',
+  });
 }
 
 /** Of a bind mount of this machine's: what it covers is of the same kind. */

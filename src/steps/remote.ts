@@ -121,7 +121,7 @@ async function withSshAgent<T>(
   const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
   const served = await serveAgent(agent, newPath(), { mode: 0o600, uid, gid });
   try {
-    return await work(served.path);
+    return await work(served.address);
   } finally {
     await served.close();
   }

@@ -55,8 +55,10 @@ describe('limits', () => {
     expect((await build(['--ulimit=nofile=99', '--shm-size=1m', directory], { store })).ran).toEqual([]);
   });
 
-  it('that cannot be set are left as they are', async () => {
+  it('that cannot be set are left as they are, which --debug tells', async () => {
     expect(await printed('echo here', '--ulimit=nofile=1000000000')).toBe('here');
+    const told = await printed('echo here # debug', '--debug', '--ulimit=nofile=1000000000');
+    expect(told).toMatch(/^debug: cannot set Nofile to .*1000000000.*\nhere$/);
   });
 });
 
@@ -241,6 +243,18 @@ describe('secrets', () => {
     expect(await ran('y')).toBe(0);
     expect(await ran('y', context('RUN --mount=type=secret,id=two cat /run/secrets/one || true'), 'two')).toBe(1);
     rmSync(file);
+  });
+});
+
+describe('a secret variable', () => {
+  it('with a zero byte is refused, and not told', async () => {
+    const file = path.join(makeContext({ secret: 'hu\0sh' }), 'secret');
+    const built = await build(['--secret', `id=s,src=${file}`, context('RUN --mount=type=secret,id=s,env=S true')], { store });
+    expect(errorOf(built)).toMatchObject({
+      code: 'run/secret-value',
+      message: expect.stringContaining('the secret s holds a zero byte'),
+    });
+    expect(built.stderr).not.toMatch(/hu.{0,8}sh/);
   });
 });
 

@@ -11,7 +11,7 @@ use crate::{devices, spec};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -268,14 +268,17 @@ pub fn plan_process(process: Process) -> Result<PlannedProcess> {
         return Err(invalid("process.oomScoreAdj", "is not from -1000 to 1000"));
     }
     // A later entry wins, as in Docker: C libraries would find the first.
+    let mut seen = HashSet::new();
     let mut environment: Vec<CString> = Vec::with_capacity(process.env.len());
-    for (position, entry) in process.env.iter().enumerate() {
+    for entry in process.env.iter().rev() {
         let name = entry.split('=').next().unwrap_or_default();
-        let is_last = !process.env[position + 1..].iter().any(|later| later.split('=').next() == Some(name));
-        if is_last {
-            environment.push(c_string("process.env", entry)?);
+        if seen.insert(name) {
+            // Not with its value, which may be a secret.
+            let wrong = |_| invalid("process.env", format!("{name:?} contains a zero byte"));
+            environment.push(CString::new(entry.as_str()).map_err(wrong)?);
         }
     }
+    environment.reverse();
     Ok(PlannedProcess {
         terminal: process.terminal,
         console_size: process.console_size,
