@@ -1,7 +1,9 @@
 // `--output type=oci|docker`: the images of a build with their names and annotations, as a layout or an archive.
 
+import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { TbuildError } from '../base/errors.ts';
+import { makeParents } from '../images/place-file.ts';
 import { type Annotate, writeImages } from '../images/save.ts';
 import type { Images } from '../images/store.ts';
 import type { Annotations, Compression, Descriptor, Dialect } from '../oci/descriptor.ts';
@@ -57,6 +59,7 @@ export async function exportImage(
     });
   if (!index && annotations.some(({ on }) => on === 'index' || on === 'index-descriptor'))
     throw new TbuildError('usage/conflict', 'index annotations not supported for single platform export');
+  if (destination !== '-') makeParents(resolve(destination));
   const names = (output.names ?? tags).map(normalizeName);
   const subject = index ?? (built[0] as BuiltImage).image;
   const [descriptor] = await writeImages(workplace, images, [{ subject, names }], {

@@ -1,11 +1,11 @@
 // `--output type=local|tar`: the files of what was built, with no image around them. What layers show is decided from their indexes; nothing is
 // mounted. A directory gets all of it or, when something fails, nothing; nothing is ever written outside it.
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
-import { naming, placeFile, temporaryName } from '../images/place-file.ts';
+import { cannotWrite, makeParents, naming, placeFile, temporaryName } from '../images/place-file.ts';
 import type { LayerStack } from '../native/serve.ts';
 import { writeTreeTar } from '../native/tree-tar.ts';
 import { formatPlatform } from '../oci/platform.ts';
@@ -52,7 +52,8 @@ export async function exportDirectory(
       if (isThere) await serve.call('placeTree', { from: staging, to: target, delete: output.mode === 'delete' });
       else await rename(staging, target);
     } finally {
-      await serve.call('remove', { path: staging });
+      // Where that fails too, the first failure is the one to tell.
+      await serve.call('remove', { path: staging }).catch(() => {});
     }
   });
 }
@@ -109,18 +110,6 @@ function isDirectory(path: string): boolean {
   throw new TbuildError('usage/output', `destination directory ${path} is a file`);
 }
 
-/** Not mkdirSync's `recursive`: see `makeFolder` in base/store.ts. */
-function makeParents(path: string): void {
-  const parent = dirname(path);
-  if (existsSync(parent)) return;
-  makeParents(parent);
-  try {
-    mkdirSync(parent);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotWrite(path, (error as Error).message, error);
-  }
-}
-
 /** What the system refuses the helper is about the destination: from the store it only reads. */
 async function namingNative(destination: string, staging: string, work: () => Promise<void>): Promise<void> {
   try {
@@ -131,8 +120,4 @@ async function namingNative(destination: string, staging: string, work: () => Pr
     const where = path === null || path === '' || path === staging ? destination : join(destination, path);
     throw cannotWrite(where, detail, cause);
   }
-}
-
-function cannotWrite(path: string, why: string, cause: unknown): TbuildError {
-  return new TbuildError('image/cannot-write', `cannot write ${path}: ${why}`, { cause });
 }

@@ -4,9 +4,10 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { BuildOutput } from '../build/export.ts';
-import type { Annotation, ArchiveOutput } from '../build/image-export.ts';
+import type { Annotation } from '../build/image-export.ts';
 import { parseAnnotation, parseAnnotationKey } from './annotations.ts';
 import { pushing } from './docker-flags.ts';
+import { imageKeys, imageValues, readBoolean, type Values } from './image-output-values.ts';
 import { checkKeys, parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';
 
@@ -58,17 +59,6 @@ function realPath(path: string): string {
   }
 }
 
-const imageKeys = [
-  'name',
-  'compression',
-  'compression-level',
-  'force-compression',
-  'oci-mediatypes',
-  'rewrite-timestamp',
-  'dangling-name-prefix',
-  'name-canonical',
-] as const;
-
 const keys = {
   local: ['dest', 'mode', 'platform-split'],
   tar: ['dest', 'platform-split'],
@@ -80,7 +70,6 @@ const keys = {
 } as const;
 
 type Type = keyof typeof keys;
-type Values = ReadonlyMap<string, string>;
 
 export function parseOutput(text: string, isStdoutTerminal: boolean, common: readonly Annotation[] = []): BuildOutput {
   const all = outputValues(text);
@@ -100,73 +89,20 @@ export function parseOutput(text: string, isStdoutTerminal: boolean, common: rea
   if (type === 'tar') {
     return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...platformSplit(values) };
   }
-  refuseImageKeys(values);
-  const names = namesOf(values);
+  const image = imageValues(values);
   // Without a destination docker's own store is meant, which is ours.
-  if (type === 'image' || (type === 'docker' && destination === '')) return { type: 'image', ...(names && { names }) };
-  const tar = boolean(values, 'tar') ?? true;
+  if (type === 'image' || (type === 'docker' && destination === ''))
+    return { type: 'image', ...(image.names && { names: image.names }) };
+  const tar = readBoolean(values, 'tar') ?? true;
   if (!tar && type === 'docker')
     throw new TbuildError('usage/bad-value', '--output type=docker is always an archive: tar=false goes with type=oci');
   if (!tar && (destination === '' || destination === '-'))
     throw new TbuildError('usage/bad-value', '--output with tar=false needs a directory: dest=DIR');
   const file = tar ? fileOrStdout(type, destination, isStdoutTerminal) : destination;
-  return {
-    type,
-    destination: file,
-    tar,
-    ...(names && { names }),
-    ...compressionOf(values),
-    ...(boolean(values, 'oci-mediatypes') === false && annotations.length === 0 && { mediaTypes: 'docker' as const }),
-    ...(annotations.length > 0 && { annotations }),
-  };
-}
-
-/** `*` is the names of the build. */
-function namesOf(values: Values): readonly string[] | undefined {
-  const text = values.get('name');
-  return text === undefined || text === '*' || text === '' ? undefined : text.split(',').map((name) => name.trim());
-}
-
-/** BuildKit's util/compression. */
-function compressionOf(values: Values): Pick<ArchiveOutput, 'compression' | 'compressionLevel' | 'forceCompression'> {
-  const text = values.get('compression');
-  if (text === 'estargz') throw unsupported('compression=estargz', 'gzip, zstd and uncompressed are there');
-  if (text !== undefined && text !== 'gzip' && text !== 'zstd' && text !== 'uncompressed') {
-    const meant = nearest(text, ['gzip', 'zstd', 'uncompressed']);
-    throw new TbuildError('usage/bad-value', `compression in --output is gzip, zstd or uncompressed, not "${text}"`, {
-      hint: meant && `did you mean compression=${meant}?`,
-    });
-  }
-  const force = boolean(values, 'force-compression');
-  return {
-    ...(text !== undefined && { compression: text === 'uncompressed' ? ('none' as const) : text }),
-    ...levelOf(values.get('compression-level'), text === 'zstd' ? 22 : 9),
-    ...(force && { forceCompression: true }),
-  };
-}
-
-function levelOf(text: string | undefined, most: number): { compressionLevel?: number } {
-  if (text === undefined) return {};
-  const level = Number(text);
-  if (!/^\d{1,2}$/.test(text) || level > most)
-    throw new TbuildError('usage/bad-value', `compression-level in --output is 0 to ${most}, not "${text}"`);
-  // Of zstd, 0 is the default.
-  return most === 22 && level === 0 ? {} : { compressionLevel: level };
-}
-
-/** What only a registry, or another kind of store, gives a meaning. */
-function refuseImageKeys(values: Values): void {
-  for (const key of ['push', 'push-by-digest']) if (boolean(values, key)) throw pushing();
-  for (const key of ['store', 'unpack'])
-    if (boolean(values, key) === false) throw unsupported(`${key}=false`, 'type=cacheonly writes nothing');
-  if (boolean(values, 'name-canonical')) throw unsupported('name-canonical=true', 'names with a digest come from registries');
-  if (values.has('dangling-name-prefix')) throw unsupported('dangling-name-prefix', 'names with a digest come from registries');
-  if (boolean(values, 'rewrite-timestamp'))
-    throw unsupported('rewrite-timestamp=true', '--reproducible makes layers with one time');
-}
-
-function unsupported(what: string, hint: string): TbuildError {
-  return new TbuildError('unsupported/output', `--output does not support ${what}`, { hint });
+  if (annotations.length === 0) return { type, destination: file, tar, ...image };
+  // Docker's media types have no place for annotations: BuildKit turns the OCI's on.
+  const { mediaTypes: _, ...rest } = image;
+  return { type, destination: file, tar, ...rest, annotations };
 }
 
 /** One word alone is a directory, or `-` for a tar to standard output; it may hold a `=`. */
@@ -202,7 +138,7 @@ function localOutput(values: Values, destination: string): BuildOutput {
 }
 
 function platformSplit(values: Values): { platformSplit?: boolean } {
-  const split = boolean(values, 'platform-split');
+  const split = readBoolean(values, 'platform-split');
   return split === undefined ? {} : { platformSplit: split };
 }
 
@@ -214,12 +150,4 @@ function fileOrStdout(type: string, destination: string, isStdoutTerminal: boole
     });
   }
   return '-';
-}
-
-function boolean(values: Values, key: string): boolean | undefined {
-  const text = values.get(key);
-  if (text === undefined) return undefined;
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(text)) return false;
-  throw new TbuildError('usage/bad-value', `${key} in --output is true or false, not "${text}"`);
 }

@@ -1,6 +1,7 @@
 // Puts a file where the user asked for it: it appears whole or not at all, written beside its place and then renamed. What stood there stays until then.
 
 import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync } from 'node:fs';
 import { lstat, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
@@ -42,4 +43,20 @@ export async function naming(destination: string, write: () => Promise<void>): P
     const why = code === 'ENOSPC' || code === 'EDQUOT' ? 'no space left on the disk' : message;
     throw new TbuildError('image/cannot-write', `cannot write ${destination}: ${why}`, { cause });
   }
+}
+
+/** The directories that a file or directory is to stand in. Not mkdirSync's `recursive`: see `makeFolder` in base/store.ts. */
+export function makeParents(path: string): void {
+  const parent = dirname(path);
+  if (existsSync(parent)) return;
+  makeParents(parent);
+  try {
+    mkdirSync(parent);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotWrite(path, (error as Error).message, error);
+  }
+}
+
+export function cannotWrite(path: string, why: string, cause: unknown): TbuildError {
+  return new TbuildError('image/cannot-write', `cannot write ${path}: ${why}`, { cause });
 }

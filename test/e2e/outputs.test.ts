@@ -98,6 +98,40 @@ describe('beside what others make of the same image', () => {
   });
 });
 
+test('SOURCE_DATE_EPOCH is the time of all that is written', async () => {
+  const outputs = ['-o', at('out'), '-o', `type=tar,dest=${at('tar')}`];
+  await tbuildOk([...outputs, small()], { env: { SOURCE_DATE_EPOCH: '1000000000' } });
+  expect(new Set(listing(at('out'), '%Ts').trim().split('\n'))).toEqual(new Set(['1000000000']));
+  expect(sh('TZ=UTC tar --full-time -tvf "$1" | grep -cv "2001-09-09 01:46:40" || :', at('tar')).trim()).toBe('0');
+});
+
+test('each platform has a directory of its own, unless they are to stand together', async () => {
+  const context = makeContext({
+    Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /$TARGETARCH\nCOPY arm64 /both\n',
+    amd64: 'a',
+    arm64: 'b',
+  });
+  const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+  await tbuildOk([...platforms, '-o', at('split'), '-o', `type=tar,dest=${at('tar')}`, context]);
+  const expected = ['linux_amd64/amd64', 'linux_amd64/both', 'linux_arm64/arm64', 'linux_arm64/both'];
+  expect(
+    listing(at('split'), '%P')
+      .split('\n')
+      .filter((name) => name.includes('/')),
+  ).toEqual(expected);
+  expect(
+    sh('tar tf "$1"', at('tar'))
+      .split('\n')
+      .filter((name) => /[^/]$/.test(name)),
+  ).toEqual(expected);
+  const together = await tbuild([...platforms, '-o', `type=local,platform-split=false,dest=${at('one')}`, context]);
+  expect(together.code).toBe(6);
+  expect(together.stderr).toContain('cannot overwrite both from linux/amd64 with linux/arm64 when split option is disabled');
+  expect(existsSync(at('one'))).toBe(false);
+  await tbuildOk(['--platform', 'linux/arm64', '-o', `type=local,platform-split=true,dest=${at('alone')}`, context]);
+  expect(readdirSync(at('alone'))).toEqual(['linux_arm64']);
+});
+
 test('a reader that takes its time gets all of it', async () => {
   const store = freshStore();
   const bytes = (output: string) =>

@@ -40,6 +40,7 @@ const works: Record<string, readonly string[]> = {
   'load beside an output': ['--load', '-o', 'type=docker,dest=x'],
   'network, each': ['--network', 'none'],
   'no-cache': ['--no-cache', '--no-cache-filter', 'a,b'],
+  pull: ['--pull'],
   output: ['-o', 'out', '-o', 'type=tar,dest=x', '--output=type=image', '-o', 'type=cacheonly'],
   platform: ['--platform', 'linux/amd64,linux/arm64'],
   'policy, disabled': ['--policy', 'disabled=true'],
@@ -47,6 +48,7 @@ const works: Record<string, readonly string[]> = {
   'provenance and sbom, off': ['--provenance=false', '--sbom', 'false'],
   quiet: ['-q'],
   debug: ['-D'],
+  reproducible: ['--reproducible'],
   secret: ['--secret', 'id=TOKEN'],
   'shm-size': ['--shm-size', '128m'],
   ssh: ['--ssh', 'default=/nowhere'],
@@ -79,6 +81,17 @@ const refused: readonly (readonly [code: number, message: string, ...args: strin
   [2, 'local and tar exporters are incompatible', '--iidfile', 'x', '-o', 'out'],
   [2, 'invalid annotation "a"', '--annotation', 'a', '-o', 'type=oci,dest=x'],
 ];
+
+test.each([
+  '--check',
+  '--call=check',
+  '--call=outline,format=json',
+  '--call=targets',
+  '--call=subrequests.describe',
+])('%s asks and does not build', async (flag) => {
+  const { options } = await build(flag);
+  expect(options).toBeUndefined();
+});
 
 test.each(refused.map(([code, message, ...args]) => ({ code, message, args })))('$args: $code, $message', async ({
   code,
