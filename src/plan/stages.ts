@@ -176,9 +176,19 @@ function resolvePlatform(
   checks.redundantPlatform(stage, expansion);
   checks.constantPlatform(stage, expansion);
   const { value, unmatched } = expansion;
-  if (value !== '') return parsePlatform(value);
+  if (value !== '') return readPlatform(value, written);
   const hint = hintForUnset(unmatched, scope);
   throw dockerfileError('platform', `empty platform value from expression ${written}`, undefined, hint);
+}
+
+/** What is no platform is a mistake in the Dockerfile, here. */
+function readPlatform(value: string, written: string): Platform {
+  try {
+    return parsePlatform(value);
+  } catch (error) {
+    if (!(error instanceof TbuildError)) throw error;
+    throw dockerfileError('platform', `failed to parse platform ${written}: ${error.message}`, undefined, error.hint);
+  }
 }
 
 /** What FROM was to stand on may have come to nothing because a variable did. */
