@@ -11,6 +11,7 @@ import { type Environment, type Expansion, expand } from '../dockerfile/words.ts
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform, parsePlatform } from '../oci/platform.ts';
 import { normalizeName } from '../oci/reference.ts';
+import { builderArgs } from './global-scope.ts';
 
 /** With the arguments' defaults alone every FROM should name an image. What cannot be expanded is another's error. */
 export function checkDefaultBases({ stages, escapeToken }: Dockerfile, defaults: () => Environment, checks: Checks): void {
@@ -84,9 +85,6 @@ export function checkBasePlatform(
   if (expected.os === actual.os && expected.architecture === actual.architecture) return;
   checks.report(rules.invalidBaseImagePlatform, subject, written, formatPlatform(expected), formatPlatform(actual));
 }
-
-/** These are answered by the builder, and never are in the environment (BuildKit: nonEnvArgs). */
-const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 interface CheckedStart {
   readonly hasWorkdir: boolean;

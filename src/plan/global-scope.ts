@@ -7,6 +7,9 @@ import { type Environment, processWord } from '../dockerfile/words.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
 
+/** These are answered by the builder and never reach the environment (BuildKit: nonEnvArgs). */
+export const builderArgs: ReadonlySet<string> = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
+
 export type BuildArgs = Readonly<Record<string, string>>;
 
 /** A build argument that was given; `toString` and its like are names as any other. */

@@ -14,7 +14,7 @@ import type {
 import { processWords } from '../dockerfile/words.ts';
 import type { Healthcheck } from '../oci/config.ts';
 import { healthcheckCreatedBy } from './created-by.ts';
-import { argValue, type BuildArgs, givenArg } from './global-scope.ts';
+import { argValue, type BuildArgs, builderArgs, givenArg } from './global-scope.ts';
 import { parsePorts } from './ports.ts';
 import { checkSignal } from './signals.ts';
 import type { StageState } from './stage-state.ts';
@@ -133,9 +133,6 @@ function applyEnv(stage: StageState, pairs: readonly Pair[]): string {
 }
 
 const joinPairs = (pairs: readonly Pair[]): string => pairs.map(({ name, value }) => `${name}=${value}`).join(' ');
-
-/** These are answered by the builder and never reach the environment (BuildKit: nonEnvArgs). */
-const builderArgs = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_STAGE']);
 
 /** What was given wins over the default, the default over the global scope; with none of them the name stays unset. */
 function applyArg(stage: StageState, { args, places }: ArgInstruction, { buildArgs, globalScope }: ArgSources): string {
