@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { loadBaseImages, makeBaseImages } from '../setup/base-images.ts';
+import { compileIgnore } from '../src/context/ignore.ts';
 import { compare, has, median, peer, type Rival, sh, show } from './measure.ts';
 
 const repository = path.join(import.meta.dirname, '..');
@@ -30,6 +31,8 @@ try {
   coldCopy();
   exportedFiles();
   containerStart();
+  readLargeFile();
+  matchPaths();
 } finally {
   sh(`${has('buildah') ? `buildah ${containers} rm -a || true; ` : ''}true`);
   rmSync(scratch, { recursive: true, force: true });
@@ -175,4 +178,76 @@ function containerStart(): void {
   const timings = compare(rivals, runs * 2, env);
   const over = median(timings.get('tbuild run --rm busybox true')?.wallMs ?? []) - median(timings.get('node -e 0')?.wallMs ?? []);
   show('A container of a stored image', timings, [`${over.toFixed(0)} ms over bare node (aim: at most 60)`]);
+}
+
+/** A Dockerfile of what real ones are made of, over and over, in stages of 200 lines. */
+function readLargeFile(): void {
+  const stage = (index: number) => [
+    `FROM busybox AS stage${index}`,
+    ...Array.from({ length: 19 }, (_, i) => [
+      `# what follows is step ${i}`,
+      `ARG VERSION${i}=1.${i}`,
+      `ENV NAME${i}="of \${VERSION${i}}" OTHER=\${NAME${i}:-none}`,
+      'RUN --mount=type=cache,target=/var/cache \\',
+      '    apt-get update && \\',
+      '    apt-get install -y package',
+      `COPY --chown=1000:1000 src/${i} lib/* /app/`,
+      'RUN <<EOF',
+      `echo $NAME${i}`,
+      'EOF',
+    ]).flat(),
+    ...Array.from({ length: 9 }, () => 'WORKDIR /app'),
+  ];
+  const lines = Array.from({ length: 100 }, (_, i) => stage(i)).flat();
+  const file = path.join(scratch, 'Dockerfile.large');
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  const check = `${tbuild} build --check -f ${file} ${scratch}`;
+  const rivals: Rival[] = [
+    { name: 'node -e 0', command: `${node} -e 0` },
+    { name: 'tbuild build --check: parse and plan', command: `${check} || [ $? -lt 3 ]` },
+    { name: 'tbuild parse --json', command: `${tbuild} parse --json ${file}` },
+  ];
+  const timings = compare(rivals, Math.min(runs, 5), env);
+  const over =
+    median(timings.get('tbuild build --check: parse and plan')?.wallMs ?? []) - median(timings.get('node -e 0')?.wallMs ?? []);
+  show(`A Dockerfile of ${lines.length} lines`, timings, [`${over.toFixed(0)} ms over bare node (aim: under 1000)`]);
+}
+
+function matchPaths(): void {
+  const patterns = [
+    'node_modules',
+    '**/*.log',
+    'dist',
+    '.git',
+    '**/.DS_Store',
+    '*.md',
+    '!README.md',
+    'src/**/test',
+    'docs/*/draft-??.txt',
+    '**/tmp*',
+  ];
+  const paths = Array.from({ length: 20_000 }, (_, i) => `src/d${i % 100}/sub${i % 7}/file-${i}.ts`);
+  const repo = path.join(scratch, 'ignored');
+  mkdirSync(repo);
+  writeFileSync(path.join(repo, '.gitignore'), patterns.join('\n'));
+  writeFileSync(path.join(scratch, 'paths'), paths.join('\n'));
+  const hasGit = has('git');
+  if (hasGit) sh(`git init -q ${repo}`);
+  const ours = 'tbuild: ten patterns, 20,000 paths';
+  const gits = 'git check-ignore --stdin';
+  const times: Record<string, number[]> = { [ours]: [], ...(hasGit ? { [gits]: [] } : {}) };
+  const time = (name: string, match: () => void) => {
+    const began = performance.now();
+    match();
+    times[name]!.push(performance.now() - began);
+  };
+  for (let run = 0; run < runs; run++) {
+    time(ours, () => {
+      const rules = compileIgnore(patterns.join('\n'), '.dockerignore');
+      for (const name of paths) rules.excludes(name, rules.root);
+    });
+    if (hasGit) time(gits, () => sh(`git -C ${repo} check-ignore --no-index --stdin < ${scratch}/paths || true`));
+  }
+  const timings = new Map(Object.entries(times).map(([name, wallMs]) => [name, { wallMs, cpuMs: wallMs }]));
+  show('20,000 paths against .dockerignore', timings, [`${median(times[ours]!).toFixed(0)} ms (aim: under 50)`]);
 }

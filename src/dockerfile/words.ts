@@ -37,7 +37,14 @@ const maxLength = 1024 * 1024;
 /** Of `${a:-${b:-…}}`; deeper ones would exhaust the stack. */
 const maxDepth = 200;
 
+/** Most words: nothing in them means anything. */
+const plainWord = /^[a-zA-Z0-9_./:@=,+%-]*$/;
+const none: ReadonlySet<string> = new Set();
+
 export function expand(word: string, environment: Environment, options: LexOptions): Expansion {
+  if (word.length <= maxLength && plainWord.test(word)) {
+    return { value: word, words: word === '' ? [] : [word], matched: none, unmatched: none };
+  }
   const lexer = new Lexer(word, environment, options);
   try {
     const { text, words } = lexer.readUntil(undefined, options.rawEscapes === true);

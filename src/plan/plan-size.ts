@@ -3,7 +3,7 @@
 
 import { dockerfileError } from '../dockerfile/errors.ts';
 
-const maxEntries = 5_000_000;
+const maxEntries = 2_000_000;
 const maxCharacters = 64 * 1024 * 1024;
 
 export class PlanSize {

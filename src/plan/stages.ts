@@ -121,7 +121,7 @@ export function resolveStages(
 }
 
 /** Each stage that begins from one with triggers has them all: their number may be the square of the file's length. */
-const maxTriggers = 100_000;
+const maxTriggers = 20_000;
 
 function resolveStage(
   stage: Stage,
