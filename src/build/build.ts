@@ -38,6 +38,8 @@ export interface BuildOptions extends ExportOptions, SandboxOptions {
   readonly context: string;
   /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`, a URL. */
   readonly buildContexts?: Readonly<Record<string, string>>;
+  /** `git`: what git tracks in a context that is a directory has git's modes; `strict` or undefined: modes are as they are. */
+  readonly contextModes?: 'strict' | 'git';
   /** A file, inside a context that is no directory of this machine; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
   readonly buildArgs: Readonly<Record<string, string>>;

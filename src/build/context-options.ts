@@ -13,6 +13,8 @@ export interface ContextOptions {
   /** `--build-context`: directories, `docker-image://…`, `oci-layout://…`, URLs, by name. */
   readonly buildContexts?: Readonly<Record<string, string>>;
   readonly buildArgs: Readonly<Record<string, string>>;
+  /** `git`: what git tracks in a directory has git's modes. */
+  readonly contextModes?: 'strict' | 'git';
   /** Who doubts the cache doubts the digests of unchanged files too. */
   readonly noCache: boolean;
   readonly signal: AbortSignal;

@@ -7,7 +7,7 @@ import { redactUrl } from '../context/git-url.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
-import { openDirectory } from './directory-context.ts';
+import { type DirectoryOptions, openDirectory } from './directory-context.ts';
 import { readDockerfile } from './dockerfile-source.ts';
 import type { Named } from './named-contexts.ts';
 
@@ -27,12 +27,12 @@ type Opener<T> = (workplace: Workplace, settings: RemoteSettings) => Promise<T>;
 export type OpenContexts = Opener<Contexts>;
 
 /** Those of --build-context; undefined: there are none. */
-export async function findNamed({
-  buildContexts,
-  signal,
-}: Pick<ContextOptions, 'buildContexts' | 'signal'>): Promise<Named | undefined> {
+export async function findNamed(
+  options: Pick<ContextOptions, 'buildContexts' | 'contextModes' | 'signal'>,
+): Promise<Named | undefined> {
+  const { buildContexts, signal } = options;
   if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
-  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, signal);
+  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, modesOf(options), signal);
 }
 
 /** `-f https://…` (buildx: build/opt.go). */
@@ -53,7 +53,7 @@ function findMain(argument: ContextArgument, options: ContextOptions): Opener<Ma
   switch (argument.kind) {
     case 'directory': {
       const main = readMainDirectory(argument.path, options.dockerfile);
-      const how = { rules: main.ignored, remember: !options.noCache };
+      const how = { rules: main.ignored, remember: !options.noCache, ...modesOf(options) };
       return async (workplace) => ({ ...main, open: () => openDirectory(workplace, argument.path, how) });
     }
     case 'file':
@@ -71,6 +71,12 @@ export function readMainDirectory(path: string, name: string | undefined) {
   const dockerfile = readDockerfile(path, name);
   const ignored = once(() => readIgnore(path, dockerfile.path));
   return { dockerfile, ignored, files: () => listContext(path, ignored()) };
+}
+
+/** How a directory's modes are asked for, where they are. */
+function modesOf({ contextModes, signal }: Pick<ContextOptions, 'contextModes' | 'signal'>): Pick<DirectoryOptions, 'modes'> {
+  if (contextModes !== 'git') return {};
+  return { modes: async (root) => (await import('../context/git-modes.ts')).readTrackedModes(root, signal) };
 }
 
 function once<T>(act: () => T): () => T {

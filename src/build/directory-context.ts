@@ -14,13 +14,18 @@ export interface DirectoryOptions {
   readonly rules: () => IgnoreRules | undefined;
   /** Whether digests of unchanged files are taken from the last time. */
   readonly remember: boolean;
+  /** Asks git for the modes of what it tracks; undefined: files have their own. */
+  readonly modes?: (root: string) => Promise<ReadonlyMap<string, number>>;
 }
 
 export async function openDirectory(workplace: Workplace, path: string, options: DirectoryOptions): Promise<ContextResult> {
   const root = resolve(path);
   const cache = options.remember ? statCachePath(workplace.store.path('contexts'), root) : undefined;
-  const { index } = await scanDirectory(workplace.serve, root, { rules: options.rules(), out: workplace.newPath(), cache });
-  return { kind: 'context', index: LayerIndex.read(index), files: { root }, owner: { uid: 0, gid: 0 } };
+  const [{ index }, modes] = await Promise.all([
+    scanDirectory(workplace.serve, root, { rules: options.rules(), out: workplace.newPath(), cache }),
+    options.modes?.(root),
+  ]);
+  return { kind: 'context', index: LayerIndex.read(index), files: { root }, owner: { uid: 0, gid: 0 }, ...(modes && { modes }) };
 }
 
 /** That of a Dockerfile which came alone. */

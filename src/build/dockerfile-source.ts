@@ -1,6 +1,6 @@
 // Where the Dockerfile's text comes from: a file named by `-f`, standard input, or the context. Reads it once; parses nothing.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 
@@ -21,9 +21,12 @@ export function readDockerfile(context: string, dockerfile: string | undefined):
   const candidates = dockerfile === undefined ? [join(context, 'Dockerfile'), join(context, 'dockerfile')] : [dockerfile];
   for (const path of candidates) {
     try {
-      return { bytes: readFileSync(path), name: path, path };
+      // Who names a FIFO has it written, as with <(…); a context has none to wait for.
+      if (dockerfile !== undefined || statSync(path).isFile()) return { bytes: readFileSync(path), name: path, path };
+      throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: it is no file`);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
+      if (cause instanceof TbuildError) throw cause;
       if (code !== 'ENOENT')
         throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: ${code}`, { cause });
     }

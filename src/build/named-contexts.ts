@@ -8,7 +8,7 @@ import type { NamedContext, NamedContexts } from '../plan/plan.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextResult } from '../steps/step.ts';
-import { openDirectory } from './directory-context.ts';
+import { type DirectoryOptions, openDirectory } from './directory-context.ts';
 import { layoutReference } from './layout-images.ts';
 
 export interface Named {
@@ -17,7 +17,11 @@ export interface Named {
 }
 
 /** Throws for what is no context, used or not, as buildx does. `values` by name, as written. */
-export function readNamedContexts(values: Readonly<Record<string, string>>, signal: AbortSignal): Named {
+export function readNamedContexts(
+  values: Readonly<Record<string, string>>,
+  how: Pick<DirectoryOptions, 'modes'>,
+  signal: AbortSignal,
+): Named {
   const sources = new Map<string, NamedSource>();
   for (const [written, value] of Object.entries(values)) {
     const name = contextName(written);
@@ -29,7 +33,7 @@ export function readNamedContexts(values: Readonly<Record<string, string>>, sign
       const source = sources.get(name);
       if (source?.kind === 'directory') {
         const rules = () => readIgnore(source.path, undefined);
-        return openDirectory(workplace, source.path, { rules, remember: !settings.fresh });
+        return openDirectory(workplace, source.path, { ...how, rules, remember: !settings.fresh });
       }
       assert(source?.kind === 'git' || source?.kind === 'http', `the context ${name} is asked for as a directory`);
       return (await import('./remote-context.ts')).openNamedRemote(workplace, settings, source, signal);

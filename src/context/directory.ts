@@ -1,7 +1,7 @@
 // A build context that is a directory: which of its files take part (its ignore rules), and their scan.
 // Symlinks are entries, never followed. The directory is only read.
 
-import { type Dirent, readdirSync, readFileSync } from 'node:fs';
+import { type Dirent, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { Serve } from '../native/serve.ts';
@@ -47,8 +47,11 @@ export function readIgnore(root: string, dockerfile: string | undefined): Ignore
 
 function readIfPresent(path: string): string | undefined {
   try {
+    // A FIFO nobody may ever write to.
+    if (!statSync(path).isFile()) throw new TbuildError('context/unreadable', `cannot read ${path}: it is no file`);
     return readFileSync(path, 'utf8');
   } catch (cause) {
+    if (cause instanceof TbuildError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new TbuildError('context/unreadable', `cannot read ${path}: ${reason(cause)}`, { cause });
   }
@@ -67,7 +70,10 @@ function listPaths(root: string, rules: IgnoreRules): string[] {
     for (const item of readDirectory(join(root, directory))) {
       const path = directory === '' ? item.name : `${directory}/${item.name}`;
       const verdict = rules.excludes(path, state);
-      if (!verdict.excluded) paths.push(...pending.splice(0), path);
+      if (!verdict.excluded) {
+        refuseBrokenName(root, path);
+        paths.push(...pending.splice(0), path);
+      }
       if (!item.isDirectory() || !verdict.descend) continue;
       if (verdict.excluded) pending.push(path);
       walk(path, verdict.state, pending);
@@ -77,6 +83,14 @@ function listPaths(root: string, rules: IgnoreRules): string[] {
   };
   walk('', rules.root, []);
   return paths;
+}
+
+/** What is read of a directory has U+FFFD where a name is not UTF-8: nothing is there under that. */
+function refuseBrokenName(root: string, path: string): void {
+  if (!path.includes('\ufffd') || lstatSync(join(root, path), { throwIfNoEntry: false })) return;
+  throw new TbuildError('context/not-utf8', `the name of ${path} is not UTF-8`, {
+    hint: 'rename it, or exclude it in .dockerignore',
+  });
 }
 
 function readDirectory(path: string): Dirent[] {

@@ -20,5 +20,18 @@ export function fromNative(error: NativeErrorObject): TbuildError {
       details: { ...error },
     });
   }
-  return new TbuildError(error.code as ErrorCode, error.detail, { details: { ...error } });
+  return new TbuildError(error.code as ErrorCode, messageOf(error), { hint: hints[error.code], details: { ...error } });
+}
+
+const hints: Readonly<Record<string, string>> = {
+  'context/unreadable': 'make it readable, or exclude it in .dockerignore',
+  'context/changed': 'run the build again when nothing writes to the context',
+};
+
+/** With the path, where that is what a user knows it by: an archive's is not, for who gave the archive calls it something else. */
+function messageOf({ code, path, detail }: NativeErrorObject): string {
+  if (path === null || path === '' || detail.includes(path)) return detail;
+  if (code === 'context/changed') return `${path} changed while it was read: ${detail}`;
+  if (code === 'context/unreadable') return `cannot read ${path}: ${detail}`;
+  return code === 'native/io' || (code === 'native/bad-entry' && !path.startsWith('/')) ? `${path}: ${detail}` : detail;
 }

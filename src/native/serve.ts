@@ -83,7 +83,18 @@ interface Operations {
   writeLayer: [{ driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[] }, LayerSummary];
   retime: [{ driver: Driver; out: string; index: string; data: string; mtime: number }, LayerSummary];
   packDir: [{ driver: Driver; out: string; dir: string; overlay: boolean }, LayerSummary];
-  unpack: [{ driver: Driver; out: string; archive: string; whiteouts: boolean; split: boolean }, UnpackedLayer];
+  unpack: [
+    {
+      driver: Driver;
+      out: string;
+      archive: string;
+      whiteouts: boolean;
+      split: boolean;
+      maxBytes?: number;
+      digest?: string;
+    },
+    UnpackedLayer,
+  ];
   tar: [
     { index: string; data: string; split?: string; out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
     TarSummary,

@@ -1,7 +1,7 @@
 // Reads an index file (docs/native.md): the sorted list of what a layer or a scanned context holds.
 // Nothing is decoded before it is asked for, so opening one costs the read of the file.
 
-import { isAscii } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
 import type { EntryType } from '../native/serve.ts';
@@ -184,7 +184,7 @@ export class LayerIndex {
   #string(offset: number, length: number): string {
     this.#text ??= this.#decodeStrings();
     if (this.#text !== '') return this.#text.substring(offset, offset + length);
-    return this.#file.toString('utf8', this.#strings + offset, this.#strings + offset + length);
+    return textOf(this.#file.subarray(this.#strings + offset, this.#strings + offset + length));
   }
 
   #decodeStrings(): string {
@@ -194,7 +194,7 @@ export class LayerIndex {
 
   /** The position of `path`, or the complement (~) of where it would be inserted. */
   #position(path: string): number {
-    return this.#search(Buffer.from(path), 0);
+    return this.#search(bytesOf(path), 0);
   }
 
   #search(path: Buffer, from: number): number {
@@ -243,7 +243,7 @@ export class LayerIndex {
 
   /** Everything below `directory` starts with `directory/`, and so sorts before `directory0` ('0' follows '/'). */
   #afterSubtree(position: number, directory: string): number {
-    const found = this.#search(Buffer.from(`${directory}0`), position);
+    const found = this.#search(bytesOf(`${directory}0`), position);
     return found >= 0 ? found : ~found;
   }
 
@@ -262,4 +262,19 @@ export class LayerIndex {
     }
     return xattrs;
   }
+}
+
+/** Bytes that are not UTF-8 become lone surrogates, each its own, so that no two names look the same: such a text is not `isWellFormed`. */
+function textOf(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  if (!text.includes('\ufffd') || isUtf8(bytes)) return text;
+  return bytes.toString('latin1').replaceAll(/[\x80-\xff]/g, (byte) => String.fromCharCode(0xdc00 + byte.charCodeAt(0)));
+}
+
+function bytesOf(text: string): Buffer {
+  if (text.isWellFormed()) return Buffer.from(text);
+  return Buffer.from(
+    text.replaceAll(/[\udc80-\udcff]/g, (byte) => String.fromCharCode(byte.charCodeAt(0) - 0xdc00)),
+    'latin1',
+  );
 }

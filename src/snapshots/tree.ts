@@ -29,6 +29,24 @@ export function scannedTree(index: LayerIndex): Tree {
   return { ...mergedTree([index]), below: (path) => index.below(path) };
 }
 
+/** The same tree with other modes, by path: of regular files and directories. */
+export function withModes(tree: Tree, modes: ReadonlyMap<string, number>): Tree {
+  const change = (entry: Entry): Entry => {
+    const mode = entry.type === 'file' || entry.type === 'dir' ? modes.get(entry.path) : undefined;
+    return mode === undefined ? entry : { ...entry, mode };
+  };
+  return {
+    lookup: (path) => {
+      const entry = tree.lookup(path);
+      return entry && change(entry);
+    },
+    list: (path) => tree.list(path).map(([name, entry]) => [name, change(entry)]),
+    below: function* (path) {
+      for (const entry of tree.below(path)) yield change(entry);
+    },
+  };
+}
+
 function* below(indexes: readonly LayerIndex[], path: string): Generator<Entry> {
   for (const [, entry] of list(indexes, path)) {
     yield entry;

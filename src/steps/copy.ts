@@ -9,7 +9,7 @@ import type { CopyOperation } from '../plan/graph.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import { placeOf, readContent } from '../snapshots/contents.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
-import { EMPTY_ROOT, mergedTree, scannedTree, type Tree } from '../snapshots/tree.ts';
+import { EMPTY_ROOT, mergedTree, scannedTree, type Tree, withModes } from '../snapshots/tree.ts';
 import { type Unpacked, unpackArchive } from '../snapshots/unpacked.ts';
 import { holds, observe } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
@@ -105,7 +105,7 @@ export function openSource(workshop: Workshop, from: Result | undefined): OpenSo
     return {
       what: 'the build context',
       owner: from.owner,
-      tree: scannedTree(from.index),
+      tree: from.modes ? withModes(scannedTree(from.index), from.modes) : scannedTree(from.index),
       sources: [from.files],
       content: (entry) => ({ source: 0, at: placeOf(entry, from.files) }),
       peek: (entry, length) => readContent(entry, from.files, length),
@@ -227,9 +227,10 @@ async function openArchive(workshop: Workshop, source: OpenSource, item: Selecte
   if (entry?.type !== 'file' || !looksLikeArchive(source.peek(entry, ARCHIVE_HEAD_BYTES))) return undefined;
   const { source: which, at } = source.content(entry);
   const from = source.sources[which as number] as LayerSource;
-  const archive = 'root' in from ? join(from.root, String(at)) : await copyOut(workshop, source, entry);
+  const inDirectory = 'root' in from;
   return unpackArchive(workshop, workshop.driver, {
-    archive,
+    archive: inDirectory ? join(from.root, String(at)) : await copyOut(workshop, source, entry),
+    ...(inDirectory && { digest: entry.digest }),
     label: entry.path,
     hint: 'ADD --unpack=false takes the archive as it is',
   });

@@ -78,14 +78,15 @@ export class Placement {
     this.#groups.clear();
     const walk = (at: string, landing: string): void => {
       for (const [name, entry] of tree.list(at)) {
-        // A directory that the archive only passes through may be a link here, and is followed, with the destination as the root of
-        // all links (Docker extracts in a chroot); one that it names replaces the link.
-        const passed = entry.implied && this.#at(join(landing, name)) !== undefined;
-        const path = passed ? join(target, this.#resolve(join(landing, name).slice(target.length), target)) : join(landing, name);
-        if (passed) this.#makeParents(path, undefined);
-        else if (entry.implied)
-          this.#entries.set(path, { path, type: 'dir', mode: 0o755, uid: 0, gid: 0, mtime: this.#options.mtime });
-        else this.#replace(path, entry, content, owner);
+        // A directory may be a link here, and is followed as if the destination were all there is (BuildKit: file/unpack_root.go).
+        const path =
+          entry.type === 'dir'
+            ? join(target, this.#resolve(join(landing, name).slice(target.length), target))
+            : join(landing, name);
+        this.#makeParents(parentOf(path), undefined);
+        if (!entry.implied) this.#replace(path, entry, content, owner);
+        else if (this.#at(path)) this.#makeParents(path, undefined);
+        else this.#entries.set(path, { path, type: 'dir', mode: 0o755, uid: 0, gid: 0, mtime: this.#options.mtime });
         if (entry.type === 'dir') walk(join(at, name), path);
       }
     };
@@ -148,6 +149,7 @@ export class Placement {
   }
 
   #copyOf(path: string, entry: Entry, content: ContentOf, asked: Ids | undefined, mode: string | undefined): LayerEntry {
+    if (!path.isWellFormed() || !entry.link.isWellFormed()) throw notUtf8(path);
     const owner = asked ?? entry;
     const common = {
       path,
@@ -232,6 +234,14 @@ export class Placement {
     if (!resolved) throw new TbuildError('run/copy', `too many levels of symbolic links in ${destination}`);
     return resolved.path;
   }
+}
+
+/** Layers are written from a list in JSON, which has no other names. */
+function notUtf8(path: string): TbuildError {
+  const shown = path.replaceAll(/[\udc80-\udcff]/g, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
+  return new TbuildError('context/not-utf8', `cannot copy ${shown}: its name, or that of what it links to, is not UTF-8`, {
+    hint: 'rename it, or leave it out: with .dockerignore, or with --exclude',
+  });
 }
 
 function implied(entry: Entry): LayerEntry {

@@ -19,6 +19,8 @@ export interface ContextResult {
   readonly index: LayerIndex;
   /** Where its contents are. */
   readonly files: LayerSource;
+  /** Modes that count in place of the files' own, by path. */
+  readonly modes?: ReadonlyMap<string, number>;
   /** Of all its files; undefined: they have their own, as an archive gives them. */
   readonly owner: Ids | undefined;
   /** When its source says that it was made, in seconds since the epoch: a commit, a download. */

@@ -110,7 +110,9 @@ describe('a tar', () => {
 
   it('that is damaged, or none', async () => {
     const gzip = execFileSync('gzip', { input: tar });
-    expect(await failure(['-'], 4, gzip.subarray(0, gzip.length - 20))).toContain('is damaged, or no tar');
+    expect(await failure(['-'], 4, gzip.subarray(0, gzip.length - 20))).toContain(
+      'cannot extract the build context from standard input: incomplete deflate stream',
+    );
     expect(await failure(['-'], 4, tar.subarray(0, 1300))).toContain('the archive ends in the middle of a member');
     expect(await failure(['-'], 4, execFileSync('gzip', { input: 'FROM busybox' }))).toContain(
       'is compressed, and what is in it is damaged, or no tar',

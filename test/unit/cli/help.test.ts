@@ -53,6 +53,9 @@ test('tbuild build', async () => {
                                         "os/arch[/variant]", "local")
           --build-arg stringArray       Set build-time variables
           --build-context stringArray   Additional build contexts (e.g., name=path)
+          --context-modes string        Modes of the context's files: as they are
+                                        ("strict"), or as git has those that it
+                                        tracks ("git") (default "strict")
           --label stringArray           Set metadata for an image
           --annotation stringArray      Add annotation to the image (format:
                                         "[type[platform]:]key=value")

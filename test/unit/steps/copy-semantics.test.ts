@@ -138,9 +138,10 @@ describe('archives', () => {
     expect(extract({ uid: 5, gid: 6 })['in/passed/file']).toMatchObject({ mode: 0o640, uid: 5, gid: 6 });
   });
 
-  it('replace what is there: directories with files, links with directories', () => {
+  it('replace what is there; a directory goes where a link leads, and never out of the destination', () => {
     expect(extract()['in/there']).toMatchObject({ type: 'file' });
-    expect(extract()['in/link']).toMatchObject({ type: 'dir', mode: 0o700 });
+    expect(extract()['in/link']).toBeUndefined();
+    expect(extract()['in/etc']).toMatchObject({ type: 'dir', mode: 0o700 });
   });
 });
 

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +11,9 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
+use rustix::fs::{Mode, OFlags};
+
+use crate::contents::changed;
 use crate::error::{NativeError, Result};
 
 const CHUNK_BYTES: usize = 512 << 10;
@@ -45,6 +49,17 @@ impl Format {
 pub struct Sum {
     pub digest: String,
     pub size: u64,
+    /// Of what is read from a file that is to have one.
+    pub blake3: Option<[u8; 32]>,
+}
+
+/// What reading an archive may come to.
+#[derive(Clone, Copy, Default)]
+pub struct Bounds {
+    /// Of the plain bytes.
+    pub max_bytes: Option<u64>,
+    /// It is a regular file, and its BLAKE3 is wanted.
+    pub is_steady_file: bool,
 }
 
 /// The plain bytes. Threads end by themselves when this is dropped.
@@ -55,14 +70,15 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opening a FIFO waits for its other end.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|error| NativeError::io("open", error).path(path))?;
+    /// Opening a FIFO waits for its other end, unless a file was promised.
+    pub fn open(path: &Path, bounds: Bounds) -> Result<Self> {
+        let Bounds { max_bytes, is_steady_file } = bounds;
+        let file = if is_steady_file { open_regular(path)? } else { File::open(path).map_err(|error| failed(error, path))? };
         let (raw_out, raw_in) = sync_channel(CHUNKS_AHEAD);
         let (plain_out, plain_in) = sync_channel(CHUNKS_AHEAD);
-        let reading = std::thread::spawn(move || read_chunks(file, &raw_out));
+        let reading = std::thread::spawn(move || read_chunks(file, &raw_out, is_steady_file));
         let decoding = std::thread::spawn(move || decode(ChunkReader::new(raw_in), &plain_out));
-        Ok(Self { plain: ChunkReader::new(plain_in), reading, decoding })
+        Ok(Self { plain: ChunkReader { left: max_bytes.unwrap_or(u64::MAX), ..ChunkReader::new(plain_in) }, reading, decoding })
     }
 
     /// Of the plain bytes and of those read, once the caller has read all.
@@ -71,9 +87,24 @@ impl Archive {
         let ended = || NativeError::new("internal/assertion", "read archive").detail("a reading thread ended");
         let raw = self.reading.join().map_err(|_| ended())?;
         let plain = self.decoding.join().map_err(|_| ended())?;
-        let plain = plain.unwrap_or_else(|| Sum { digest: raw.digest.clone(), size: raw.size });
+        let plain = plain.unwrap_or_else(|| Sum { digest: raw.digest.clone(), size: raw.size, blake3: None });
         Ok((plain, raw))
     }
+}
+
+/// A file of someone else's: it may have become a FIFO or a link since it was looked at.
+fn open_regular(path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let other = || changed(path.as_os_str().as_bytes(), "it is no regular file any more");
+    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(|error| match error {
+        rustix::io::Errno::LOOP | rustix::io::Errno::NXIO | rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => other(),
+        _ => failed(error.into(), path),
+    })?;
+    if file.metadata().map_err(|error| failed(error, path))?.is_file() { Ok(file) } else { Err(other()) }
+}
+
+fn failed(error: io::Error, path: &Path) -> NativeError {
+    NativeError::io("open", error).path(path)
 }
 
 impl Read for Archive {
@@ -92,20 +123,26 @@ impl BufRead for Archive {
     }
 }
 
-fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>) -> Sum {
+fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>, blake3: bool) -> Sum {
     let mut hasher = Sha256::new();
+    let mut content = blake3.then(blake3::Hasher::new);
     let mut size = 0;
     loop {
-        match read_chunk(&mut file) {
-            Ok(chunk) if chunk.is_empty() => break,
-            Ok(chunk) => {
-                let chunk = Arc::new(chunk);
-                if out.send(Ok(Arc::clone(&chunk))).is_err() {
-                    break;
-                }
-                hasher.update(&*chunk);
-                size += chunk.len() as u64;
+        let (chunk, result) = read_chunk(&mut file);
+        if !chunk.is_empty() {
+            let chunk = Arc::new(chunk);
+            if out.send(Ok(Arc::clone(&chunk))).is_err() {
+                break;
             }
+            hasher.update(&*chunk);
+            if let Some(content) = &mut content {
+                content.update(&chunk);
+            }
+            size += chunk.len() as u64;
+        }
+        match result {
+            Ok(true) => {}
+            Ok(false) => break,
             Err(error) => {
                 // Whether anyone still listens makes no difference.
                 let _ = out.send(Err(error));
@@ -113,14 +150,15 @@ fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>) -> Sum 
             }
         }
     }
-    Sum { digest: hex(&hasher.finalize()), size }
+    Sum { digest: hex(&hasher.finalize()), size, blake3: content.map(|content| content.finalize().into()) }
 }
 
-/// A full chunk, unless the input ends.
-fn read_chunk(input: &mut impl Read) -> io::Result<Vec<u8>> {
+/// A full chunk, unless the input ends or fails: then what came before that, for an archive that is damaged behind its beginning is one all the
+/// same. Whether there is more.
+fn read_chunk(input: &mut impl Read) -> (Vec<u8>, io::Result<bool>) {
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-    input.take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
-    Ok(chunk)
+    let result = input.take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+    (chunk, result.map(|count| count == CHUNK_BYTES))
 }
 
 /// None: the input was plain, and its sum is that of what was read.
@@ -140,7 +178,7 @@ fn decode(mut raw: ChunkReader, out: &SyncSender<io::Result<Chunk>>) -> Option<S
     let hashing = std::thread::spawn(move || {
         let mut hasher = Sha256::new();
         let size = copy_in.iter().map(|chunk| (hasher.update(&*chunk), chunk.len() as u64).1).sum();
-        Sum { digest: hex(&hasher.finalize()), size }
+        Sum { digest: hex(&hasher.finalize()), size, blake3: None }
     });
     if let Err(error) = decode_chunks(format, &mut raw, |chunk| copy_out.send(Arc::clone(&chunk)).is_ok() && out.send(Ok(chunk)).is_ok()) {
         let _ = out.send(Err(error));
@@ -176,12 +214,12 @@ fn decode_chunks(format: Format, raw: &mut ChunkReader, mut emit: impl FnMut(Chu
         Format::Plain => Box::new(&mut *raw),
     };
     loop {
-        let chunk = read_chunk(&mut decoder)?;
-        if chunk.is_empty() {
-            break;
-        }
-        if !emit(Arc::new(chunk)) {
+        let (chunk, result) = read_chunk(&mut decoder);
+        if !chunk.is_empty() && !emit(Arc::new(chunk)) {
             return Ok(());
+        }
+        if !result? {
+            break;
         }
     }
     drop(decoder);
@@ -229,11 +267,13 @@ struct ChunkReader {
     chunks: Chunks,
     current: Chunk,
     at: usize,
+    /// How many more bytes may come.
+    left: u64,
 }
 
 impl ChunkReader {
     fn new(chunks: Chunks) -> Self {
-        Self { chunks, current: Chunk::default(), at: 0 }
+        Self { chunks, current: Chunk::default(), at: 0, left: u64::MAX }
     }
 }
 
@@ -241,7 +281,10 @@ impl BufRead for ChunkReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at == self.current.len() {
             match self.chunks.recv() {
-                Ok(chunk) => (self.current, self.at) = (chunk?, 0),
+                Ok(chunk) => {
+                    (self.current, self.at) = (chunk?, 0);
+                    self.left = self.left.checked_sub(self.current.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+                }
                 Err(_) => break,
             }
         }

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use rustix::io::Errno;
+
 use crate::beneath;
 use crate::data_writer::DataWriter;
 use crate::entry::{Content, Digest, as_path};
@@ -211,6 +213,11 @@ pub fn changed(path: &[u8], how: &str) -> NativeError {
     NativeError::new("context/changed", "read").path(as_path(path)).detail(how)
 }
 
+/// What was there when it was looked at, and cannot be opened any more as what it was, has changed.
 pub fn unreadable(op: &str, error: std::io::Error, path: &[u8]) -> NativeError {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NXIO, Errno::STALE];
+    if gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        return changed(path, "it is gone, or something else by now");
+    }
     NativeError::io(op, error).or_code("context/unreadable").path(as_path(path))
 }

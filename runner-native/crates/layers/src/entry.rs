@@ -269,7 +269,12 @@ impl Tree {
 
     /// Bytes of all regular files, each hard-link group once.
     pub fn content_bytes(&self) -> u64 {
-        self.entries.iter().enumerate().filter(|(index, _)| self.leads(*index)).map(|(_, entry)| entry.content.size).sum()
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| self.leads(*index))
+            .map(|(_, entry)| entry.content.size)
+            .fold(0, u64::saturating_add)
     }
 }
 

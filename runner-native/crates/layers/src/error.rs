@@ -63,6 +63,16 @@ impl fmt::Display for NativeError {
 
 impl std::error::Error for NativeError {}
 
+/// A limit of ours that an archive goes beyond.
+pub fn too_large(detail: &str) -> NativeError {
+    NativeError::new("native/too-large", "read archive").detail(detail)
+}
+
+/// A limit of the caller's.
+pub fn over_limit() -> NativeError {
+    NativeError::new("native/over-limit", "read archive").detail("it unpacks to more than is allowed")
+}
+
 /// A layer error that had to travel through `io::Read` or `io::Write` comes out as it went in.
 impl From<NativeError> for io::Error {
     fn from(error: NativeError) -> Self {

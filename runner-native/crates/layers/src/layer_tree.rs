@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::entry::{Entry, Kind, Names, check_path, join_path, split_path};
-use crate::error::{NativeError, Result};
+use crate::error::{Result, too_large};
 use crate::tar_header::bad_archive;
 
 const SYMLINKS_MAX: usize = 40;
@@ -42,7 +42,7 @@ impl LayerTree {
     }
 
     /// Finds the place of a member's name; directories on the way that nobody has named yet come into being, implied.
-    pub fn spot(&mut self, name: &[u8]) -> Result<Spot> {
+    pub fn spot(&mut self, name: &[u8], is_directory: bool) -> Result<Spot> {
         let path = clean(name)?;
         if path.is_empty() && !self.whiteouts {
             return Ok(Spot::Nowhere);
@@ -50,6 +50,9 @@ impl LayerTree {
         let (parent, last) = split_path(&path);
         if !self.whiteouts || !path.split(|&byte| byte == b'/').any(|name| name.starts_with(WHITEOUT)) {
             check_path(&path, Names::Layer)?;
+            if is_directory && !self.whiteouts && self.get(&path).is_some_and(|entry| entry.kind == Kind::Symlink) {
+                return Ok(Spot::At(self.resolve(&path)?));
+            }
             return Ok(Spot::At(join_if_named(&self.resolve(parent)?, last)));
         }
         if last != OPAQUE && path.split(|&byte| byte == b'/').any(|name| name.starts_with(WHITEOUT_META)) {
@@ -145,8 +148,7 @@ impl LayerTree {
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.path_bytes += bytes;
         if self.path_bytes > PATH_BYTES_MAX || self.inodes.len().max(self.paths.len()) >= PATHS_MAX {
-            return Err(NativeError::new("native/too-large", "read archive")
-                .detail("an archive holds at most 4 million members and 512 MiB of names and attributes"));
+            return Err(too_large("it has more than 4 million members, or more than 512 MiB of names and attributes"));
         }
         Ok(())
     }

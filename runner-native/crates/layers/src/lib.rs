@@ -36,6 +36,7 @@ mod write_layer;
 mod xattrs;
 
 pub use copy_tree::{CopySummary, copy_tree};
+pub use entry::Digest;
 pub use error::{NativeError, Result};
 pub use export::{Compression, FileSum, Layer, TarSummary, export_tar, sha256};
 pub use pack::{pack_dir, pack_upper};
@@ -46,9 +47,11 @@ pub use scan::{ScanSummary, scan};
 pub use stack::{Stack, StackLayer};
 pub use summary::{Driver, LayerSummary};
 pub use tree_tar::write_tree_tar;
-pub use unpack::{UnpackSummary, unpack};
+pub use unpack::{UnpackOptions, UnpackSummary, unpack};
 pub use verify::verify;
-pub use write_layer::{LayerRequest, write_layer};
+pub use write_layer::{LayerRequest, parse_digest, write_layer};
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,10 @@
 //! The members of a tar stream: ustar, GNU long names and sparse files, pax with extended attributes and its three sparse forms. Lenient where
 //! Go's archive/tar is, strict where it is. What is no content of a stored file also goes to the framing, if one is kept.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
-use crate::archive::Archive;
 use crate::entry::{Mtime, Xattrs};
-use crate::error::{NativeError, Result};
+use crate::error::{NativeError, Result, over_limit};
 use crate::framing::FramingWriter;
 use crate::tar_header::{BLOCK, Header, Piece, bad_archive, size, sparse_extension};
 use crate::tar_special::{Special, check_pieces, decimal};
@@ -43,16 +42,16 @@ pub struct Member {
     pub pieces: Option<Vec<Piece>>,
 }
 
-pub struct TarReader {
-    input: Archive,
+pub struct TarReader<R> {
+    input: R,
     pub framing: Option<FramingWriter>,
     /// Of the current member: what is stored of its content and not read yet, and the zeros behind it.
     stored: u64,
     padding: u64,
 }
 
-impl TarReader {
-    pub fn new(input: Archive, framing: Option<FramingWriter>) -> Self {
+impl<R: BufRead> TarReader<R> {
+    pub fn new(input: R, framing: Option<FramingWriter>) -> Self {
         Self { input, framing, stored: 0, padding: 0 }
     }
 
@@ -104,7 +103,7 @@ impl TarReader {
     }
 
     /// What is behind the end of the archive belongs to its framing. Then the stream's end.
-    pub fn finish(mut self) -> Result<(Archive, Option<FramingWriter>)> {
+    pub fn finish(mut self) -> Result<(R, Option<FramingWriter>)> {
         loop {
             let available = self.input.fill_buf().map_err(read_failed)?.len() as u64;
             if available == 0 {
@@ -324,5 +323,8 @@ fn truncated() -> NativeError {
 
 /// A failed read is the system's; what a decoder found is the archive's.
 fn read_failed(error: std::io::Error) -> NativeError {
+    if error.kind() == std::io::ErrorKind::FileTooLarge && error.raw_os_error().is_none() {
+        return over_limit();
+    }
     if error.raw_os_error().is_some() { NativeError::io("read archive", error) } else { bad_archive(&error.to_string().to_lowercase()) }
 }

@@ -1,14 +1,16 @@
 //! A tar as a layer, read once from beginning to end: contents go straight into the data file, everything else into memory.
 
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Bounds};
+use crate::contents::changed;
 use crate::data_writer::DataWriter;
-use crate::entry::{Content, Entry, Kind, Names, Place, Tree};
-use crate::error::{NativeError, Result};
+use crate::entry::{Content, Digest, Entry, Kind, Names, Place, Tree};
+use crate::error::{NativeError, Result, over_limit, too_large};
 use crate::framing::{FramingWriter, keep_lost};
 use crate::layer_tree::{LayerTree, Spot};
 use crate::summary::{Driver, LayerSummary};
@@ -35,11 +37,22 @@ struct Framed {
     content: Content,
 }
 
-/// `whiteouts`: it is an image's layer, where `.wh.` names have their OCI meaning. Else it is any tar: such names are refused, what is said of
-/// the root is ignored (as Docker's ADD does), and what does not even begin as a tar is `native/no-archive`. `split`: the framing is kept in `<out>.split`.
-pub fn unpack(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split: bool) -> Result<UnpackSummary> {
-    let split_path = split.then(|| out.with_added_extension("split"));
-    let result = unpack_into(driver, out, archive, whiteouts, split_path.as_deref());
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnpackOptions {
+    /// It is an image's layer, where `.wh.` names have their OCI meaning. Else it is any tar: such names are refused, what is said of the root is
+    /// ignored, a directory may be reached by a link (as BuildKit's ADD has it), and what does not even begin as a tar is `native/no-archive`.
+    pub whiteouts: bool,
+    /// The framing is kept in `<out>.split`.
+    pub split: bool,
+    /// Of the plain tar, and again of its holes; more is `native/over-limit`.
+    pub max_bytes: Option<u64>,
+    /// What the archive's bytes must have: it is a file that someone may be changing, and others are `context/changed`.
+    pub digest: Option<Digest>,
+}
+
+pub fn unpack(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions) -> Result<UnpackSummary> {
+    let split_path = options.split.then(|| out.with_added_extension("split"));
+    let result = unpack_into(driver, out, archive, options, split_path.as_deref());
     if let (Err(_), Some(path)) = (&result, &split_path) {
         // The first failure is what counts.
         let _ = crate::remove::remove(path);
@@ -48,9 +61,10 @@ pub fn unpack(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split
     result
 }
 
-fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, split: Option<&Path>) -> Result<UnpackSummary> {
+fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions, split: Option<&Path>) -> Result<UnpackSummary> {
+    let UnpackOptions { whiteouts, max_bytes, digest, .. } = options;
     let failed = |error: crate::error::NativeError| if error.path.is_none() { error.path(archive) } else { error };
-    let input = Archive::open(archive)?;
+    let input = Archive::open(archive, Bounds { max_bytes, is_steady_file: digest.is_some() })?;
     let framing = split.map(FramingWriter::create).transpose()?;
     let mut unpacking = Unpacking {
         reader: TarReader::new(input, framing),
@@ -58,6 +72,7 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, spli
         tree: LayerTree::new(whiteouts)?,
         framed: Vec::new(),
         hole_bytes: 0,
+        max_bytes,
     };
     let mut next = unpacking.reader.next_member();
     let begins = match &next {
@@ -76,6 +91,9 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, whiteouts: bool, spli
     let Unpacking { reader, mut writer, tree, framed, .. } = unpacking;
     let (input, framing) = reader.finish().map_err(failed)?;
     let (plain, raw) = input.finish()?;
+    if digest.is_some() && raw.blake3 != digest {
+        return Err(changed(archive.as_os_str().as_bytes(), "its content changed while it was read"));
+    }
     let split = framing.map(FramingWriter::finish).transpose()?;
     if let Some(path) = &split {
         frame_lost(path, &framed, &tree, &mut writer)?;
@@ -89,7 +107,8 @@ const HOLES_MAX_BYTES: u64 = 1 << 40;
 
 struct Unpacking {
     hole_bytes: u64,
-    reader: TarReader,
+    max_bytes: Option<u64>,
+    reader: TarReader<Archive>,
     writer: DataWriter,
     tree: LayerTree,
     framed: Vec<Framed>,
@@ -100,7 +119,7 @@ impl Unpacking {
         if member.kind == MemberKind::Ignored {
             return Ok(());
         }
-        let path = match self.tree.spot(&member.path)? {
+        let path = match self.tree.spot(&member.path, member.kind == MemberKind::Directory)? {
             Spot::Nowhere => return Ok(()),
             Spot::Opaque(path) => {
                 self.tree.make_opaque(&path);
@@ -137,8 +156,11 @@ impl Unpacking {
         writer.begin(member.size)?;
         if let Some(pieces) = &member.pieces {
             self.hole_bytes = self.hole_bytes.saturating_add(member.size - pieces.iter().map(|(_, length)| length).sum::<u64>());
+            if self.hole_bytes > self.max_bytes.unwrap_or(u64::MAX) {
+                return Err(over_limit());
+            }
             if self.hole_bytes > HOLES_MAX_BYTES {
-                return Err(NativeError::new("native/too-large", "read archive").detail("an archive holds at most 1 TiB of holes"));
+                return Err(too_large("the holes of its sparse files have more than 1 TiB"));
             }
             let mut at = 0;
             for &(offset, length) in pieces {

@@ -191,7 +191,7 @@ fn size_of(root: &OwnedFd, path: &str) -> Option<u64> {
     file.metadata().ok().map(|metadata| metadata.len())
 }
 
-fn parse_digest(hex: &str) -> Option<Digest> {
+pub fn parse_digest(hex: &str) -> Option<Digest> {
     let hex = hex.strip_prefix("blake3:").unwrap_or(hex);
     blake3::Hash::from_hex(hex).ok().map(Digest::from)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tbuild_layers::{Compression, Driver, Layer, LayerRequest, NativeError, Stack};
+use tbuild_layers::{Compression, Digest, Driver, Layer, LayerRequest, NativeError, Stack, UnpackOptions};
 
 use crate::lease::Lease;
 use crate::{Answer, Session};
@@ -61,6 +61,9 @@ struct Unpack {
     whiteouts: bool,
     #[serde(default)]
     split: bool,
+    #[serde(rename = "maxBytes")]
+    max_bytes: Option<u64>,
+    digest: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -150,8 +153,9 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
         }
         "unpack" => {
-            let Unpack { driver, out, archive, whiteouts, split } = parse(op, line)?;
-            ok(tbuild_layers::unpack(driver, &out, &archive, whiteouts, split)?)
+            let Unpack { driver, out, archive, whiteouts, split, max_bytes, digest } = parse(op, line)?;
+            let options = UnpackOptions { whiteouts, split, max_bytes, digest: digest.map(|hex| parse_digest(op, &hex)).transpose()? };
+            ok(tbuild_layers::unpack(driver, &out, &archive, options)?)
         }
         "tar" => {
             let Tar { index, data, split, out, compression, level } = parse(op, line)?;
@@ -193,6 +197,10 @@ fn open(request: &Open, session: &Session) -> Answer {
     let dir = opened.dir().to_path_buf();
     *lease = Some(opened);
     Ok(json!({ "dir": dir, "dead": dead }))
+}
+
+fn parse_digest(op: &str, hex: &str) -> Result<Digest, NativeError> {
+    tbuild_layers::parse_digest(hex).ok_or_else(|| NativeError::new("native/bad-request", op).detail("the digest is not BLAKE3 in hex"))
 }
 
 fn refuse_root(path: &Path) -> Result<(), NativeError> {

@@ -12,7 +12,7 @@ use super::{Listed, Mounted, directory, file, is_root, number, observe, read_ind
 use crate::entry::{Entry, Kind, Mtime, Names, Tree};
 use crate::stack::{Stack, StackLayer};
 use crate::summary::{Driver, LayerSummary};
-use crate::{copy_tree, place_tree, unpack, write_tree_tar};
+use crate::{UnpackOptions, copy_tree, place_tree, unpack, write_tree_tar};
 
 fn stack(layers: &[LayerSummary]) -> Stack {
     named("linux/amd64", "", layers)
@@ -72,7 +72,7 @@ proptest! {
             prop_assert_eq!(as_on_disk(copied), as_on_disk(shown.clone()));
             let tar = dir.path().join("tar");
             write_tree_tar(&[stack(&layers)], File::create(&tar).unwrap(), None).unwrap();
-            let unpacked = unpack(Driver::Erofs, &dir.path().join("unpacked"), &tar, false, false).unwrap().layer;
+            let unpacked = unpack(Driver::Erofs, &dir.path().join("unpacked"), &tar, UnpackOptions::default()).unwrap().layer;
             // A tar has no sockets, and no inodes to be numbered by them.
             let kept = shown.into_iter().filter(|entry| entry.kind != Kind::Socket).collect();
             let expected = Tree::new(kept, Names::Any).unwrap();

@@ -9,7 +9,7 @@ use crate::entry::{Entry, Kind};
 use crate::error::NativeError;
 use crate::index::Index;
 use crate::summary::Driver;
-use crate::unpack::unpack;
+use crate::unpack::{UnpackOptions, unpack};
 
 const BLOCK: usize = 512;
 
@@ -56,13 +56,29 @@ fn try_unpack(members: &[Vec<u8>], whiteouts: bool) -> Result<Index, NativeError
     let archive = dir.path().join("archive");
     std::fs::write(&archive, [members.concat(), vec![0; 2 * BLOCK]].concat()).unwrap();
     let before = files(dir.path());
-    let result = unpack(Driver::Directory, &dir.path().join("out/layer"), &archive, whiteouts, true);
+    let result = unpack(
+        Driver::Directory,
+        &dir.path().join("out/layer"),
+        &archive,
+        UnpackOptions { whiteouts, split: true, ..UnpackOptions::default() },
+    );
     assert_eq!(result.unwrap_err().code, "native/io", "the directory is missing");
     std::fs::create_dir(dir.path().join("out")).unwrap();
-    match unpack(Driver::Directory, &dir.path().join("out/layer"), &archive, whiteouts, true) {
+    match unpack(
+        Driver::Directory,
+        &dir.path().join("out/layer"),
+        &archive,
+        UnpackOptions { whiteouts, split: true, ..UnpackOptions::default() },
+    ) {
         Ok(summary) => {
             assert_eq!(crate::verify(Path::new(&summary.layer.index), Path::new(&summary.layer.data)).unwrap(), Vec::<String>::new());
-            let image = unpack(Driver::Erofs, &dir.path().join("image"), &archive, whiteouts, true).unwrap();
+            let image = unpack(
+                Driver::Erofs,
+                &dir.path().join("image"),
+                &archive,
+                UnpackOptions { whiteouts, split: true, ..UnpackOptions::default() },
+            )
+            .unwrap();
             assert_eq!(image.layer.tree, summary.layer.tree);
             Ok(read_index(&summary.layer))
         }
@@ -255,7 +271,12 @@ fn what_is_no_tar_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let ask = |bytes: &[u8]| {
         std::fs::write(dir.path().join("archive"), bytes).unwrap();
-        let result = unpack(Driver::Erofs, &dir.path().join("layer"), &dir.path().join("archive"), true, false);
+        let result = unpack(
+            Driver::Erofs,
+            &dir.path().join("layer"),
+            &dir.path().join("archive"),
+            UnpackOptions { whiteouts: true, split: false, ..UnpackOptions::default() },
+        );
         std::fs::remove_file(dir.path().join("layer.erofs")).ok();
         std::fs::remove_file(dir.path().join("layer.index")).ok();
         result.map_or_else(|error| error.code, |_| "accepted".into())
@@ -268,6 +289,67 @@ fn what_is_no_tar_is_refused() {
     assert_eq!(ask(&file("x", "content")[..600]), "native/bad-archive");
     assert_eq!(ask(b"\x1f\x8b"), "native/bad-archive");
     assert_eq!(ask(b"\x28\xb5\x2f\xfd"), "native/bad-archive");
+}
+
+#[test]
+fn directories_of_any_tar_are_reached_by_links() {
+    let members = [plain("real/", b'5', ""), plain("link", b'2', "/real"), plain("link/", b'5', ""), file("link/x", "1")];
+    let index = try_unpack(&members, false).unwrap();
+    assert!(index.tree.find(b"real/x").is_some() && index.tree.find(b"link/x").is_none());
+    assert_eq!(layer(&members), ["d link", "f link/x", "d real"]);
+}
+
+#[test]
+fn what_unpacks_to_too_much_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ask = |bytes: &[u8], max_bytes: u64| {
+        std::fs::write(dir.path().join("archive"), bytes).unwrap();
+        let options = UnpackOptions { max_bytes: Some(max_bytes), ..UnpackOptions::default() };
+        let result = unpack(Driver::Directory, &dir.path().join("layer"), &dir.path().join("archive"), options);
+        crate::remove(&dir.path().join("layer")).unwrap();
+        std::fs::remove_file(dir.path().join("layer.index")).ok();
+        result.map_or_else(|error| error.code, |_| "accepted".into())
+    };
+    let tar = [file("x", &"x".repeat(4 << 20)), vec![0; 2 * BLOCK]].concat();
+    let size = tar.len() as u64;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gzip, &tar).unwrap();
+    let bzip2 = {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+        std::io::Write::write_all(&mut encoder, &tar).unwrap();
+        encoder.finish().unwrap()
+    };
+    for bomb in [tar.clone(), gzip.finish().unwrap(), bzip2, zstd::encode_all(&*tar, 19).unwrap()] {
+        assert_eq!(ask(&bomb, size), "accepted");
+        assert_eq!(ask(&bomb, size - 1), "native/over-limit");
+    }
+    let sparse = [pax(&[("GNU.sparse.map", "0,4"), ("GNU.sparse.size", "1000000")]), file("x", "data")].concat();
+    assert_eq!(ask(&sparse, 1_000_000), "accepted");
+    assert_eq!(ask(&sparse, 900_000), "native/over-limit");
+}
+
+#[test]
+fn a_file_that_changes_is_not_taken_for_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("archive");
+    let bytes = [file("x", "1"), vec![0; 2 * BLOCK]].concat();
+    std::fs::write(&path, &bytes).unwrap();
+    let ask = |digest: &[u8]| {
+        let options = UnpackOptions { digest: Some(blake3::hash(digest).into()), ..UnpackOptions::default() };
+        let result = unpack(Driver::Erofs, &dir.path().join("layer"), &path, options);
+        std::fs::remove_file(dir.path().join("layer.erofs")).ok();
+        std::fs::remove_file(dir.path().join("layer.index")).ok();
+        result.map_or_else(|error| error.code, |_| "accepted".into())
+    };
+    assert_eq!(ask(&bytes), "accepted");
+    assert_eq!(ask(b"others"), "context/changed");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something is left");
+    std::fs::rename(&path, dir.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", &path).unwrap();
+    assert_eq!(ask(&bytes), "context/changed");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    assert_eq!(ask(&bytes), "context/changed");
 }
 
 proptest! {

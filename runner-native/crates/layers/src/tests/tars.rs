@@ -12,7 +12,7 @@ use crate::entry::{Entry, Kind, Mtime};
 use crate::error::NativeError;
 use crate::export::{Compression, Layer, TarSummary, export_tar, sha256};
 use crate::summary::{Driver, LayerSummary};
-use crate::unpack::{UnpackSummary, unpack};
+use crate::unpack::{UnpackOptions, UnpackSummary, unpack};
 
 fn export(layer: &LayerSummary, split: Option<&Path>, out: &Path, compression: Compression) -> TarSummary {
     let layer = Layer { index: Path::new(&layer.index), data: Path::new(&layer.data), split };
@@ -39,7 +39,7 @@ proptest! {
         for (compression, driver) in [(Compression::Gzip, Driver::Directory), (Compression::Zstd, Driver::Erofs)] {
             let blob = dir.path().join(format!("{compression:?}"));
             let packed = export(&layer, None, &blob, compression);
-            let back = unpack(driver, &blob.with_extension("back"), &blob, true, true).unwrap();
+            let back = unpack(driver, &blob.with_extension("back"), &blob, UnpackOptions { whiteouts: true, split: true, ..UnpackOptions::default() }).unwrap();
             prop_assert_eq!((&packed.diff_id, packed.tar_size), (&tar.diff_id, tar.size));
             prop_assert_eq!((&back.diff_id, &back.blob_digest, back.blob_size), (&tar.diff_id, &packed.digest, packed.size));
             let (before, after) = (read_index(&layer), read_index(&back.layer));
@@ -81,7 +81,7 @@ fn sample(dir: &Path) -> PathBuf {
 /// Unpacks, checks the digests, rebuilds bit for bit.
 fn round_trip(archive: &Path, driver: Driver) -> UnpackSummary {
     let out = archive.with_extension(format!("{driver:?}"));
-    let unpacked = unpack(driver, &out, archive, true, true).unwrap();
+    let unpacked = unpack(driver, &out, archive, UnpackOptions { whiteouts: true, split: true, ..UnpackOptions::default() }).unwrap();
     let blob = sha256(archive).unwrap();
     assert_eq!((&unpacked.blob_digest, unpacked.blob_size), (&blob.digest, blob.size), "{}", archive.display());
     let again = out.with_added_extension("again");
@@ -198,7 +198,13 @@ fn compressed_archives_are_known_by_their_content() {
 fn refused(bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("archive"), bytes).unwrap();
-    let error: NativeError = unpack(Driver::Erofs, &dir.path().join("layer"), &dir.path().join("archive"), true, true).unwrap_err();
+    let error: NativeError = unpack(
+        Driver::Erofs,
+        &dir.path().join("layer"),
+        &dir.path().join("archive"),
+        UnpackOptions { whiteouts: true, split: true, ..UnpackOptions::default() },
+    )
+    .unwrap_err();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "something is left");
     error.code
 }
@@ -223,7 +229,9 @@ fn a_fifo_is_an_archive_too() {
     let fifo = dir.path().join("fifo");
     run(Command::new("mkfifo").arg(&fifo));
     let mut writer = Command::new("cp").arg(dir.path().join("tar")).arg(&fifo).spawn().unwrap();
-    let unpacked = unpack(Driver::Erofs, &dir.path().join("back"), &fifo, true, false).unwrap();
+    let unpacked =
+        unpack(Driver::Erofs, &dir.path().join("back"), &fifo, UnpackOptions { whiteouts: true, split: false, ..UnpackOptions::default() })
+            .unwrap();
     assert!(writer.wait().unwrap().success());
     assert_eq!((unpacked.diff_id, unpacked.split), (tar.diff_id, None));
 }
