@@ -59,8 +59,9 @@ export class CdiDevices {
     const devices = new Map<string, Device>();
     const unread: { file: string; kind: string | undefined; why: string }[] = [];
     for (const file of folders.flatMap(specFiles)) {
-      const text = readFileSync(file, 'utf8');
+      let text = '';
       try {
+        text = readFileSync(file, 'utf8');
         for (const device of readSpec(file, text)) devices.set(device.name, device);
       } catch (error) {
         unread.push({ file, kind: /^\W*kind"?\s*:\s*"?([\w./-]+)/m.exec(text)?.[1], why: (error as Error).message });

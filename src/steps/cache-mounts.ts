@@ -9,7 +9,7 @@ import type { RunMount } from '../plan/graph.ts';
 import { copyTreeOut, openSource } from './copy.ts';
 import type { MountSource } from './mounts.ts';
 import { selectTree } from './select.ts';
-import type { Result, Workshop } from './step.ts';
+import type { Report, Result, Workshop } from './step.ts';
 
 type CacheMount = RunMount & { type: 'cache' };
 type Sharing = CacheMount['sharing'];
@@ -22,6 +22,7 @@ export interface HeldCaches {
 
 interface Wanted {
   readonly name: string;
+  readonly target: string;
   sharing: Sharing;
   /** Makes a directory that holds the first content, as `source`. */
   readonly make: () => Promise<string>;
@@ -33,6 +34,7 @@ export async function holdCaches(
   mounts: readonly RunMount[],
   inputs: readonly (Result | undefined)[],
   sources: readonly (MountSource | undefined)[],
+  report: Report,
 ): Promise<HeldCaches> {
   const wanted = new Map<string, Wanted>();
   const names = mounts.map((mount, place) => {
@@ -53,7 +55,7 @@ export async function holdCaches(
     const inOrder = [...wanted.values()].sort(
       (a, b) => strictness(a.sharing) - strictness(b.sharing) || (a.name < b.name ? -1 : 1),
     );
-    for (const one of inOrder) held.set(one.name, await hold(workshop, one));
+    for (const one of inOrder) held.set(one.name, await hold(workshop, one, report));
   } catch (error) {
     await release();
     throw error;
@@ -69,12 +71,12 @@ function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, 
     const open = openSource(workshop, input);
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
-  return { name: cacheName(mount, source?.exact ?? []), sharing: mount.sharing, make };
+  return { name: cacheName(mount, source?.exact ?? []), target: mount.target, sharing: mount.sharing, make };
 }
 
 /** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
 function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly Digest[]): string {
-  return hexOf(sha256(JSON.stringify([id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
+  return hexOf(sha256(JSON.stringify(['cache', id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
 }
 
 function emptyCache(folder: string, { uid, gid, mode }: CacheMount): string {
@@ -86,7 +88,11 @@ function emptyCache(folder: string, { uid, gid, mode }: CacheMount): string {
 }
 
 /** Shared: with whoever shares it. Private: alone, in a directory of its own if need be. Locked: alone, in one that is there. */
-async function hold(workshop: Workshop, { name, sharing, make }: Wanted): Promise<{ path: string; lock: number }> {
+async function hold(
+  workshop: Workshop,
+  { name, target, sharing, make }: Wanted,
+  report: Report,
+): Promise<{ path: string; lock: number }> {
   const shared = sharing === 'shared';
   for (let number = 0; ; number++) {
     const folder = workshop.storePath('mounts', number === 0 ? name : `${name}.${number}`);
@@ -95,6 +101,7 @@ async function hold(workshop: Workshop, { name, sharing, make }: Wanted): Promis
     if (lock !== null) return { path: await open(folder, make), lock };
   }
   const folder = workshop.storePath('mounts', name);
+  report.status(`waiting for the cache at ${target}, which another step has to itself`);
   const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: true });
   return { path: await open(folder, make), lock: lock as number };
 }

@@ -109,7 +109,7 @@ interface Held {
 
 async function execute(workshop: Workshop, settings: RunSettings, job: Job, report: Report): Promise<Executed> {
   const { mounts } = job.operation;
-  const caches = await holdCaches(workshop, mounts, job.inputs, job.sources);
+  const caches = await holdCaches(workshop, mounts, job.inputs, job.sources, report);
   try {
     const agents = await holdAgents(workshop, settings.ssh, mounts);
     try {

@@ -208,6 +208,9 @@ describe('cache mounts', () => {
     const both = [outputOf(built, 'touch /c/a'), outputOf(built, 'touch /c/b')];
     expect(both.filter((text) => text.startsWith('met'))).toHaveLength(1);
     expect(both.filter((text) => text.endsWith('a\nb'))).toHaveLength(1);
+    expect(built.events).toContainEqual(
+      expect.objectContaining({ type: 'status', text: 'waiting for the cache at /c, which another step has to itself' }),
+    );
   });
 
   it('74: private ones have a directory each while both are in use, and the first again later', async () => {
