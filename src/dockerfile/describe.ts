@@ -125,7 +125,7 @@ function describeNode(node: Node): InstructionDescription {
     ...(node.heredocs.length === 0 ? {} : { heredocs: node.heredocs.map(describeHeredoc) }),
     ...(comments.length === 0 ? {} : { comments }),
     range,
-    keyword_range: places.at(node.keywordSpan).range,
+    keyword_range: node.keywordRange,
     ...(node.flags.length === 0 ? {} : { flag_ranges: node.flags.map((_, i) => places.flag(i)().range) }),
     arg_ranges: node.trigger === undefined ? node.args.map((_, i) => places.argument(i)().range) : [places.arguments()().range],
   };
