@@ -19,8 +19,8 @@ pub struct ScanSummary {
     pub tree: String,
 }
 
-/// Labels of the host's security modules are no property of a context.
-fn keep_xattr(name: &[u8]) -> bool {
+/// What of a context's attributes gets into a layer: neither `user.*` (BuildKit's answer) nor labels of the host's security modules.
+pub fn keep_xattr(name: &[u8]) -> bool {
     !name.starts_with(b"user.") && !name.starts_with(b"trusted.") && !is_host_label(name)
 }
 

@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::archive::{Archive, Bounds};
 use crate::contents::changed;
 use crate::data_writer::DataWriter;
-use crate::entry::{Content, Digest, Entry, Kind, Names, Place, Tree};
+use crate::entry::{Content, Digest, Entry, Kind, Names, Place, Tree, Xattrs};
 use crate::error::{NativeError, Result, over_limit, too_large};
 use crate::framing::{FramingWriter, keep_lost};
 use crate::layer_tree::{LayerTree, Spot};
+use crate::scan;
 use crate::summary::{Driver, LayerSummary};
 use crate::tar_reader::{Member, MemberKind, TarReader};
 
@@ -73,6 +74,7 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOption
         framed: Vec::new(),
         hole_bytes: 0,
         max_bytes,
+        is_layer: whiteouts,
     };
     let mut next = unpacking.reader.next_member();
     let begins = match &next {
@@ -112,6 +114,8 @@ struct Unpacking {
     writer: DataWriter,
     tree: LayerTree,
     framed: Vec<Framed>,
+    /// Not an archive to be extracted.
+    is_layer: bool,
 }
 
 impl Unpacking {
@@ -145,10 +149,15 @@ impl Unpacking {
             mtime: member.mtime,
             rdev: member.rdev,
             target: if kind == Kind::Symlink { member.link.into() } else { Box::default() },
-            xattrs: member.xattrs,
+            xattrs: self.xattrs_of(member.xattrs),
             content,
             ..Entry::new(&path, kind)
         })
+    }
+
+    /// An archive that ADD extracts is part of a context, and gives what a context's files would.
+    fn xattrs_of(&self, xattrs: Xattrs) -> Xattrs {
+        if self.is_layer { xattrs } else { xattrs.into_iter().filter(|(name, _)| scan::keep_xattr(name)).collect() }
     }
 
     fn add_content(&mut self, member: &Member, path: &[u8]) -> Result<Content> {

@@ -210,6 +210,11 @@ fn devices_and_overlay_marks_cannot_be_smuggled() {
         true,
     );
     assert_eq!(index.unwrap().tree.entries()[1].xattrs.len(), 1);
+    // An archive that is to be extracted gives what a context's files would: no user attributes.
+    let members = [pax(&[("SCHILY.xattr.user.a", "b"), ("SCHILY.xattr.security.capability", "c")]), file("x", "")];
+    let extracted = try_unpack(&members, false).unwrap();
+    let names: Vec<&[u8]> = extracted.tree.entries()[1].xattrs.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, [b"security.capability"]);
     assert_eq!(refused(&[pax(&[("SCHILY.xattr.user.big", &"v".repeat(70_000))]), file("x", "")]), "native/bad-entry");
 }
 

@@ -144,7 +144,7 @@ fn a_context_that_changed_or_leads_elsewhere_is_refused() {
     assert_eq!(ask("fifo", 3, None), "context/changed");
     assert_eq!(ask("link", 6, None), "context/unreadable");
     assert_eq!(ask("up/secret", 6, None), "context/unreadable");
-    assert_eq!(ask("missing", 6, None), "context/unreadable");
+    assert_eq!(ask("missing", 6, None), "context/changed");
     assert_eq!(ask("../secret", 6, None), "native/bad-entry");
 }
 
@@ -241,7 +241,7 @@ fn a_scan_is_the_tree_of_the_same_layer() {
     };
     assert_eq!(some(&["a", "a/b", "a/b/7", "link"]).unwrap().entries, 5);
     assert_eq!(some(&["a/b/7"]).unwrap_err().code, "native/bad-entry");
-    assert_eq!(some(&["missing"]).unwrap_err().code, "context/unreadable");
+    assert_eq!(some(&["missing"]).unwrap_err().code, "context/changed");
     assert_eq!(some(&["../x"]).unwrap_err().code, "native/bad-entry");
     assert_eq!(some(&["link/x", "link"]).unwrap_err().code, "context/unreadable");
 }
