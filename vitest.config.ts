@@ -1,5 +1,5 @@
-// Three kinds of tests: `fast` touches no store and runs in parallel; `e2e` builds with the bundled command, one file after the other; `slow`
-// (kills, full disks, large trees) runs only by `npm run test:slow`.
+// Kinds of tests: `fast` touches no store and runs in parallel; `e2e` builds with the bundled command, one file after the other; `behaviours`
+// does, too, several tests at a time; `slow` (kills, full disks, large trees) runs only by `npm run test:slow`.
 import { defineConfig } from 'vitest/config';
 
 const e2e = 'test/e2e/**/*.test.ts';
@@ -15,8 +15,18 @@ export default defineConfig({
       {
         test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [e2e, behaviours, slow], sequence: { groupOrder: 0 } },
       },
-      { test: { name: 'e2e', include: [e2e, behaviours], ...oneByOne, testTimeout: 120_000, sequence: { groupOrder: 1 } } },
-      { test: { name: 'slow', include: [slow], ...oneByOne, testTimeout: 600_000, sequence: { groupOrder: 2 } } },
+      { test: { name: 'e2e', include: [e2e], ...oneByOne, testTimeout: 120_000, sequence: { groupOrder: 1 } } },
+      {
+        test: {
+          name: 'behaviours',
+          include: [behaviours],
+          ...oneByOne,
+          testTimeout: 120_000,
+          maxConcurrency: 4,
+          sequence: { groupOrder: 2, concurrent: true },
+        },
+      },
+      { test: { name: 'slow', include: [slow], ...oneByOne, testTimeout: 600_000, sequence: { groupOrder: 3 } } },
     ],
   },
 });

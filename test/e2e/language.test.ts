@@ -155,6 +155,12 @@ const copies: readonly Row[] = [
     'a\n/f 644 0:7',
   ],
   [
+    'of --parents a base that is a file is taken as it is',
+    'COPY --parents a.txt/./** b.*/./nothing /d/',
+    'cd /d; ls',
+    'a.txt\nb.txt',
+  ],
+  [
     '--parents from a wildcard, and through no link',
     'COPY --parents x/*/./one tolink/./f tol*/f /d/',
     'cd /d; find . | sort',
@@ -476,6 +482,12 @@ const failures: readonly (readonly [title: string, instructions: string, code: s
     '"missing" not found in the build context',
   ],
   ['a link that leads nowhere', 'COPY links/d* /d/', 'context/not-found', '"links/dangling" not found in the build context'],
+  [
+    'a base of --parents that leads nowhere',
+    'COPY --parents links/d*/./f /d/',
+    'context/not-found',
+    '"links/dangling" not found in the build context',
+  ],
   ['a heredoc that is no file name', 'COPY <<a/b /d/\nx\na/b', 'dockerfile/heredoc', 'a/b cannot be one'],
   [
     '--chown by a name with --link',

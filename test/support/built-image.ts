@@ -1,7 +1,7 @@
 // What a build made, as anyone sees it who reads its OCI layout: the config, and the file system that its layers make together.
 // Nothing of tbuild's own code is used.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -32,7 +32,7 @@ export interface BuiltImage extends Built {
 }
 
 export interface BuildSettings extends Options {
-  /** Files of the context besides the Dockerfile; a string: a context that is there, its Dockerfile is written anew. */
+  /** Files of the context; a string: a context that is there. */
   readonly context?: Readonly<Record<string, ContextFile>> | string;
   readonly args?: readonly string[];
 }
@@ -57,10 +57,11 @@ export async function buildError(dockerfile: string, settings: BuildSettings = {
   return stderr;
 }
 
+/** The Dockerfile lies outside of the context, so that builds at the same time can share one; `-f` among the arguments names another. */
 function buildArguments(dockerfile: string, { context = {}, args = [] }: BuildSettings): string[] {
   const root = typeof context === 'string' ? context : makeContext(context);
-  writeFileSync(path.join(root, 'Dockerfile'), dockerfile);
-  return [...args, root];
+  const file = args.includes('-f') ? [] : ['-f', path.join(makeContext({ Dockerfile: dockerfile }), 'Dockerfile')];
+  return [...file, ...args, root];
 }
 
 async function readLayout(layout: string): Promise<Omit<BuiltImage, keyof Built>> {
