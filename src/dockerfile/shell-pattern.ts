@@ -52,7 +52,7 @@ export function replaceFirst(value: string, pattern: ShellPattern, replacement: 
   return characters.slice(0, found.start).join('') + replacement + characters.slice(found.end).join('');
 }
 
-/** As Go's ReplaceAllString: an empty match right after a match is none. */
+/** As Go's ReplaceAllString: an empty match right after a match is none, and the replacement is a template. */
 export function replaceAll(value: string, pattern: ShellPattern, replacement: string): string {
   const characters = Array.from(value);
   const work = new Work();
@@ -63,11 +63,21 @@ export function replaceAll(value: string, pattern: ShellPattern, replacement: st
     const found = search(characters, from, pattern, work);
     if (found === undefined) break;
     result += characters.slice(copied, found.start).join('');
-    if (found.end > copied || found.start === 0) result += replacement;
+    if (found.end > copied || found.start === 0) {
+      result += fillTemplate(replacement, characters.slice(found.start, found.end).join(''));
+    }
     copied = found.end;
     from = Math.max(found.end, from + 1);
   }
   return result + characters.slice(copied).join('');
+}
+
+/** `$0` and `${0}` are the match, any other group is empty, for these patterns have none; `$$` is a dollar (Go: regexp, Expand). */
+function fillTemplate(template: string, match: string): string {
+  return template.replace(/\$(?:\$|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))/gu, (text, braced?: string, plain?: string) => {
+    if (text === '$$') return '$';
+    return (braced ?? plain) === '0' ? match : '';
+  });
 }
 
 /** How much a match has taken; a second at most. */

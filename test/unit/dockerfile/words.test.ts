@@ -51,6 +51,13 @@ test('patterns: shortest and longest, from both ends', () => {
   expect(() => processWord('${file#\\a}', environment, '\\')).toThrow("invalid escape '\\a'");
 });
 
+test('takes what all matches are replaced by for a template of Go', () => {
+  const environment = new Map(Object.entries({ file: 'a.tar', group: '<$0|${0}|$1|$$|$', price: '5$' }));
+  expect(processWord('${file//a/$group}', environment, '\\')).toBe('<a|a||$|$.t<a|a||$|$r');
+  expect(processWord('${file/a/$group}', environment, '\\')).toBe('<$0|${0}|$1|$$|$.tar');
+  expect(processWord('${file//a/$price}', environment, '\\')).toBe('5$.t5$r');
+});
+
 const alphabet = fc.constantFrom('a', 'b', '*', '?', '.', '[');
 const patternText = fc.string({ unit: alphabet, maxLength: 6 });
 const subject = fc.string({ unit: fc.constantFrom('a', 'b', '.', '['), maxLength: 10 });
