@@ -1,9 +1,10 @@
 // COPY: what it takes and where it lands. The names are the numbers and sentences of the list of behaviours (all.test.ts).
 
+import { execFileSync } from 'node:child_process';
 import { chmodSync, renameSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { buildError, buildImage } from '../support/built-image.ts';
+import { type BuiltImage, buildError, buildImage } from '../support/built-image.ts';
 import { makeContext } from '../support/contexts.ts';
 
 test('44. COPY dir to new dest: dest root is 0:0/0755-ish, nested keep source metadata.', async () => {
@@ -92,11 +93,24 @@ test('53. Renaming a file matched by a wildcard must invalidate cache (testWildc
 });
 
 test('54. chmod/umask difference of source files *does* invalidate COPY (pain #3).', async () => {
-  const context = makeContext({ f: { text: 'x', mode: 0o644 } });
-  const dockerfile = 'FROM busybox\nCOPY f /modes';
-  await buildImage(dockerfile, { context });
+  const context = makeContext({ f: { text: 'x', mode: 0o644 }, untracked: { text: 'x', mode: 0o644 } });
+  const git = (...args: string[]) => execFileSync('git', ['-C', context, ...args], { stdio: 'ignore' });
+  git('init');
+  git('add', 'f');
+  chmodSync(context, 0o755);
+  const dockerfile = 'FROM busybox\nCOPY . /modes';
+  const inMode = (mode: string) => buildImage(dockerfile, { context, args: [`--context-modes=${mode}`] });
+  const modesOf = ({ stat }: BuiltImage) => [stat('/modes/f'), stat('/modes/untracked')];
+
+  expect(modesOf(await buildImage(dockerfile, { context }))).toEqual(['644 0:0', '644 0:0']);
+  expect((await inMode('strict')).ran).toEqual([]);
+  expect((await inMode('git')).ran).toEqual([]);
   chmodSync(path.join(context, 'f'), 0o664);
-  const changed = await buildImage(dockerfile, { context });
-  expect(changed.ran).toEqual(['COPY f /modes']);
-  expect(changed.stat('/modes')).toBe('664 0:0');
+  // The modes that git has are those of the first build.
+  expect((await inMode('git')).ran).toEqual([]);
+  const changed = await inMode('strict');
+  expect([changed.ran, modesOf(changed)]).toEqual([['COPY . /modes'], ['664 0:0', '644 0:0']]);
+  chmodSync(path.join(context, 'untracked'), 0o600);
+  const untracked = await inMode('git');
+  expect([untracked.ran, modesOf(untracked)]).toEqual([['COPY . /modes'], ['644 0:0', '600 0:0']]);
 });
