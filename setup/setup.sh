@@ -96,7 +96,7 @@ build) ;;
 demo) debian_packages busybox-static mmdebstrap ;;
 test)
     debian_packages busybox-static git openssh-client openssl mmdebstrap erofs-utils skopeo umoci buildah podman crun runc python3-jsonschema \
-        tmux util-linux acl attr libcap2-bin bzip2 xz-utils zstd shellcheck
+        tmux util-linux acl attr libcap2-bin bzip2 xz-utils zstd shellcheck g++
     ;;
 *) die "setup.sh takes nothing, demo or test, not '$purpose'" ;;
 esac
