@@ -333,7 +333,8 @@ describe('other transports', () => {
     const ssh = ['--no-cache', '--ssh', `default=${key}`];
     expect(await probe(`ADD ssh://git@host${repositories.root}/app.git#old /s`, 'cat /s/a.txt', ssh, env)).toBe('one');
     const socket = /agent=(\S+)/.exec(said())?.[1] ?? '';
-    expect(socket.startsWith(`${store}/tmp/`)).toBe(true);
+    // Short, wherever the store is: a socket's address holds some hundred bytes.
+    expect(socket).toMatch(/^\/proc\/\d+\/fd\/\d+\/agent$/);
     expect(existsSync(socket)).toBe(false);
   });
 
