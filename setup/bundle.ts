@@ -2,8 +2,8 @@
 // the same file, but is evaluated only when it is used; together with Node's compile cache that is what keeps a cached build's start near that of
 // bare Node. CommonJS, since resolving and linking two dozen ES modules costs more than reading them, and since importing one of Node's own
 // modules reads every export once, and so loads what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto).
-// Blanks are left out, for every start hashes the file; names are kept, for stack traces. undici is larger than all the rest: in a file of its own
-// it costs those who fetch something, and nobody else.
+// Blanks are left out, for every start hashes the file; names are kept, for stack traces. undici is larger than all the rest, and yaml seldom
+// used: in files of their own they cost those who need them, and nobody else.
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const options: BuildOptions = {
@@ -20,10 +20,10 @@ const options: BuildOptions = {
   logLevel: 'warning',
 };
 
-const undiciApart: Plugin = {
-  name: 'undici-apart',
-  setup: ({ onResolve }) => onResolve({ filter: /^undici$/ }, () => ({ path: './undici.cjs', external: true })),
+const apart: Plugin = {
+  name: 'apart',
+  setup: ({ onResolve }) => onResolve({ filter: /^(?:undici|yaml)$/ }, ({ path }) => ({ path: `./${path}.cjs`, external: true })),
 };
 
-await build({ ...options, entryPoints: { undici: 'undici' } });
-await build({ ...options, entryPoints: { tbuild: 'src/cli/main.ts', index: 'src/index.ts' }, plugins: [undiciApart] });
+await build({ ...options, entryPoints: { undici: 'undici', yaml: 'yaml' } });
+await build({ ...options, entryPoints: { tbuild: 'src/cli/main.ts', index: 'src/index.ts' }, plugins: [apart] });

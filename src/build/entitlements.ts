@@ -40,7 +40,7 @@ function checkRun(op: RunOperation, allowed: Entitlements, find: FindDevices): v
 
 async function findRegistered(allowed: Entitlements): Promise<FindDevices> {
   const { CdiDevices, cdiFolders } = await import('../sandbox/cdi.ts');
-  const registered = new CdiDevices(cdiFolders(process.env));
+  const registered = await CdiDevices.read(cdiFolders(process.env));
   return (requests) => registered.edits([...new Set(requests.flatMap((request) => grant(registered, request, allowed)))]);
 }
 

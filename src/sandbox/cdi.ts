@@ -1,11 +1,13 @@
 // Devices as the Container Device Interface describes them (CNCF CDI, SPEC.md 1.0): files of a machine that say which nodes, mounts and
-// variables a container needs for a device. Read when a RUN asks for one; JSON only, for no dependency reads YAML here yet.
+// variables a container needs for a device. Read when a RUN asks for one.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
-import type { DeviceEdits } from './container-config.ts';
+import { type DeviceEdits, HOOK_NAMES, type Hook, type HookName } from './container-config.ts';
 import { type DeviceNode, nodeAt } from './device-node.ts';
+
+type SpecReader = (text: string) => unknown;
 
 /** In the order of precedence, the last wins. The variable is for machines, and tests, that keep theirs elsewhere. */
 export function cdiFolders(env: NodeJS.ProcessEnv): string[] {
@@ -22,7 +24,7 @@ interface Edits {
     readonly options?: readonly string[];
   }[];
   readonly additionalGids?: readonly number[];
-  readonly hooks?: readonly { readonly hookName: string; readonly path: string }[];
+  readonly hooks?: readonly (Hook & { readonly hookName: HookName })[];
   readonly netDevices?: readonly unknown[];
   readonly intelRdt?: unknown;
 }
@@ -55,14 +57,21 @@ export class CdiDevices {
   /** What could not be read, and why. */
   readonly #unread: readonly { readonly file: string; readonly kind: string | undefined; readonly why: string }[];
 
-  constructor(folders: readonly string[]) {
+  static async read(folders: readonly string[]): Promise<CdiDevices> {
+    const files = folders.flatMap(specFiles);
+    const isYaml = (file: string) => !file.endsWith('.json');
+    const { parse } = files.some(isYaml) ? await import('yaml') : JSON;
+    return new CdiDevices(files, (file) => (isYaml(file) ? parse : JSON.parse));
+  }
+
+  private constructor(files: readonly string[], readerOf: (file: string) => SpecReader) {
     const devices = new Map<string, Device>();
     const unread: { file: string; kind: string | undefined; why: string }[] = [];
-    for (const file of folders.flatMap(specFiles)) {
+    for (const file of files) {
       let text = '';
       try {
         text = readFileSync(file, 'utf8');
-        for (const device of readSpec(file, text)) devices.set(device.name, device);
+        for (const device of readSpec(file, readerOf(file)(text) as Spec)) devices.set(device.name, device);
       } catch (error) {
         unread.push({ file, kind: /^\W*kind"?\s*:\s*"?([\w./-]+)/m.exec(text)?.[1], why: (error as Error).message });
       }
@@ -112,6 +121,7 @@ export class CdiDevices {
       nodes: parts.flatMap(({ nodes }) => nodes),
       mounts: parts.flatMap(({ mounts }) => mounts),
       additionalGids: parts.flatMap(({ additionalGids }) => additionalGids),
+      hooks: parts.flatMap(({ hooks }) => hooks),
     };
   }
 }
@@ -130,11 +140,7 @@ function specFiles(folder: string): string[] {
   }
 }
 
-function readSpec(file: string, text: string): Device[] {
-  if (!file.endsWith('.json')) {
-    throw new Error('YAML is not read yet: write it as JSON (nvidia-ctk cdi generate --format=json, for example)');
-  }
-  const spec = JSON.parse(text) as Spec;
+function readSpec(file: string, spec: Spec): Device[] {
   const isValid =
     isKind(spec?.kind) && Array.isArray(spec.devices) && spec.devices.every(isDevice) && isEdits(spec.containerEdits);
   if (!isValid) throw new Error('it is no CDI specification of the version 1.0 or before');
@@ -164,21 +170,20 @@ function isEdits(edits: Edits | undefined): boolean {
       ({ hostPath, containerPath, options }) => isPath(hostPath) && isPath(containerPath) && isList(options, isText),
     ) &&
     isList(edits?.additionalGids, (gid) => Number.isInteger(gid) && gid >= 0) &&
-    isList(edits?.hooks, ({ path }) => isPath(path))
+    isList(edits?.hooks, isHook)
   );
 }
 
+function isHook({ hookName, path, args, env, timeout }: NonNullable<Edits['hooks']>[number]): boolean {
+  const isTimeout = timeout === undefined || (Number.isInteger(timeout) && timeout > 0);
+  return HOOK_NAMES.includes(hookName) && isPath(path) && isList(args, isText) && isList(env, isText) && isTimeout;
+}
+
 function applied(edits: Edits, device: string): Omit<DeviceEdits, 'names'> {
-  const unknown = edits.hooks?.[0]
-    ? `a hook (${edits.hooks[0].hookName}: ${edits.hooks[0].path})`
-    : edits.netDevices?.[0]
-      ? 'a network device'
-      : edits.intelRdt
-        ? 'Intel RDT'
-        : undefined;
+  const unknown = edits.netDevices?.[0] ? 'a network device' : edits.intelRdt ? 'Intel RDT' : undefined;
   if (unknown) {
     throw new TbuildError('unsupported/device', `the device ${device} asks for ${unknown}, which is not supported yet`, {
-      hint: 'device nodes, mounts, variables and groups of a CDI specification are',
+      hint: 'device nodes, mounts, variables, groups and hooks of a CDI specification are',
     });
   }
   return {
@@ -190,6 +195,7 @@ function applied(edits: Edits, device: string): Omit<DeviceEdits, 'names'> {
       return { destination: containerPath, type: type ?? 'bind', source: hostPath, options: [...withBind] };
     }),
     additionalGids: edits.additionalGids ?? [],
+    hooks: (edits.hooks ?? []).map(({ hookName, ...hook }) => [hookName, hook]),
   };
 }
 

@@ -13,6 +13,18 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
+/** A program that the runtime executes at one point of a container's life (runtime-spec, config.md: POSIX-platform Hooks). */
+export interface Hook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
+}
+
+export const HOOK_NAMES = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop'] as const;
+export type HookName = (typeof HOOK_NAMES)[number];
+
 /** What a container gets for the devices that it was given. */
 export interface DeviceEdits {
   /** Theirs, in full. */
@@ -21,9 +33,10 @@ export interface DeviceEdits {
   readonly nodes: readonly DeviceNode[];
   readonly mounts: readonly Mount[];
   readonly additionalGids: readonly number[];
+  readonly hooks: readonly (readonly [HookName, Hook])[];
 }
 
-export const NO_DEVICES: DeviceEdits = { names: [], env: [], nodes: [], mounts: [], additionalGids: [] };
+export const NO_DEVICES: DeviceEdits = { names: [], env: [], nodes: [], mounts: [], additionalGids: [], hooks: [] };
 
 export const UNLIMITED = -1;
 
@@ -52,6 +65,7 @@ export interface ContainerSpec {
   readonly shmBytes?: number | undefined;
   readonly rlimits?: readonly Rlimit[];
   readonly devices?: readonly DeviceNode[];
+  readonly hooks?: readonly (readonly [HookName, Hook])[];
   /** No protection of the host: every capability and system call, nothing hidden (`RUN --security=insecure`). */
   readonly isInsecure?: boolean;
 }
@@ -142,6 +156,7 @@ export function containerConfig(spec: ContainerSpec): unknown {
     },
     root: { path: 'rootfs', readonly: spec.readonlyRoot },
     hostname: spec.hostname,
+    ...(spec.hooks?.length && { hooks: hooksByName(spec.hooks) }),
     mounts: [...systemMounts(spec), ...spec.mounts],
     linux: {
       namespaces: [
@@ -159,6 +174,10 @@ export function containerConfig(spec: ContainerSpec): unknown {
         : { maskedPaths: MASKED, readonlyPaths: READONLY, seccomp: defaultSeccomp(hostPlatform().architecture) }),
     },
   };
+}
+
+function hooksByName(hooks: readonly (readonly [HookName, Hook])[]): Partial<Record<HookName, Hook[]>> {
+  return Object.fromEntries(HOOK_NAMES.map((name) => [name, hooks.filter(([own]) => own === name).map(([, hook]) => hook)]));
 }
 
 const defaultCapabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };

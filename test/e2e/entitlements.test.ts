@@ -1,6 +1,6 @@
 // What a Dockerfile gets only when whoever builds allows it: the host's network, no sandbox, devices as CDI describes them.
 
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
@@ -10,10 +10,13 @@ import { freshStore } from '../support/stores.ts';
 
 let store: string;
 let specs: string;
+/** What a hook was told. */
+let hookSaid: string;
 let shared: string;
 beforeAll(() => {
   store = freshStore();
   shared = makeContext({ file: 'of the host\n' });
+  hookSaid = path.join(makeContext({}), 'state.json');
   specs = makeContext({
     'vendor1.json': JSON.stringify({
       cdiVersion: '0.6.0',
@@ -47,7 +50,19 @@ beforeAll(() => {
     'hooks.json': JSON.stringify({
       cdiVersion: '0.6.0',
       kind: 'vendor2.com/gpu',
-      devices: [{ name: '0', containerEdits: { hooks: [{ hookName: 'createContainer', path: '/bin/true' }] } }],
+      devices: [
+        {
+          name: '0',
+          containerEdits: {
+            hooks: [
+              { hookName: 'createRuntime', path: '/bin/sh', args: ['sh', '-c', 'cat >"$STATE"'], env: [`STATE=${hookSaid}`] },
+              { hookName: 'startContainer', path: '/bin/touch', args: ['touch', '/hooked'] },
+            ],
+          },
+        },
+        { name: 'bad', containerEdits: { hooks: [{ hookName: 'createRuntime', path: '/bin/false' }] } },
+        { name: 'net', containerEdits: { netDevices: [{ hostInterfaceName: 'eth0' }] } },
+      ],
     }),
     'missing.json': JSON.stringify({
       cdiVersion: '0.6.0',
@@ -55,7 +70,14 @@ beforeAll(() => {
       devices: [{ name: '0', containerEdits: { deviceNodes: [{ path: '/dev/there-is-none' }] } }],
     }),
     'wrong.json': '{"kind": "vendor4.com/gpu", "devices": {}}',
-    'other.yaml': 'cdiVersion: "0.6.0"\nkind: "vendor5.com/gpu"\ndevices: []\n',
+    'other.yaml': `cdiVersion: "0.6.0"
+kind: vendor5.com/gpu
+devices:
+  - name: all
+    containerEdits:
+      env: [YAML=read]
+`,
+    'broken.yaml': 'kind: vendor7.com/gpu\ndevices: [\n',
     'no-spec.txt': 'nothing',
   });
 });
@@ -175,7 +197,7 @@ describe('RUN --device', () => {
       'required device "vendor1.com/device=none" is not registered',
       'was not read',
     ],
-    ['vendor2.com/gpu', 'unsupported/device', 'vendor2.com/gpu=0 asks for a hook (createContainer: /bin/true)', 'are'],
+    ['vendor2.com/gpu=net', 'unsupported/device', 'vendor2.com/gpu=net asks for a network device', 'are'],
     ['vendor3.com/gpu', 'run/device', 'needs the node /dev/there-is-none', ''],
     [
       'vendor4.com/gpu',
@@ -184,15 +206,28 @@ describe('RUN --device', () => {
       'wrong.json may describe it, and was not read: it is no CDI specification',
     ],
     [
-      'vendor5.com/gpu=x',
+      'vendor7.com/gpu',
       'run/device',
-      'device "vendor5.com/gpu=x" is not registered',
-      'other.yaml may describe it, and was not read: YAML is not read yet',
+      'device "vendor7.com/gpu" is not registered',
+      'broken.yaml may describe it, and was not read: Flow sequence in block collection',
     ],
   ])('fails for %s', async (name, code, message, hint) => {
     const failure = errorOf(await run(`RUN --device=${name} true`, '--allow=device'));
     expect(failure).toMatchObject({ code, message: expect.stringContaining(message) });
     expect(failure?.hint ?? '').toContain(hint);
+  });
+
+  it('reads specifications in YAML', async () => {
+    const built = await run('RUN --device=vendor5.com/gpu=all echo "yaml is $YAML"', '--allow=device');
+    expect(outputOf(built, 'RUN')).toContain('yaml is read');
+  });
+
+  it('executes the hooks of a device, and fails with one that fails', async () => {
+    const built = await run('RUN --device=vendor2.com/gpu=0 test -f /hooked', '--allow=device');
+    expect(built.code).toBe(0);
+    expect(JSON.parse(readFileSync(hookSaid, 'utf8'))).toMatchObject({ status: 'creating', pid: expect.any(Number) });
+    const failure = errorOf(await run('RUN --device=vendor2.com/gpu=bad true', '--allow=device'));
+    expect(failure?.message).toContain('the hook /bin/false failed');
   });
 
   it('counts by the devices that are found, not by what they are', async () => {

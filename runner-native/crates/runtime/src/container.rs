@@ -36,10 +36,24 @@ pub struct Ended {
     pub watcher: Watcher,
 }
 
+/// When the runtime's hooks have their turn.
+#[derive(Clone, Copy)]
+pub enum Moment {
+    /// All is there but the change of the root.
+    SetUp,
+    Started,
+}
+
 /// A container that nothing is kept of.
 pub fn run(plan: &Plan, told: &Told, options: RunOptions) -> Result<Ended> {
     let first_process = |channel, streams| init::main(plan, told, Ways::default(), channel, streams, Start::AtOnce);
-    let hooks = |pid: Pid| hooks::run(plan.hooks.before_pivot(), &told.state(Status::Creating, Some(pid)));
+    let hooks = |moment: Moment, pid: Pid| match moment {
+        Moment::SetUp => hooks::run(plan.hooks.before_pivot(), &told.state(Status::Creating, Some(pid))),
+        Moment::Started => {
+            hooks::run_all(&plan.hooks.poststart, &told.state(Status::Running, Some(pid)));
+            Ok(())
+        }
+    };
     let ended = start_and_wait(&plan.namespaces, plan.process.terminal, options, first_process, hooks)?;
     hooks::run_all(&plan.hooks.poststop, &told.state(Status::Stopped, None));
     Ok(ended)
@@ -51,7 +65,7 @@ pub fn start_and_wait(
     has_terminal: bool,
     mut options: RunOptions,
     first_process: impl FnOnce(channel::Child, Streams) -> i32,
-    hooks: impl Fn(Pid) -> Result<()>,
+    hooks: impl Fn(Moment, Pid) -> Result<()>,
 ) -> Result<Ended> {
     let signals = sys::signals().during(PROCESS, "block signals")?;
     let ours = if has_terminal { OurTerminal::find() } else { None };
@@ -74,7 +88,8 @@ pub fn start_and_wait(
         write_pid_file(path, container.pid)?;
     }
     parent.go()?;
-    let master = wait_for_start(&parent, || hooks(container.pid))?;
+    let master = wait_for_start(&parent, || hooks(Moment::SetUp, container.pid))?;
+    hooks(Moment::Started, container.pid)?;
     if has_terminal && master.is_none() {
         return Err(terminal::expected());
     }

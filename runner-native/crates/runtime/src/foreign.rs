@@ -20,7 +20,7 @@ pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result
         return Err(unsupported("a container without a pid namespace of its own, under another runtime,"));
     }
     let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, joined: Vec::new() };
-    container::start_and_wait(&namespaces, false, options, |channel, streams| be_first_process(runtime, channel, streams), |_| Ok(()))
+    container::start_and_wait(&namespaces, false, options, |channel, streams| be_first_process(runtime, channel, streams), |_, _| Ok(()))
 }
 
 fn be_first_process(runtime: &[OsString], channel: Child, streams: Streams) -> i32 {
