@@ -47,8 +47,8 @@ function attributesOf({ mode, uid, gid, xattrs }: Attributes): Attributes {
 }
 
 function toLayerEntry(entry: Entry, isImage: boolean): LayerEntry {
-  // Indexes hold bytes, this seam text: what is not UTF-8 was replaced on reading.
-  if (`${entry.path}${entry.link}`.includes('\ufffd')) {
+  // Indexes hold bytes, this seam text.
+  if (!entry.path.isWellFormed() || !entry.link.isWellFormed()) {
     throw new TbuildError(
       'unsupported/not-utf8',
       `a layer whose directories take their modes from below has the name ${entry.path}, which is not UTF-8`,

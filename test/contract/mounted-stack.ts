@@ -178,7 +178,7 @@ export function seeIndexes(place: Workplace, layers: readonly Layer[]): Sight[] 
     directory,
     ...tree.list(directory).flatMap(([, entry]) => (entry.type === 'dir' ? names(entry.path) : [entry.path])),
   ];
-  const all = names('').filter((name) => !name.includes('\ufffd'));
+  const all = names('').filter((name) => name.isWellFormed());
   return all.sort(byBytes).map((name) => {
     const entry = tree.lookup(name);
     if (!entry) throw new Error(`${name} is listed and not there`);
