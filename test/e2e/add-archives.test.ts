@@ -84,10 +84,10 @@ describe('an archive', () => {
       'cut.gz': gzipSync(tar).subarray(0, 30),
     };
     const { list } = await buildImage('FROM scratch\nADD * /d/\n', { context: contextWith(files) });
-    expect(list('d')).toEqual(['Dockerfile', ...Object.keys(files)].sort());
+    expect(list('d')).toEqual(Object.keys(files).sort());
   });
 
-  it('keeps modes, owners, times, links, attributes; its directories are merged', async () => {
+  it('keeps modes, owners, times, links; its directories are merged', async () => {
     const entries: Entry[] = [
       { name: 'dir', type: 'directory', mode: 0o710, uid: 5, gid: 6, mtime: new Date(1e12) },
       {
@@ -105,7 +105,9 @@ describe('an archive', () => {
     ];
     const { stat, files } = await add(entries, 'ADD x.tar /d/', 'FROM busybox\nRUN mkdir -p /d/dir/sub && touch /d/dir/old');
     expect(['d/dir', 'd/dir/set', 'd/dir/old'].map(stat)).toEqual(['710 5:6', '4755 7:8', '644 0:0']);
-    expect(files.get('d/dir/set')).toMatchObject({ mtime: new Date(1.2e12), pax: { 'SCHILY.xattr.user.note': 'n' } });
+    expect(files.get('d/dir/set')).toMatchObject({ mtime: new Date(1.2e12) });
+    // Attributes of users are left out, as those of a context's files are.
+    expect(JSON.stringify(files.get('d/dir/set')?.pax)).not.toContain('user.note');
     expect(files.get('d/dir/hard')?.name).toBe('d/dir/hard');
     expect(files.get('d/soft')).toMatchObject({ type: 'symlink', linkname: '../../anywhere' });
     expect([stat('d/implied'), stat('d/implied/deep'), stat('d/implied/deep/f')]).toEqual(['755 0:0', '755 0:0', '644 9:0']);
@@ -121,7 +123,7 @@ describe('an archive', () => {
     const none = await buildImage('FROM scratch\nADD --exclude=a* * /d/\n', {
       context: contextWith({ 'sub/a.tar': await tarOf(entries), 'sub/b': 'b' }),
     });
-    expect(none.list('d')).toEqual(['Dockerfile', 'b']);
+    expect(none.list('d')).toEqual(['b']);
   });
 
   it('comes from a wildcard, several at once, the later over the earlier', async () => {
