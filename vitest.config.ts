@@ -13,7 +13,13 @@ export default defineConfig({
   test: {
     projects: [
       {
-        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [e2e, behaviours, slow], sequence: { groupOrder: 0 } },
+        test: {
+          name: 'fast',
+          include: ['test/**/*.test.ts'],
+          exclude: [e2e, behaviours, slow],
+          testTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
       },
       { test: { name: 'e2e', include: [e2e], ...oneByOne, testTimeout: 120_000, sequence: { groupOrder: 1 } } },
       {
