@@ -20,13 +20,13 @@ import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
-import type { BuiltImage } from './built-image.ts';
-import type { Contexts } from './context-options.ts';
-import { findContexts } from './contexts.ts';
+import { findContexts } from './contexts/contexts.ts';
+import { isLayoutReference, LayoutImages } from './contexts/layout-images.ts';
+import type { Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
-import type { Exported, ExportOptions } from './export.ts';
-import { isLayoutReference, LayoutImages } from './layout-images.ts';
-import { describeBuild, type Metadata } from './metadata.ts';
+import type { BuiltImage } from './outputs/built-image.ts';
+import type { Exported, ExportOptions } from './outputs/export.ts';
+import { describeBuild, type Metadata } from './outputs/metadata.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 import type { EpochSources } from './source-date-epoch.ts';
@@ -257,7 +257,7 @@ async function storeImage(
 const NOTHING: Exported = { paths: [], image: undefined };
 
 /** Exports are loaded when asked for: a cached build has none. */
-async function exportAll(...build: Parameters<typeof import('./export.ts').exportBuild>): Promise<Exported> {
-  const { exportBuild } = await import('./export.ts');
+async function exportAll(...build: Parameters<typeof import('./outputs/export.ts').exportBuild>): Promise<Exported> {
+  const { exportBuild } = await import('./outputs/export.ts');
   return exportBuild(...build);
 }

@@ -18,10 +18,10 @@ import type { BaseImages } from '../plan/graph.ts';
 import { type Outline, outlineOf } from '../plan/outline.ts';
 import { type NamedContexts, type PlanOptions, planStages, type StagePlan } from '../plan/plan.ts';
 import type { BuildOptions } from './build.ts';
-import type { Contexts } from './context-options.ts';
-import { findContexts, findNamed, isRemoteDockerfile, readMainDirectory } from './contexts.ts';
+import { findContexts, findNamed, isRemoteDockerfile, readMainDirectory } from './contexts/contexts.ts';
+import { isLayoutReference } from './contexts/layout-images.ts';
+import type { Contexts } from './contexts/options.ts';
 import type { DockerfileSource } from './dockerfile-source.ts';
-import { isLayoutReference } from './layout-images.ts';
 import { openSandbox } from './sandbox-options.ts';
 
 export type InspectOptions = Omit<BuildOptions, 'onEvent' | 'outputs' | 'stdout'>;

@@ -13,7 +13,7 @@ import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextResult } from '../steps/step.ts';
-import type { Contexts } from './context-options.ts';
+import type { Contexts } from './contexts/options.ts';
 import { FIXED_TIME } from './reproducible.ts';
 
 export interface EpochSources {

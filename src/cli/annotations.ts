@@ -1,7 +1,7 @@
 // `--annotation [type[platform]:]key=value` as buildx reads it, and `annotation-type[platform].key=value` of an output, as BuildKit does. Pure.
 
 import { TbuildError } from '../base/errors.ts';
-import type { Annotation } from '../build/image-export.ts';
+import type { Annotation } from '../build/outputs/image.ts';
 import { formatPlatform, parsePlatform } from '../oci/platform.ts';
 import { nearest } from './nearest.ts';
 

@@ -2,7 +2,7 @@
 // somebody might count on them; the latter are refused with a way out, unless what they ask for is what happens anyway.
 
 import { TbuildError } from '../base/errors.ts';
-import type { BuildOutput } from '../build/export.ts';
+import type { BuildOutput } from '../build/outputs/export.ts';
 import type { FlagTable, FlagValues } from './flags.ts';
 
 export const dockerFlags = {

@@ -2,7 +2,7 @@
 // util/compression).
 
 import { TbuildError } from '../base/errors.ts';
-import type { ArchiveOutput } from '../build/image-export.ts';
+import type { ArchiveOutput } from '../build/outputs/image.ts';
 import { pushing } from './docker-flags.ts';
 import { nearest } from './nearest.ts';
 

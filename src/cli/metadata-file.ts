@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
-import type { Metadata } from '../build/metadata.ts';
+import type { Metadata } from '../build/outputs/metadata.ts';
 import { placeFile } from '../images/place-file.ts';
 
 export async function writeMetadata(path: string, metadata: Metadata): Promise<void> {

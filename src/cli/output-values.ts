@@ -3,8 +3,8 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
-import type { BuildOutput } from '../build/export.ts';
-import type { Annotation } from '../build/image-export.ts';
+import type { BuildOutput } from '../build/outputs/export.ts';
+import type { Annotation } from '../build/outputs/image.ts';
 import { parseAnnotation, parseAnnotationKey } from './annotations.ts';
 import { pushing } from './docker-flags.ts';
 import { imageKeys, imageValues, readBoolean, type Values } from './image-output-values.ts';

@@ -3,7 +3,7 @@
 
 import { type Stats, statSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
-import { parseGitContext } from './git-url.ts';
+import { parseGitContext } from './git/url.ts';
 
 export type ContextArgument =
   | { readonly kind: 'directory'; readonly path: string }

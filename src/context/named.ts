@@ -7,7 +7,7 @@ import { editDistance } from '../base/edit-distance.ts';
 import { TbuildError } from '../base/errors.ts';
 import { formatPlatform, parsePlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
-import { parseGitContext } from './git-url.ts';
+import { parseGitContext } from './git/url.ts';
 
 export type NamedSource =
   | { readonly kind: 'directory'; readonly path: string }

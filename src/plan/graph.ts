@@ -3,7 +3,7 @@
 
 import type { Digest } from '../base/digest.ts';
 import type { Location } from '../base/errors.ts';
-import type { GitSource } from '../context/git-url.ts';
+import type { GitSource } from '../context/git/url.ts';
 import type { ContainerConfig, HistoryEntry, Platform } from '../oci/config.ts';
 
 /** Position of a step in `Graph.steps`; a step refers to earlier steps only. */

@@ -3,11 +3,11 @@
 
 import { mkdirSync } from 'node:fs';
 import { canonicalJson, sha256 } from '../base/digest.ts';
-import { checkOutGit } from '../context/git-checkout.ts';
-import type { GitPlaces } from '../context/git-clones.ts';
-import type { GitAccess } from '../context/git-command.ts';
-import { resolveGit } from '../context/git-refs.ts';
-import { type Download, download, type HttpAccess, type HttpPlaces, takeDownload } from '../context/http.ts';
+import { checkOutGit } from '../context/git/checkout.ts';
+import type { GitPlaces } from '../context/git/clones.ts';
+import type { GitAccess } from '../context/git/command.ts';
+import { resolveGit } from '../context/git/refs.ts';
+import { type Download, download, type HttpAccess, type HttpPlaces, takeDownload } from '../context/http/download.ts';
 import type { Serve } from '../native/serve.ts';
 import type { GitOperation, HttpOperation, RemoteOperation } from '../plan/graph.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';

@@ -1,11 +1,11 @@
 // `--output`: what a build made, written to where it was asked for, one output after the other. Loaded only when something is to be written.
 
 import type { Writable } from 'node:stream';
-import type { Images } from '../images/store.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
+import type { Images } from '../../images/store.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
-import { type ArchiveOutput, type ExportedImage, exportImage } from './image-export.ts';
-import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree-export.ts';
+import { type ArchiveOutput, type ExportedImage, exportImage } from './image.ts';
+import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree.ts';
 
 export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | NoOutput;
 

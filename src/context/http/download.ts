@@ -20,10 +20,10 @@ import { join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { type Digest, hexOf, sha256 } from '../base/digest.ts';
-import { TbuildError } from '../base/errors.ts';
-import { redactUrl } from './git-url.ts';
-import { type HttpLimits, type HttpResponse, httpError, httpGet, httpLimits } from './http-request.ts';
+import { type Digest, hexOf, sha256 } from '../../base/digest.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../git/url.ts';
+import { type HttpLimits, type HttpResponse, httpError, httpGet, httpLimits } from './request.ts';
 
 export interface HttpSource {
   readonly url: string;

@@ -1,14 +1,14 @@
 // The contexts of `--build-context`: what planning is told of them, and what steps get when they ask. One that nothing uses is never opened.
 
-import { assert } from '../base/errors.ts';
-import { readIgnore } from '../context/directory.ts';
-import { redactUrl } from '../context/git-url.ts';
-import { contextName, type NamedSource, readNamedContext } from '../context/named.ts';
-import type { NamedContext, NamedContexts } from '../plan/plan.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import type { RemoteSettings } from '../steps/remote.ts';
-import type { ContextResult } from '../steps/step.ts';
-import { type DirectoryOptions, openDirectory } from './directory-context.ts';
+import { assert } from '../../base/errors.ts';
+import { readIgnore } from '../../context/directory.ts';
+import { redactUrl } from '../../context/git/url.ts';
+import { contextName, type NamedSource, readNamedContext } from '../../context/named.ts';
+import type { NamedContext, NamedContexts } from '../../plan/plan.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import type { RemoteSettings } from '../../steps/remote.ts';
+import type { ContextResult } from '../../steps/step.ts';
+import { type DirectoryOptions, openDirectory } from './directory.ts';
 import { layoutReference } from './layout-images.ts';
 
 export interface Named {
@@ -36,7 +36,7 @@ export function readNamedContexts(
         return openDirectory(workplace, source.path, { ...how, rules, remember: !settings.fresh });
       }
       assert(source?.kind === 'git' || source?.kind === 'http', `the context ${name} is asked for as a directory`);
-      return (await import('./remote-context.ts')).openNamedRemote(workplace, settings, source, signal);
+      return (await import('./remote.ts')).openNamedRemote(workplace, settings, source, signal);
     },
   };
 }

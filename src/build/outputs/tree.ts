@@ -4,12 +4,12 @@
 import { statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { TbuildError } from '../base/errors.ts';
-import { cannotWrite, makeParents, naming, placeFile, temporaryName } from '../images/place-file.ts';
-import type { LayerStack } from '../native/serve.ts';
-import { writeTreeTar } from '../native/tree-tar.ts';
-import { formatPlatform } from '../oci/platform.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { cannotWrite, makeParents, naming, placeFile, temporaryName } from '../../images/place-file.ts';
+import type { LayerStack } from '../../native/serve.ts';
+import { writeTreeTar } from '../../native/tree-tar.ts';
+import { formatPlatform } from '../../oci/platform.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
 
 export interface LocalOutput {

@@ -2,12 +2,12 @@
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { hexOf, sha256 } from '../base/digest.ts';
-import { TbuildError } from '../base/errors.ts';
-import type { Serve } from '../native/serve.ts';
-import { type GitAccess, type GitCall, runGit } from './git-command.ts';
-import { remoteCall, remotely } from './git-remote.ts';
-import { redactUrl } from './git-url.ts';
+import { hexOf, sha256 } from '../../base/digest.ts';
+import { TbuildError } from '../../base/errors.ts';
+import type { Serve } from '../../native/serve.ts';
+import { type GitAccess, type GitCall, runGit } from './command.ts';
+import { remoteCall, remotely } from './remote.ts';
+import { redactUrl } from './url.ts';
 
 export interface GitPlaces {
   readonly serve: Serve;

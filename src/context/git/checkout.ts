@@ -4,11 +4,11 @@
 import { lstatSync, lutimesSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { TbuildError } from '../base/errors.ts';
-import { fetchInto, type GitPlaces, objectFormat, refOf, type WantedCommit } from './git-clones.ts';
-import { type GitAccess, type GitCall, runGit } from './git-command.ts';
-import type { ResolvedGit } from './git-refs.ts';
-import { checkRemote, type GitSource, isCommit, redactUrl } from './git-url.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { fetchInto, type GitPlaces, objectFormat, refOf, type WantedCommit } from './clones.ts';
+import { type GitAccess, type GitCall, runGit } from './command.ts';
+import type { ResolvedGit } from './refs.ts';
+import { checkRemote, type GitSource, isCommit, redactUrl } from './url.ts';
 
 export interface CheckedOut {
   readonly root: string;

@@ -1,8 +1,8 @@
 // What a build made, for whoever writes it somewhere. Types only.
 
-import type { Image, ImageIndex } from '../images/image.ts';
-import type { Platform } from '../oci/config.ts';
-import type { State } from '../steps/step.ts';
+import type { Image, ImageIndex } from '../../images/image.ts';
+import type { Platform } from '../../oci/config.ts';
+import type { State } from '../../steps/step.ts';
 
 /** It is in the store already. */
 export interface BuiltImage {

@@ -2,12 +2,12 @@
 
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { scanDirectory } from '../context/directory.ts';
-import type { IgnoreRules } from '../context/ignore.ts';
-import { statCachePath } from '../context/stat-cache.ts';
-import { LayerIndex } from '../snapshots/layer-index.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import type { ContextResult } from '../steps/step.ts';
+import { scanDirectory } from '../../context/directory.ts';
+import type { IgnoreRules } from '../../context/ignore.ts';
+import { statCachePath } from '../../context/stat-cache.ts';
+import { LayerIndex } from '../../snapshots/layer-index.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import type { ContextResult } from '../../steps/step.ts';
 
 export interface DirectoryOptions {
   /** What takes no part; what was fetched from elsewhere has no such rules (BuildKit: dockerui, MainContext). */

@@ -10,10 +10,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TbuildError } from '../../../src/base/errors.ts';
-import { type Download, download, type HttpAccess, takeDownload } from '../../../src/context/http.ts';
-import type { HttpLimits } from '../../../src/context/http-request.ts';
-import { type Answer, file, type HttpServer, serveHttp } from '../../support/http-server.ts';
+import { TbuildError } from '../../../../src/base/errors.ts';
+import { type Download, download, type HttpAccess, takeDownload } from '../../../../src/context/http/download.ts';
+import type { HttpLimits } from '../../../../src/context/http/request.ts';
+import { type Answer, file, type HttpServer, serveHttp } from '../../../support/http-server.ts';
 
 const answers: Record<string, Answer> = {};
 const elsewhere: Record<string, Answer> = {};
@@ -320,7 +320,7 @@ describe('https', () => {
   /** In a process of its own: which certificates count is read when one starts. */
   async function fetchApart(where: string, env: NodeJS.ProcessEnv): Promise<string> {
     const script = `
-      import { download } from ${JSON.stringify(path.join(import.meta.dirname, '../../../src/context/http.ts'))};
+      import { download } from ${JSON.stringify(path.join(import.meta.dirname, '../../../../src/context/http/download.ts'))};
       const places = { downloads: process.argv[1], newPath: () => process.argv[1] + process.pid + performance.now() };
       const access = { secret: () => {}, fresh: true, progress: () => {}, signal: new AbortController().signal, limits: { tries: 1 } };
       const source = { url: process.argv[2], name: 'f', checksum: undefined };

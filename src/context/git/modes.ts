@@ -3,8 +3,8 @@
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { TbuildError } from '../base/errors.ts';
-import { type GitAccess, runGit } from './git-command.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { type GitAccess, runGit } from './command.ts';
 
 /** Of files and of the directories that lead to them, by path; the root is `''`. */
 export type TrackedModes = ReadonlyMap<string, number>;

@@ -1,15 +1,15 @@
 // The build's contexts and its Dockerfile, as steps and the parser ask for them. What the arguments name is decided before a store is opened;
 // whatever is no directory has a file of its own, loaded when it is needed.
 
-import { type ContextArgument, readContextArgument } from '../context/argument.ts';
-import { listContext, readIgnore } from '../context/directory.ts';
-import { redactUrl } from '../context/git-url.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import type { RemoteSettings } from '../steps/remote.ts';
-import type { ContextOptions, Contexts, MainContext } from './context-options.ts';
-import { type DirectoryOptions, openDirectory } from './directory-context.ts';
-import { readDockerfile } from './dockerfile-source.ts';
-import type { Named } from './named-contexts.ts';
+import { type ContextArgument, readContextArgument } from '../../context/argument.ts';
+import { listContext, readIgnore } from '../../context/directory.ts';
+import { redactUrl } from '../../context/git/url.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import type { RemoteSettings } from '../../steps/remote.ts';
+import { readDockerfile } from '../dockerfile-source.ts';
+import { type DirectoryOptions, openDirectory } from './directory.ts';
+import type { Named } from './named.ts';
+import type { ContextOptions, Contexts, MainContext } from './options.ts';
 
 /** Throws at once for what is no context, and for a Dockerfile that is not in its directory. */
 export async function findContexts(options: ContextOptions): Promise<OpenContexts> {
@@ -32,7 +32,7 @@ export async function findNamed(
 ): Promise<Named | undefined> {
   const { buildContexts, signal } = options;
   if (buildContexts === undefined || Object.keys(buildContexts).length === 0) return undefined;
-  return (await import('./named-contexts.ts')).readNamedContexts(buildContexts, modesOf(options), signal);
+  return (await import('./named.ts')).readNamedContexts(buildContexts, modesOf(options), signal);
 }
 
 /** `-f https://…` (buildx: build/opt.go). */
@@ -42,7 +42,7 @@ export const isRemoteDockerfile = ({ dockerfile }: Pick<ContextOptions, 'dockerf
 function withRemoteDockerfile(argument: ContextArgument, options: ContextOptions): Opener<MainContext> {
   const url = options.dockerfile as string;
   return async (workplace, settings) => {
-    const { downloadDockerfile } = await import('./remote-context.ts');
+    const { downloadDockerfile } = await import('./remote.ts');
     const path = await downloadDockerfile(workplace, settings, url, options.signal);
     const main = await findMain(argument, { ...options, dockerfile: path })(workplace, settings);
     return { ...main, dockerfile: { ...main.dockerfile, name: redactUrl(url) } };
@@ -57,12 +57,11 @@ function findMain(argument: ContextArgument, options: ContextOptions): Opener<Ma
       return async (workplace) => ({ ...main, open: () => openDirectory(workplace, argument.path, how) });
     }
     case 'file':
-      return async (workplace) => (await import('./input-context.ts')).openInput(workplace, argument.path, options);
+      return async (workplace) => (await import('./input.ts')).openInput(workplace, argument.path, options);
     case 'stdin':
-      return async (workplace) => (await import('./input-context.ts')).openInput(workplace, undefined, options);
+      return async (workplace) => (await import('./input.ts')).openInput(workplace, undefined, options);
     default:
-      return async (workplace, settings) =>
-        (await import('./remote-context.ts')).openRemote(workplace, settings, argument, options);
+      return async (workplace, settings) => (await import('./remote.ts')).openRemote(workplace, settings, argument, options);
   }
 }
 
@@ -76,7 +75,7 @@ export function readMainDirectory(path: string, name: string | undefined) {
 /** How a directory's modes are asked for, where they are. */
 function modesOf({ contextModes, signal }: Pick<ContextOptions, 'contextModes' | 'signal'>): Pick<DirectoryOptions, 'modes'> {
   if (contextModes !== 'git') return {};
-  return { modes: async (root) => (await import('../context/git-modes.ts')).readTrackedModes(root, signal) };
+  return { modes: async (root) => (await import('../../context/git/modes.ts')).readTrackedModes(root, signal) };
 }
 
 function once<T>(act: () => T): () => T {

@@ -1,9 +1,9 @@
 // What a build is told of its contexts, and what it asks of them, whatever they are.
 
-import type { IgnoreRules } from '../context/ignore.ts';
-import type { NamedContexts } from '../plan/plan.ts';
-import type { ContextResult } from '../steps/step.ts';
-import type { DockerfileSource } from './dockerfile-source.ts';
+import type { IgnoreRules } from '../../context/ignore.ts';
+import type { NamedContexts } from '../../plan/plan.ts';
+import type { ContextResult } from '../../steps/step.ts';
+import type { DockerfileSource } from '../dockerfile-source.ts';
 
 export interface ContextOptions {
   /** A directory, a file, a URL, or `-`: standard input. */

@@ -1,13 +1,13 @@
 // A context that is a tar: unpacked once, and asked from its index. Its files keep the owners that it gives them, and an ignore file in it is a
 // file like others (BuildKit: dockerui/context.go makes such a context as ADD would). Its Dockerfile is looked for inside.
 
-import { TbuildError } from '../base/errors.ts';
-import { readContent } from '../snapshots/contents.ts';
-import { resolvePath, scannedTree } from '../snapshots/tree.ts';
-import { unpackArchive } from '../snapshots/unpacked.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import type { ContextResult } from '../steps/step.ts';
-import type { DockerfileSource } from './dockerfile-source.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { readContent } from '../../snapshots/contents.ts';
+import { resolvePath, scannedTree } from '../../snapshots/tree.ts';
+import { unpackArchive } from '../../snapshots/unpacked.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import type { ContextResult } from '../../steps/step.ts';
+import type { DockerfileSource } from '../dockerfile-source.ts';
 
 export async function openArchiveContext(workplace: Workplace, archive: string, label: string): Promise<ContextResult> {
   const unpacked = await unpackArchive(workplace, workplace.driver.driver, { archive, label: `the build context from ${label}` });

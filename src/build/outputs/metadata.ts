@@ -1,7 +1,7 @@
 // What `--metadata-file` says of a build, under buildx's names (its docs: buildx_build.md, "metadata-file").
 
 import type { BuildImages, BuiltImage } from './built-image.ts';
-import type { ExportedImage } from './image-export.ts';
+import type { ExportedImage } from './image.ts';
 
 export type Metadata = Readonly<Record<string, unknown>>;
 

@@ -2,12 +2,12 @@
 // that no registry could have.
 
 import { resolve } from 'node:path';
-import type { NamedSource } from '../context/named.ts';
-import type { Image } from '../images/image.ts';
-import type { Images } from '../images/store.ts';
-import type { Platform } from '../oci/config.ts';
-import { formatPlatform } from '../oci/platform.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
+import type { NamedSource } from '../../context/named.ts';
+import type { Image } from '../../images/image.ts';
+import type { Images } from '../../images/store.ts';
+import type { Platform } from '../../oci/config.ts';
+import { formatPlatform } from '../../oci/platform.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
 
 const PREFIX = 'oci-layout://';
 
@@ -39,7 +39,7 @@ export class LayoutImages {
     const [, folder, tag, digest] = /^oci-layout:\/\/(.*?)(?::([^:@/]*)|@(sha256:[0-9a-f]{64}))$/s.exec(
       reference,
     ) as RegExpExecArray;
-    const { loadLayoutImage } = await import('../images/load-layout.ts');
+    const { loadLayoutImage } = await import('../../images/load-layout.ts');
     return loadLayoutImage(this.#workplace, this.#images, {
       folder: folder as string,
       wanted: digest ?? (tag as string),

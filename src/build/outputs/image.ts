@@ -2,14 +2,14 @@
 
 import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
-import { TbuildError } from '../base/errors.ts';
-import { makeParents } from '../images/place-file.ts';
-import { type Annotate, writeImages } from '../images/save.ts';
-import type { Images } from '../images/store.ts';
-import type { Annotations, Compression, Descriptor, Dialect } from '../oci/descriptor.ts';
-import { formatPlatform } from '../oci/platform.ts';
-import { normalizeName } from '../oci/reference.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { makeParents } from '../../images/place-file.ts';
+import { type Annotate, writeImages } from '../../images/save.ts';
+import type { Images } from '../../images/store.ts';
+import type { Annotations, Compression, Descriptor, Dialect } from '../../oci/descriptor.ts';
+import { formatPlatform } from '../../oci/platform.ts';
+import { normalizeName } from '../../oci/reference.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages, BuiltImage } from './built-image.ts';
 
 export interface ArchiveOutput {

@@ -1,9 +1,9 @@
 // Which commit a source is now: what its remote says of its refs, held against the checksum (BuildKit: source/git, resolveMetadata).
 
-import { TbuildError } from '../base/errors.ts';
-import { type GitAccess, runGit } from './git-command.ts';
-import { remoteCall, remotely } from './git-remote.ts';
-import { type GitSource, isCommit, redactUrl } from './git-url.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { type GitAccess, runGit } from './command.ts';
+import { remoteCall, remotely } from './remote.ts';
+import { type GitSource, isCommit, redactUrl } from './url.ts';
 
 export interface ResolvedGit {
   /** What was asked for: the commit, or the annotated tag of it. */

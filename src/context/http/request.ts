@@ -3,8 +3,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
-import { TbuildError } from '../base/errors.ts';
-import { redactUrl } from './git-url.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../git/url.ts';
 
 export interface HttpLimits {
   readonly connectMs: number;

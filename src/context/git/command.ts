@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { TbuildError } from '../base/errors.ts';
+import { TbuildError } from '../../base/errors.ts';
 
 /** What of the machine a build's git may use. */
 export interface GitAccess {

@@ -1,7 +1,7 @@
 // What names a git repository, and what in it: URLs of git's protocols, `git@host:path`, a fragment `#ref:subdir`, query parameters
 // (BuildKit: util/gitutil, dfgitutil). Pure. What comes out can be given to git: no option, no other transport, no control character is in it.
 
-import { TbuildError } from '../base/errors.ts';
+import { TbuildError } from '../../base/errors.ts';
 
 export interface GitSource {
   /** The repository: without fragment and query; user and password are still in it. */

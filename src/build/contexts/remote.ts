@@ -2,20 +2,20 @@
 // in it. A Dockerfile is looked for inside, unless `-f` has an absolute path of this machine, or standard input (buildx: build/opt.go).
 
 import { isAbsolute, join } from 'node:path';
-import { debug } from '../base/debug.ts';
-import { assert, TbuildError } from '../base/errors.ts';
-import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../context/archive-type.ts';
-import { parseGitContext, redactUrl } from '../context/git-url.ts';
-import { DOCKERFILE_MAX_BYTES, tooLarge } from '../context/input.ts';
-import type { RemoteOperation } from '../plan/graph.ts';
-import { readContent } from '../snapshots/contents.ts';
-import type { Entry } from '../snapshots/layer-index.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import { type RemoteSettings, resolveRemote } from '../steps/remote.ts';
-import type { ContextResult } from '../steps/step.ts';
-import { openArchiveContext, readDockerfileIn } from './archive-context.ts';
-import type { ContextOptions, MainContext } from './context-options.ts';
-import { type DockerfileSource, readDockerfile } from './dockerfile-source.ts';
+import { debug } from '../../base/debug.ts';
+import { assert, TbuildError } from '../../base/errors.ts';
+import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../../context/archive-type.ts';
+import { parseGitContext, redactUrl } from '../../context/git/url.ts';
+import { DOCKERFILE_MAX_BYTES, tooLarge } from '../../context/input.ts';
+import type { RemoteOperation } from '../../plan/graph.ts';
+import { readContent } from '../../snapshots/contents.ts';
+import type { Entry } from '../../snapshots/layer-index.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import { type RemoteSettings, resolveRemote } from '../../steps/remote.ts';
+import type { ContextResult } from '../../steps/step.ts';
+import { type DockerfileSource, readDockerfile } from '../dockerfile-source.ts';
+import { openArchiveContext, readDockerfileIn } from './archive.ts';
+import type { ContextOptions, MainContext } from './options.ts';
 
 export interface RemoteArgument {
   readonly kind: 'git' | 'http';

@@ -1,12 +1,12 @@
 // A context that comes through standard input or is a file: a tar with a Dockerfile in it, or a Dockerfile alone (buildx: build/opt.go, loadInputs).
 
-import { TbuildError } from '../base/errors.ts';
-import { type ContextInput, readInput, readInputFile } from '../context/input.ts';
-import type { Workplace } from '../snapshots/workplace.ts';
-import { openArchiveContext, readDockerfileIn } from './archive-context.ts';
-import type { ContextOptions, MainContext } from './context-options.ts';
-import { openEmptyDirectory } from './directory-context.ts';
-import { readStandardInput } from './dockerfile-source.ts';
+import { TbuildError } from '../../base/errors.ts';
+import { type ContextInput, readInput, readInputFile } from '../../context/input.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import { readStandardInput } from '../dockerfile-source.ts';
+import { openArchiveContext, readDockerfileIn } from './archive.ts';
+import { openEmptyDirectory } from './directory.ts';
+import type { ContextOptions, MainContext } from './options.ts';
 
 /** `path`: a file; undefined: standard input. */
 export async function openInput(workplace: Workplace, path: string | undefined, options: ContextOptions): Promise<MainContext> {
