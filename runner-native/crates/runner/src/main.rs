@@ -4,6 +4,7 @@
 
 mod log;
 mod oci;
+mod oci_limits;
 mod options;
 
 use options::{Options, usage};

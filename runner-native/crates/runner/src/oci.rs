@@ -2,6 +2,7 @@
 //! prints; an error is a line for people on stderr and, with `--log`, one for the caller in the file.
 
 use crate::log::{Format, Log};
+use crate::oci_limits;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::io::Write;
@@ -14,15 +15,31 @@ use tbuild_runtime::spec::Process;
 use tbuild_runtime::{features, own_binary, signals};
 
 /// What stands before the command.
-struct Global {
-    root: PathBuf,
+pub struct Global {
+    pub root: PathBuf,
     log: Option<PathBuf>,
     format: Format,
     debug: bool,
 }
 
-pub const COMMANDS: [&str; 14] =
-    ["create", "start", "run", "exec", "state", "kill", "delete", "list", "ps", "pause", "resume", "features", "spec", "--version"];
+pub const COMMANDS: [&str; 16] = [
+    "create",
+    "start",
+    "run",
+    "exec",
+    "state",
+    "kill",
+    "delete",
+    "list",
+    "ps",
+    "pause",
+    "resume",
+    "update",
+    "events",
+    "features",
+    "spec",
+    "--version",
+];
 
 /// True for a command line that begins with one of these commands or with a global flag.
 pub fn is_meant(first: &str) -> bool {
@@ -88,6 +105,8 @@ fn dispatch(command: &str, global: &Global, parser: lexopt::Parser) -> Result<i3
         "ps" => processes(global, parser),
         "pause" => on_one(parser, |id| lifecycle::pause(&global.root, id)),
         "resume" => on_one(parser, |id| lifecycle::resume(&global.root, id)),
+        "update" => oci_limits::update(global, parser),
+        "events" => oci_limits::events(global, parser),
         "features" => say(&features::describe()),
         "spec" => spec(parser),
         "--version" => say(concat!("tbuild-runner version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0")),
@@ -372,7 +391,7 @@ fn on_one(mut parser: lexopt::Parser, act: impl FnOnce(&str) -> Result<()>) -> R
     act(the_one(&ids)?).map(|()| 0)
 }
 
-fn the_one(ids: &[String]) -> Result<&str> {
+pub fn the_one(ids: &[String]) -> Result<&str> {
     match ids {
         [id] => Ok(id),
         [] => Err(usage("a container's id is missing")),
@@ -380,7 +399,7 @@ fn the_one(ids: &[String]) -> Result<&str> {
     }
 }
 
-fn say(text: &str) -> Result<i32> {
+pub fn say(text: &str) -> Result<i32> {
     writeln!(std::io::stdout(), "{text}").during(PROCESS, "write")?;
     Ok(0)
 }
@@ -389,7 +408,7 @@ fn pretty(value: &serde_json::Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn text(parser: &mut lexopt::Parser) -> Result<String> {
+pub fn text(parser: &mut lexopt::Parser) -> Result<String> {
     parser.value().map_err(wrong)?.into_string().map_err(|value| usage(format!("{} is not text", value.to_string_lossy())))
 }
 
@@ -403,10 +422,10 @@ fn number(parser: &mut lexopt::Parser, flag: &str) -> Result<u32> {
     value.parse().map_err(|_| usage(format!("{flag} takes a number, not {value:?}")))
 }
 
-fn wrong(error: lexopt::Error) -> NativeError {
+pub fn wrong(error: lexopt::Error) -> NativeError {
     usage(error.to_string())
 }
 
-fn usage(detail: impl Into<String>) -> NativeError {
+pub fn usage(detail: impl Into<String>) -> NativeError {
     NativeError::new(USAGE, "read the arguments").detail(detail)
 }

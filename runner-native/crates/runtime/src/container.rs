@@ -5,6 +5,7 @@ use crate::channel::{self, Message};
 use crate::error::{Context, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result};
 use crate::hooks::{self, Told};
 use crate::init::{self, Start, Ways};
+use crate::limits::{Limited, Limits};
 use crate::plan::{Namespaces, Plan};
 use crate::record::Status;
 use crate::relay::{Relay, is_ready, readable};
@@ -27,11 +28,14 @@ pub struct RunOptions<'a> {
     pub lifeline: Option<BorrowedFd<'a>>,
     /// Called about ten times a second.
     pub tick: Option<Box<dyn FnMut() + 'a>>,
+    pub limits: Option<Limits<'a>>,
 }
 
 pub struct Ended {
     /// As a shell would say it.
     pub status: i32,
+    /// The kernel killed in it, for its limit of memory.
+    pub killed_for_memory: bool,
     /// Dropped when there is nothing better to do than to wait for its end.
     pub watcher: Watcher,
 }
@@ -83,7 +87,10 @@ pub fn start_and_wait(
         Forked::Parent(container) => container,
     };
     drop(child);
-    let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline, ours.as_ref())?;
+    // The watcher knows of the cgroup before there is one.
+    let cgroup = options.limits.as_ref().map(|limits| &limits.cgroup);
+    let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline, ours.as_ref(), cgroup)?;
+    let limited = options.limits.take().map(|limits| limits.impose(container.pid)).transpose()?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, container.pid)?;
     }
@@ -100,12 +107,14 @@ pub fn start_and_wait(
         relays.extend(terminal_relays(master)?);
     }
     let status = supervise(&container, signals.as_fd(), master.as_ref(), &mut relays, options.tick.take())?;
+    let killed_for_memory = limited.as_ref().is_some_and(Limited::was_killed_for_memory);
+    drop(limited);
     watcher.end();
     if !has_pid_namespace {
         end_orphans(watcher.pid());
     }
     drain(&mut relays);
-    Ok(Ended { status, watcher })
+    Ok(Ended { status, killed_for_memory, watcher })
 }
 
 pub fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {

@@ -13,7 +13,7 @@ pub fn describe() -> String {
         "linux": {
             "namespaces": plan::NAMESPACES.map(|(name, _)| name),
             "capabilities": plan::capability_names(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": seccomp::ACTIONS,

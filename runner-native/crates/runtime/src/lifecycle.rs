@@ -10,6 +10,7 @@ use crate::hooks::{self, Hooks, Told};
 use crate::init::{self, Start, Ways};
 use crate::plan::{self, Plan};
 use crate::record::{self, Folder, InitProcess, NO_CONTAINER, Record, Status};
+use crate::resources::Resources;
 use crate::spec::Config;
 use crate::streams::Streams;
 use crate::sys;
@@ -140,6 +141,9 @@ fn make(folder: &Folder, id: &str, bundle: &Bundle, options: &CreateOptions) -> 
 
 fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &CreateOptions) -> Result<Made> {
     record.cgroup.make()?;
+    if let Some(resources) = &plan.resources {
+        resources.apply(&record.cgroup)?;
+    }
     let told = Told::of(plan, &record.id, &record.bundle);
     let fifo = folder.make_start_fifo()?;
     let (parent, child) = channel::pair()?;
@@ -265,6 +269,17 @@ pub fn resume(root: &Path, id: &str) -> Result<()> {
     match folder.status(&record) {
         Status::Paused => record.cgroup.freeze(false),
         status => Err(wrong_status("resume", id, status)),
+    }
+}
+
+/// New limits for those that are given; the others stay.
+pub fn update(root: &Path, id: &str, resources: &Resources) -> Result<()> {
+    resources.check()?;
+    let folder = Folder::open(root, id)?;
+    let record = known(&folder, id)?;
+    match folder.status(&record) {
+        Status::Created | Status::Running | Status::Paused => resources.apply_limits(&record.cgroup),
+        status => Err(wrong_status("update", id, status)),
     }
 }
 

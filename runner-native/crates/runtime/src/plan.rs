@@ -5,6 +5,7 @@ use crate::error::{Result, invalid, unsupported};
 use crate::hooks::Hooks;
 use crate::mount_options;
 use crate::mounts::PlannedMount;
+use crate::resources::Resources;
 use crate::seccomp::{self, Filter};
 use crate::spec::{Capabilities, Config, ConsoleSize, Linux, Mount, Namespace, Process, User};
 use crate::{devices, spec};
@@ -33,6 +34,7 @@ pub struct Plan {
     pub oci_version: String,
     pub annotations: BTreeMap<String, String>,
     pub cgroups_path: PathBuf,
+    pub resources: Option<Resources>,
     pub process: PlannedProcess,
 }
 
@@ -109,6 +111,7 @@ pub fn read(config: Config) -> Result<Plan> {
         oci_version: config.oci_version,
         annotations: config.annotations,
         cgroups_path: linux.cgroups_path,
+        resources: linux.resources.map(|resources| resources.check().map(|()| resources)).transpose()?,
         process: plan_process(process)?,
     })
 }

@@ -155,7 +155,7 @@ pub struct Linux {
     pub mount_label: String,
     #[serde(deserialize_with = "null_is_default")]
     pub cgroups_path: PathBuf,
-    pub resources: Option<serde_json::Value>,
+    pub resources: Option<crate::resources::Resources>,
     pub intel_rdt: Option<serde::de::IgnoredAny>,
     pub personality: Option<Personality>,
 }

@@ -211,6 +211,73 @@ pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<()> 
     check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }).map(drop)
 }
 
+/// struct bpf_insn: two registers in one byte, the target's number in its lower half.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EbpfInstruction {
+    pub code: u8,
+    pub registers: u8,
+    pub offset: i16,
+    pub value: i32,
+}
+
+/// From <linux/bpf.h>: of `union bpf_attr` what BPF_PROG_LOAD reads.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramToLoad {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+/// … and BPF_PROG_ATTACH.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramToAttach {
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
+}
+
+/// A program that is asked about devices.
+pub fn load_device_program(program: &[EbpfInstruction]) -> Result<OwnedFd> {
+    const BPF_PROG_LOAD: c_int = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    let attributes = ProgramToLoad {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        instruction_count: u32::try_from(program.len()).map_err(|_| Errno::INVAL)?,
+        instructions: program.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        ..Default::default()
+    };
+    // SAFETY: program and license outlive the call, which copies them; the size is that of the structure.
+    let fd = check(unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<ProgramToLoad>()) })?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Beside those of the cgroups above, all of which must agree.
+pub fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
+    const BPF_PROG_ATTACH: c_int = 8;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    let attributes = ProgramToAttach {
+        target: cgroup.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        kind: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: the structure has the size that is passed.
+    check(unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<ProgramToAttach>()) }).map(drop)
+}
+
 /// A session keyring of its own, so that the container cannot reach our user's keys.
 pub fn join_new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;

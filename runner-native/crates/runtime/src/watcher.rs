@@ -1,6 +1,7 @@
 //! A second, tiny process beside the container's parent: ends the container when the parent dies or the lifeline's other end closes.
-//! PDEATHSIG alone does not do: a setuid program loses it, and nobody restores the terminal. Uses nothing but poll and kill.
+//! PDEATHSIG alone does not do: a setuid program loses it, and nobody restores the terminal. Uses nothing but poll, kill, and files of cgroups.
 
+use crate::cgroups::Cgroup;
 use crate::error::{Context, PROCESS, Result};
 use crate::relay::{is_ready, readable};
 use crate::sys::{self, Clone};
@@ -14,12 +15,21 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub fn start(container: BorrowedFd<'_>, lifeline: Option<BorrowedFd<'_>>, terminal: Option<&OurTerminal>) -> Result<Self> {
+    /// `cgroup`: goes with the container, then.
+    pub fn start(
+        container: BorrowedFd<'_>,
+        lifeline: Option<BorrowedFd<'_>>,
+        terminal: Option<&OurTerminal>,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Self> {
         let parent = pidfd_open(getpid(), PidfdFlags::empty()).during(PROCESS, "open ourselves")?;
         match sys::clone(0).during(PROCESS, "start the watcher")? {
             Clone::Parent { pid, pidfd } => Ok(Self { pid, pidfd }),
             Clone::Child => {
                 watch(container, parent.as_fd(), lifeline, terminal);
+                if let Some(cgroup) = cgroup {
+                    let _ = cgroup.kill_all().and_then(|()| cgroup.remove());
+                }
                 sys::exit_now(0)
             }
         }

@@ -1,10 +1,12 @@
 //! `with-root`: a root made of layers in a private mount namespace, an OCI runtime in it, and the upper as a new layer afterwards.
 //! Everything is mounted in the namespace of this process and its children, so nothing is left when they are gone, however they went.
 
+use crate::cgroups::Cgroup;
 use crate::container::{self, Ended, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
 use crate::hooks::Told;
 use crate::inside_root::{self, Kind};
+use crate::limits::Limits;
 use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
 use crate::spec::Config;
@@ -33,6 +35,8 @@ pub struct Outcome {
     pub status: i32,
     pub layer: Option<LayerSummary>,
     pub upper_full: bool,
+    /// A process was killed for the container's limit of memory.
+    pub killed_for_memory: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
@@ -52,8 +56,9 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
     let mut fullness = Fullness::of(&root);
     let pid_file = if let Program::Own(_, own) = &program { own.pid_file.clone() } else { None };
     let lifeline = arguments.lifeline.as_ref().map(AsFd::as_fd);
-    let options = RunOptions { lifeline, tick: Some(Box::new(|| fullness.look())), pid_file };
-    let Ended { status, watcher } = match &program {
+    let limits = program.limits()?;
+    let options = RunOptions { lifeline, tick: Some(Box::new(|| fullness.look())), pid_file, limits };
+    let Ended { status, killed_for_memory, watcher } = match &program {
         Program::Own(plan, own) => container::run(plan, &Told::of(plan, &own.id, &spec.scratch.join("bundle")), options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
     };
@@ -67,7 +72,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         _ => None,
     };
     drop(watcher);
-    Ok(Outcome { status, layer, upper_full })
+    Ok(Outcome { status, layer, upper_full, killed_for_memory })
 }
 
 /// A commit that nobody waits for any more ends at once. A thread may do this now: nothing is forked after the container.
@@ -86,6 +91,21 @@ fn malformed(what: &str, error: &serde_json::Error) -> NativeError {
 enum Program {
     Own(Box<plan::Plan>, OwnRun),
     Foreign(Vec<OsString>, Box<Config>),
+}
+
+impl Program {
+    /// A cgroup is made only where one is asked for; what another runtime makes is its own, and removed after it.
+    fn limits(&self) -> Result<Option<Limits<'_>>> {
+        let (path, resources, id) = match self {
+            Self::Own(plan, own) => (&plan.cgroups_path, plan.resources.as_ref(), own.id.as_str()),
+            Self::Foreign(_, config) => (&config.linux.cgroups_path, None, ""),
+        };
+        let makes = matches!(self, Self::Own(..));
+        if path.as_os_str().is_empty() && resources.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Limits { cgroup: Cgroup::choose(path, id)?, resources, makes }))
+    }
 }
 
 /// `self run [--pid-file FILE] ID`: done in this process, which saves an exec.

@@ -2,6 +2,8 @@
 //! They need root, a static busybox, and a file system that EROFS images can be mounted from.
 #![allow(dead_code, unused_macros)]
 
+pub mod bundle;
+
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
