@@ -3,6 +3,7 @@
 import type { Step } from '../plan/graph.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import type { ExtraHost } from '../sandbox/files.ts';
+import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import type { RunSettings } from '../steps/run.ts';
@@ -19,6 +20,7 @@ export interface SandboxOptions {
   readonly extraHosts?: readonly ExtraHost[];
   readonly shmBytes?: number;
   readonly rlimits?: readonly Rlimit[];
+  readonly cgroup?: Cgroup;
 }
 
 /** Opened: secrets and agents are looked at once, before anything runs. */
@@ -48,6 +50,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       extraHosts: options.extraHosts ?? [],
       shmBytes: options.shmBytes,
       rlimits: options.rlimits ?? [],
+      cgroup: options.cgroup,
       upperBytes: memoryUpperBytes(slots),
     }),
   };

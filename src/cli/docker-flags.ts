@@ -47,7 +47,7 @@ export function readDockerFlags(flags: DockerFlags, outputs: readonly Pick<Build
   );
 }
 
-const unlimited = 'what RUN takes is not limited, as with BuildKit';
+const unlimited = 'BuildKit has none for it; --resource limits what RUN takes';
 
 /** BuildKit ignores them too, the resource limits without a word. */
 const withoutEffect = {

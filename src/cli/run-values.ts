@@ -70,11 +70,13 @@ function parseAllowedDevice(text: string): { name: string; alias: string | undef
 }
 
 /** `64m`, `1.5GiB`: powers of 1024 (RAMInBytes). */
-export function parseShmSize(text: string): number {
+export const parseShmSize = (text: string): number => parseBytes(text, '--shm-size');
+
+export function parseBytes(text: string, called: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text);
   const sizeBytes = match ? Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf(match[2]?.toLowerCase() || ' ')) : Number.NaN;
   if (!(sizeBytes <= Number.MAX_SAFE_INTEGER)) {
-    throw new TbuildError('usage/bad-value', `--shm-size takes a size, not "${text}"`, { hint: 'for example 128m or 1g' });
+    throw new TbuildError('usage/bad-value', `${called} takes a size, not "${text}"`, { hint: 'for example 128m or 1g' });
   }
   return sizeBytes;
 }
@@ -120,17 +122,4 @@ export function parseUlimit(text: string): Rlimit {
     throw new TbuildError('usage/bad-value', `--ulimit ${name}: ${why}`);
   }
   return { type: `RLIMIT_${name.toUpperCase()}`, soft, hard };
-}
-
-/** Flags of build that wait for limits of resources. */
-export function refuseLimits(cgroupParent: string | undefined, resources: readonly string[]): void {
-  const given = cgroupParent !== undefined ? 'cgroup-parent' : resources.length > 0 ? 'resource' : undefined;
-  if (given === undefined) return;
-  throw new TbuildError(
-    'unsupported/limits',
-    `--${given} is not supported yet: RUN has no cgroup of its own, and so no limits of memory or CPU`,
-    {
-      hint: '--ulimit and --shm-size are there; for a limit on everything, run tbuild itself in a cgroup (systemd-run --scope -p MemoryMax=2G tbuild …)',
-    },
-  );
 }

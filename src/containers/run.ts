@@ -9,6 +9,7 @@ import { type RootSpec, startInRoot } from '../native/with-root.ts';
 import type { Platform } from '../oci/config.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
+import type { Limits } from '../sandbox/limits.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
@@ -40,6 +41,7 @@ export interface RunOptions {
   readonly network: 'default' | 'host' | 'none';
   readonly readOnly: boolean;
   readonly hostname?: string;
+  readonly limits?: Limits;
 }
 
 /** The container's exit status, as a shell's `$?`. Throws `run/…` where it cannot be started. */
@@ -99,6 +101,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       hostname,
       network,
       terminal: options.tty,
+      cgroup: options.limits && { limits: options.limits },
       readonlyRoot: options.readOnly,
       mounts: [...placed.mounts, ...volumes.map(volumeMount)],
     }),

@@ -40,6 +40,8 @@ export interface RootResult {
   readonly layer: LayerSummary | null;
   /** The upper had no space left at the end. */
   readonly upperFull: boolean;
+  /** A process was killed for the container's limit of memory. */
+  readonly killedForMemory: boolean;
 }
 
 export interface RunningRoot {

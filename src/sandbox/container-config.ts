@@ -4,6 +4,7 @@
 import { hostPlatform } from '../oci/platform.ts';
 import type { Credentials } from '../snapshots/accounts.ts';
 import type { DeviceNode } from './device-node.ts';
+import { type Cgroup, limitsConfig } from './limits.ts';
 import { defaultSeccomp } from './seccomp.ts';
 
 export interface Mount {
@@ -64,6 +65,7 @@ export interface ContainerSpec {
   /** Of /dev/shm; undefined: Docker's 64 MiB. */
   readonly shmBytes?: number | undefined;
   readonly rlimits?: readonly Rlimit[];
+  readonly cgroup?: Cgroup | undefined;
   readonly devices?: readonly DeviceNode[];
   readonly hooks?: readonly (readonly [HookName, Hook])[];
   /** No protection of the host: every capability and system call, nothing hidden (`RUN --security=insecure`). */
@@ -167,6 +169,7 @@ export function containerConfig(spec: ContainerSpec): unknown {
         { type: 'cgroup' },
         ...(spec.network === 'none' ? [{ type: 'network' }] : []),
       ],
+      ...(spec.cgroup && limitsConfig(spec.cgroup)),
       ...(spec.devices?.length && { devices: spec.devices }),
       // The host's processor, not the image's: what emulates another makes the host's system calls.
       ...(spec.isInsecure

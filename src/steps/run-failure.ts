@@ -4,6 +4,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
 import { quote } from '../dockerfile/go-text.ts';
+import type { RootResult } from '../native/with-root.ts';
 import { formatPlatform, hostPlatform, matchesPlatform } from '../oci/platform.ts';
 import type { RunOperation } from '../plan/graph.ts';
 
@@ -16,11 +17,17 @@ export function countOomKills(): number {
   }
 }
 
-export function explainFailure(operation: RunOperation, status: number, oomKillsBefore: number): TbuildError {
-  const killedForMemory = status === 128 + 9 && countOomKills() > oomKillsBefore;
+type Ended = Pick<RootResult, 'status' | 'killedForMemory'>;
+
+const LIMIT =
+  'the limit of --resource memory was reached, and the kernel killed for it; files that RUN writes count while they are in memory';
+
+export function explainFailure(operation: RunOperation, result: Ended, oomKillsBefore: number): TbuildError {
+  const { status, killedForMemory: atLimit } = result;
+  const killedForMemory = atLimit || (status === 128 + 9 && countOomKills() > oomKillsBefore);
   const message = `process ${quote(operation.args.join(' '))} did not complete successfully: exit code: ${status}`;
   return new TbuildError('run/exit', killedForMemory ? `${message} (cannot allocate memory)` : message, {
-    hint: killedForMemory ? 'the kernel ran out of memory while it ran, and killed for it' : hintOf(status),
+    hint: atLimit ? LIMIT : killedForMemory ? 'the kernel ran out of memory while it ran, and killed for it' : hintOf(status),
     details: { exitCode: status },
   });
 }

@@ -8,6 +8,7 @@ import { containerConfig, type DeviceEdits, type Mount, type Rlimit, SYSTEM_STUB
 import type { DeviceNode } from '../sandbox/device-node.ts';
 import { type ExtraHost, hostFiles, placeFiles } from '../sandbox/files.ts';
 import { hostDevices } from '../sandbox/host-devices.ts';
+import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
@@ -28,6 +29,7 @@ export interface RunSettings {
   readonly extraHosts: readonly ExtraHost[];
   readonly shmBytes: number | undefined;
   readonly rlimits: readonly Rlimit[];
+  readonly cgroup: Cgroup | undefined;
   /** Bytes that the tmpfs under a RUN's writes may take. */
   readonly upperBytes: number;
   /** Makes a layer of a part of a context, for bind mounts. */
@@ -130,13 +132,13 @@ async function runWithRoom(workshop: Workshop, settings: RunSettings, job: Job, 
   const kills = countOomKills();
   const first = await runOnce(workshop, settings, job, held, report, onDisk);
   if (first.status === 0 && first.layer) return first.layer;
-  if (first.status === 0 || onDisk || !first.upperFull) throw explainFailure(job.operation, first.status, kills);
+  if (first.status === 0 || onDisk || !first.upperFull) throw explainFailure(job.operation, first, kills);
   report.status('its scratch space in memory was full: running once more on disk');
   const second = await runOnce(workshop, settings, job, held, report, true);
   // Not before: on some file systems there is no second way, and memory may suffice the next time.
   workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
   if (second.status === 0 && second.layer) return second.layer;
-  throw explainFailure(job.operation, second.status, kills);
+  throw explainFailure(job.operation, second, kills);
 }
 
 /** Remembers that this command needs more scratch space than memory gives. */
@@ -204,6 +206,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       mounts: outerFirst(mounts),
       shmBytes: settings.shmBytes,
       rlimits: settings.rlimits,
+      cgroup: settings.cgroup,
       // As CDI has it: a node belongs to the user, unless it is said whose it is.
       devices: [
         ...(isInsecure ? hostDevices() : []),

@@ -176,8 +176,9 @@ describe('flags that are wrong', () => {
     [['--ulimit', 'nofile=2:1'], 'usage/bad-value', 'the soft limit is above the hard one: 2 > 1'],
     [['--shm-size', 'much'], 'usage/bad-value', '--shm-size takes a size, not "much"'],
     [['--allow', 'network.hots'], 'usage/bad-value', 'unknown entitlement network.hots'],
-    [['--cgroup-parent', 'x'], 'unsupported/limits', '--cgroup-parent is not supported yet'],
-    [['--resource', 'memory=1g'], 'unsupported/limits', '--resource is not supported yet'],
+    [['--cgroup-parent', 'x.slice:'], 'unsupported/limits', 'cgroups through systemd are not supported'],
+    [['--resource', 'memroy=1g'], 'usage/bad-value', '--resource takes name=value, not "memroy=1g"'],
+    [['--resource', 'memory=much'], 'usage/bad-value', '--resource memory takes a size, not "much"'],
   ])('%s', async (flags, code, says) => {
     const { stderr, code: exit } = await tbuild(['build', ...flags, context('')], { store });
     expect(stderr).toContain(says);

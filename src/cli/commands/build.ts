@@ -3,6 +3,7 @@
 import { lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
+import type { Cgroup } from '../../sandbox/limits.ts';
 import { buildExamples, buildGroups } from '../build-help.ts';
 import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
@@ -27,7 +28,7 @@ const flagTable = {
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
   call: { value: 'string', default: 'build', help: 'Set method for evaluating build ("check", "outline", "targets")' },
   check: { help: 'Shorthand for "--call=check"' },
-  'cgroup-parent': { value: 'string', help: 'Set the parent cgroup for the "RUN" instructions during build (not supported yet)' },
+  'cgroup-parent': { value: 'string', help: 'Set the parent cgroup for the "RUN" instructions during build' },
   'context-modes': {
     value: 'string',
     choices: ['strict', 'git'],
@@ -61,7 +62,11 @@ const flagTable = {
   pull: { help: 'Always attempt to pull all referenced images (not supported yet)' },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
   reproducible: { help: 'Build an image that says nothing of when, where and by whom it was built' },
-  resource: { value: 'stringArray', repeated: true, help: 'Resource limits for the "RUN" instructions (not supported yet)' },
+  resource: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Resource limits for the "RUN" instructions ("memory=1g", "cpu-quota=50000", …)',
+  },
   secret: {
     value: 'stringArray',
     repeated: true,
@@ -181,14 +186,20 @@ async function parseRunFlags(flags: Invocation<typeof flagTable>['flags']): Prom
     [hosts, allow, resource, ssh, ulimit].some((list) => list.length > 0) || cgroup !== undefined || shmSize !== undefined;
   if (!isGiven) return {};
   const values = await import('../run-values.ts');
-  values.refuseLimits(cgroup, resource);
   return {
     allow: values.parseAllow(allow),
     extraHosts: hosts.flatMap(values.parseExtraHost),
+    ...((resource.length > 0 || cgroup !== undefined) && { cgroup: await parseCgroup(resource, cgroup) }),
     rlimits: ulimit.map(values.parseUlimit),
     ssh: ssh.map(values.parseSsh),
     ...(shmSize !== undefined && { shmBytes: values.parseShmSize(shmSize) }),
   };
+}
+
+async function parseCgroup(resources: readonly string[], parent: string | undefined): Promise<Cgroup> {
+  const limits = (await import('../limit-values.ts')).parseResources(resources);
+  const { checkCgroupParent } = await import('../../sandbox/limits.ts');
+  return { ...(limits && { limits }), ...(parent !== undefined && { parent: checkCgroupParent(parent) }) };
 }
 
 /** A build that fails leaves no ID of another. What is no file, as /dev/null, stays. */

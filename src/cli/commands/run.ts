@@ -2,7 +2,9 @@
 
 import { readFile } from 'node:fs/promises';
 import { TbuildError } from '../../base/errors.ts';
+import type { Limits } from '../../sandbox/limits.ts';
 import { defineCommand } from '../command.ts';
+import type { LimitFlags } from '../limit-values.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Environment } from '../surroundings.ts';
 
@@ -13,17 +15,26 @@ export const run = defineCommand({
   positionals: [1, Number.POSITIVE_INFINITY],
   stopAtPositional: true,
   flags: {
+    'cpu-period': { value: 'int', help: 'Limit CPU CFS (Completely Fair Scheduler) period' },
+    'cpu-quota': { value: 'int', help: 'Limit CPU CFS (Completely Fair Scheduler) quota' },
+    'cpu-shares': { short: 'c', value: 'int', help: 'CPU shares (relative weight)' },
+    cpus: { value: 'decimal', help: 'Number of CPUs' },
+    'cpuset-cpus': { value: 'string', help: 'CPUs in which to allow execution (0-3, 0,1)' },
+    'cpuset-mems': { value: 'string', help: 'MEMs in which to allow execution (0-3, 0,1)' },
     entrypoint: { value: 'string', help: 'Overwrite the default ENTRYPOINT of the image' },
     env: { short: 'e', value: 'list', repeated: true, help: 'Set environment variables' },
     'env-file': { value: 'list', repeated: true, help: 'Read in a file of environment variables' },
     hostname: { short: 'h', value: 'string', help: 'Container host name' },
     interactive: { short: 'i', help: 'Keep STDIN open even if not attached' },
+    memory: { short: 'm', value: 'bytes', help: 'Memory limit' },
+    'memory-swap': { value: 'bytes', help: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap" },
     network: {
       value: 'network',
       choices: ['default', 'host', 'none'],
       default: 'default',
       help: 'Connect a container to a network',
     },
+    'pids-limit': { value: 'int', help: 'Tune container pids limit (set -1 for unlimited)' },
     platform: platformFlag,
     'read-only': { help: "Mount the container's root filesystem as read only" },
     rm: { help: 'Automatically remove the container when it exits (always so, while containers are not kept)' },
@@ -34,6 +45,7 @@ export const run = defineCommand({
   },
   run: async ({ flags, positionals: [image, ...command], library, env }) => {
     const platform = parsePlatformFlag(flags.platform);
+    const limits = await readLimits(flags);
     return library.runContainer({
       image: image!,
       command,
@@ -45,6 +57,7 @@ export const run = defineCommand({
       network: flags.network as 'default' | 'host' | 'none',
       readOnly: flags['read-only'],
       ...(platform && { platform }),
+      ...(limits && { limits }),
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
       ...(flags.user !== undefined && { user: flags.user }),
       ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint }),
@@ -53,6 +66,13 @@ export const run = defineCommand({
   },
   exitCodeOf: containerExitCode,
 });
+
+const limitFlags = 'memory memory-swap cpus cpu-shares cpu-period cpu-quota cpuset-cpus cpuset-mems pids-limit'.split(' ');
+
+async function readLimits(flags: Partial<LimitFlags>): Promise<Limits | undefined> {
+  if (limitFlags.every((name) => flags[name as keyof LimitFlags] === undefined)) return undefined;
+  return (await import('../limit-values.ts')).parseLimits(flags);
+}
 
 /** `NAME` alone takes the value from tbuild's own environment, and is left out when it has none. */
 function completeEnv(entry: string, env: Environment): string[] {

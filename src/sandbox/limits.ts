@@ -1,0 +1,41 @@
+// What a container may take of the machine, as the OCI runtime-spec's linux.resources, and the cgroup that holds it to that.
+// A container without limits gets no cgroup of its own.
+
+import { posix } from 'node:path';
+import { TbuildError } from '../base/errors.ts';
+
+/** In config.json's names and units: bytes and microseconds. */
+export interface Limits {
+  readonly memory?: { readonly limit?: number; readonly swap?: number };
+  readonly cpu?: {
+    readonly shares?: number;
+    readonly quota?: number;
+    readonly period?: number;
+    readonly cpus?: string;
+    readonly mems?: string;
+  };
+  readonly pids?: { readonly limit: number };
+}
+
+export interface Cgroup {
+  readonly limits?: Limits;
+  /** The cgroup that the container's is made in; undefined: tbuild's own choice. */
+  readonly parent?: string;
+}
+
+/** What goes into config.json's `linux`. The name is new each time; BuildKit too puts a level of its own below the parent. */
+export function limitsConfig({ limits, parent }: Cgroup): { cgroupsPath?: string; resources?: Limits } {
+  if (limits === undefined && parent === undefined) return {};
+  const cgroupsPath = posix.join('/', parent ?? '', 'tbuild', crypto.randomUUID());
+  return { cgroupsPath, ...(limits && { resources: limits }) };
+}
+
+/** Systemd's form is `SLICE:PREFIX:NAME`, which only systemd can make. */
+export function checkCgroupParent(parent: string): string {
+  if (parent.includes('.slice') && parent.endsWith(':')) {
+    throw new TbuildError('unsupported/limits', `--cgroup-parent ${parent}: cgroups through systemd are not supported`, {
+      hint: 'name a path below /sys/fs/cgroup, as /builds',
+    });
+  }
+  return parent;
+}
