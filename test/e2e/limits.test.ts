@@ -1,7 +1,7 @@
 // Limits that hold: what a build and a run may take of the machine. Needs cgroups of version 1 or 2 with the controllers named.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { build } from '../support/events.ts';
 import { errorOf, outputOf } from '../support/output.ts';
@@ -27,19 +27,25 @@ const limits = has('memory') && has('pids') && has('cpu');
 const context = (instructions: string) => makeContext({ Dockerfile: `FROM busybox\n${instructions}\n` });
 const EAT = 'dd if=/dev/zero of=/dev/null bs=64M count=1';
 
-/** Cgroups that tbuild made below this parent, wherever it is mounted. */
-function left(parent: string): string[] {
-  const mounts = ['', 'memory', 'cpu', 'pids', 'cpu,cpuacct'].map((name) => `/sys/fs/cgroup/${name}/${parent}/tbuild`);
-  return mounts.flatMap((path) =>
-    (existsSync(path) ? readdirSync(path, { withFileTypes: true }) : [])
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name),
-  );
-}
+const parent = `tbuild-test-${process.pid}`;
+/** Wherever it is mounted. */
+const parents = ['', ...cgroups.split('\n').flatMap((line) => line.split(':')[1] ?? [])]
+  .map((controllers) => `/sys/fs/cgroup/${controllers.replace('name=', '')}/${parent}`)
+  .filter((path, place, all) => all.indexOf(path) === place);
+const left = () => parents.flatMap((path) => directoriesIn(`${path}/tbuild`));
+const directoriesIn = (path: string) =>
+  existsSync(path) ? readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : [];
+
+afterAll(() => {
+  // A parent that a user names stays.
+  for (const path of parents.filter((one) => existsSync(one))) {
+    rmdirSync(`${path}/tbuild`);
+    rmdirSync(path);
+  }
+});
 
 describe.runIf(limits)('limits', () => {
   it('a RUN that takes more memory is killed, and says so', async () => {
-    const parent = `tbuild-test-${process.pid}`;
     const built = await build(
       ['--resource', 'memory=32m', '--resource', 'memory-swap=32m', '--cgroup-parent', parent, context(`RUN ${EAT}`)],
       {
@@ -51,7 +57,7 @@ describe.runIf(limits)('limits', () => {
       message: expect.stringMatching(/exit code: 137 \(cannot allocate memory\)$/),
       hint: expect.stringContaining('--resource memory'),
     });
-    expect(left(parent)).toEqual([]);
+    expect(left()).toEqual([]);
   });
 
   it('limits are no part of a step', async () => {

@@ -186,7 +186,7 @@ fn events_tell_what_is_taken_and_who_is_killed() {
 /// As tbuild's own containers are limited: by a cgroup for as long as they last.
 fn limited(script: &str, test: &str) -> (Fixture, String) {
     let (mut fixture, id) = (Fixture::new(&["sh", "-c", script]), id(test));
-    fixture.config()["linux"]["cgroupsPath"] = json!(format!("/tbuild-tests/{id}"));
+    fixture.config()["linux"]["cgroupsPath"] = json!(format!("/{id}"));
     fixture.config()["linux"]["resources"] = json!({ "memory": { "limit": 16 << 20, "swap": 16 << 20 } });
     (fixture, id)
 }
