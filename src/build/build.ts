@@ -121,7 +121,7 @@ async function build(
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }),
-    settings: await sandbox.settingsFor(graph.steps, slots),
+    settings: await sandbox.settingsFor(graph.steps, slots, workplace.driver),
     slots,
     noCache: options.noCache,
     image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),

@@ -6,6 +6,7 @@ import type { ExtraHost } from '../sandbox/files.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
+import type { UserNamespaceOption } from '../sandbox/user-namespace.ts';
 import type { RunSettings } from '../steps/run.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
 import { readSecrets, type Secret } from './secrets.ts';
@@ -16,6 +17,7 @@ export interface SandboxOptions {
   readonly ssh?: readonly SshSource[];
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
+  readonly userns?: UserNamespaceOption;
   readonly allow?: Entitlements;
   readonly extraHosts?: readonly ExtraHost[];
   readonly shmBytes?: number;
@@ -27,8 +29,12 @@ export interface SandboxOptions {
 export interface Sandbox {
   readonly secret: (id: string) => Buffer | undefined;
   readonly ssh: (id: string) => SshAgent | undefined;
-  /** Throws for what the steps ask for and are not allowed. */
-  settingsFor(steps: readonly Step[], slots: number): Promise<Omit<RunSettings, 'layerOf'>>;
+  /** Throws for what the steps ask for and are not allowed. `machine`: what it can. */
+  settingsFor(
+    steps: readonly Step[],
+    slots: number,
+    machine: { readonly userns: boolean },
+  ): Promise<Omit<RunSettings, 'layerOf'>>;
 }
 
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
@@ -42,8 +48,9 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   return {
     secret,
     ssh,
-    settingsFor: async (steps, slots) => ({
+    settingsFor: async (steps, slots, machine) => ({
       network: options.network === 'none' ? 'none' : 'host',
+      userns: options.userns === 'auto' && machine.userns ? 'private' : 'host',
       secret,
       ssh,
       devices: await checkEntitlements(steps, { ...allow, networkHost }),

@@ -11,6 +11,7 @@ import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
+import { idmapOptions, MAPPED_IDS, type UserNamespace, type UserNamespaceOption } from '../sandbox/user-namespace.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { forwardSignals } from './signals.ts';
@@ -39,6 +40,8 @@ export interface RunOptions {
   readonly entrypoint?: string;
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
+  /** Unset: the host's. */
+  readonly userns?: UserNamespaceOption;
   readonly readOnly: boolean;
   readonly hostname?: string;
   readonly limits?: Limits;
@@ -81,6 +84,9 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
   const network = options.network === 'none' ? 'none' : 'host';
   const scratch = workplace.store.path('mnt');
   const placed = placeFiles(scratch, [...hostFiles(network, hostname), hostnameFile(hostname)]);
+  // Who is on the host's network by his own wish is to be somebody there.
+  const isMapped = options.userns === 'auto' && options.network !== 'host' && workplace.driver.userns;
+  const userns = isMapped ? 'private' : 'host';
   const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
   return {
     scratch,
@@ -90,6 +96,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       { path: 'etc/hostname', type: 'file' },
       ...volumes.map(({ target, type }) => ({ path: target.slice(1), type })),
     ],
+    ...(isMapped && { userns: MAPPED_IDS }),
     upper: options.readOnly ? null : upperOf(workplace),
     files: placed.files,
     mounts: [],
@@ -100,10 +107,11 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       user,
       hostname,
       network,
+      userns,
       terminal: options.tty,
       cgroup: options.limits && { limits: options.limits },
       readonlyRoot: options.readOnly,
-      mounts: [...placed.mounts, ...volumes.map(volumeMount)],
+      mounts: [...placed.mounts, ...volumes.map((volume) => volumeMount(volume, userns))],
     }),
     commit: null,
   };
@@ -148,6 +156,7 @@ function hostnameFile(hostname: string): SandboxFile {
   };
 }
 
-function volumeMount({ source, target, readonly }: VolumeMount) {
-  return { destination: target, type: 'bind', source, options: ['rbind', 'rprivate', 'nodev', readonly ? 'ro' : 'rw'] };
+function volumeMount({ source, target, readonly }: VolumeMount, userns: UserNamespace) {
+  const options = ['rbind', 'rprivate', 'nodev', readonly ? 'ro' : 'rw', ...idmapOptions(userns, true)];
+  return { destination: target, type: 'bind', source, options };
 }

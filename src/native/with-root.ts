@@ -18,6 +18,8 @@ export interface RootSpec {
   readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
   /** Directories of the result: made, with what is missing above them, where nothing is. */
   readonly make?: readonly { readonly path: string; readonly uid: number; readonly gid: number }[];
+  /** What the root is made of belongs to these ids of the host. */
+  readonly userns?: { readonly first: number; readonly count: number };
   readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
   /** Written to `<scratch>/files/<name>` before the container starts, content in base64. */
   readonly files: readonly {

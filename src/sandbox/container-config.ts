@@ -6,6 +6,7 @@ import type { Credentials } from '../snapshots/accounts.ts';
 import type { DeviceNode } from './device-node.ts';
 import { type Cgroup, limitsConfig } from './limits.ts';
 import { defaultSeccomp } from './seccomp.ts';
+import { ID_MAPPINGS, type UserNamespace } from './user-namespace.ts';
 
 export interface Mount {
   readonly destination: string;
@@ -58,6 +59,7 @@ export interface ContainerSpec {
   readonly hostname: string;
   /** `host`: the host's network; `none`: a new one with only a loopback. */
   readonly network: 'host' | 'none';
+  readonly userns: UserNamespace;
   readonly terminal: boolean;
   readonly readonlyRoot: boolean;
   /** After the system's own, in this order. */
@@ -168,8 +170,10 @@ export function containerConfig(spec: ContainerSpec): unknown {
         { type: 'uts' },
         { type: 'cgroup' },
         ...(spec.network === 'none' ? [{ type: 'network' }] : []),
+        ...(spec.userns === 'private' ? [{ type: 'user' }] : []),
       ],
       ...(spec.cgroup && limitsConfig(spec.cgroup)),
+      ...(spec.userns === 'private' && { uidMappings: ID_MAPPINGS, gidMappings: ID_MAPPINGS }),
       ...(spec.devices?.length && { devices: spec.devices }),
       // The host's processor, not the image's: what emulates another makes the host's system calls.
       ...(spec.isInsecure

@@ -18,6 +18,8 @@ export interface DriverChoice {
   readonly reasons: readonly string[];
   /** Overlayfs can write to folders of the store. Where it cannot, what containers write is kept in memory. */
   readonly takesUppers: boolean;
+  /** Containers can have user namespaces of their own, on files of the store. */
+  readonly userns: boolean;
   /** The kernel that was asked. */
   readonly kernel: string;
   /** Of the file system under the store: statfs's f_type. */
@@ -33,13 +35,17 @@ interface Probe {
   readonly driver: Name;
   readonly reasons: readonly string[];
   readonly upper: boolean;
+  /** Why there are no user namespaces; null: there are. */
+  readonly withoutUserns: string | null;
   readonly kernel: string;
 }
 
 /** What the store remembers, if it still holds. */
 export function knownDriver(store: Store): DriverChoice | undefined {
   const known = readRow(store);
-  return known?.kernel === release() && known.fileSystem === fileSystemOf(store) ? known : undefined;
+  const holds = known?.kernel === release() && known.fileSystem === fileSystemOf(store);
+  // An earlier tbuild did not ask for user namespaces.
+  return holds && known.userns !== undefined ? known : undefined;
 }
 
 /**
@@ -57,8 +63,10 @@ export function findDriver(store: Store, place: string): DriverChoice {
       ...probe.reasons,
       `${probe.driver}: ${forced ? 'TBUILD_DRIVER asked for it, and it works' : 'works'}`,
       ...(probe.upper ? [] : ['what containers write is kept in memory: overlayfs cannot write to this file system']),
+      ...(probe.withoutUserns === null ? [] : [`containers have the host's user namespace: ${probe.withoutUserns}`]),
     ],
     takesUppers: probe.upper,
+    userns: probe.withoutUserns === null,
     kernel: probe.kernel,
     fileSystem: fileSystemOf(store),
     forced: forced !== undefined,

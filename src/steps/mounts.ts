@@ -7,6 +7,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { RunMount, RunOperation } from '../plan/graph.ts';
 import type { Mount } from '../sandbox/container-config.ts';
 import type { SandboxFile } from '../sandbox/files.ts';
+import { idmapOptions, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { openSource, prepareTree } from './copy.ts';
 import { selectionDigest, selectTree } from './select.ts';
 import type { Prepared, Result, State, Workshop } from './step.ts';
@@ -66,6 +67,7 @@ export function mountParts(
   sources: readonly (MountSource | undefined)[],
   caches: readonly (string | undefined)[],
   sockets: readonly (string | undefined)[],
+  userns: UserNamespace,
 ): MountParts {
   const parts = {
     mounts: [] as Mount[],
@@ -84,7 +86,12 @@ export function mountParts(
       if (socket === undefined) return; // Not required, and not given.
       const target = agentTarget(operation, place);
       parts.stub.push({ path: stubPath(target), type: 'file' });
-      parts.mounts.push({ destination: target, type: 'bind', source: socket, options: ['bind', 'nosuid', 'nodev'] });
+      parts.mounts.push({
+        destination: target,
+        type: 'bind',
+        source: socket,
+        options: ['bind', 'nosuid', 'nodev', ...idmapOptions(userns)],
+      });
       return;
     }
     const { target } = mount;
@@ -102,7 +109,9 @@ export function mountParts(
       source = workshop.storePath('mnt', 'm', String(roots.length), path);
       roots.push({ layers, writable: mount.writable });
     }
-    const options = isReadonly ? ['bind', 'ro', 'nodev'] : ['bind', 'nodev'];
+    // Roots that are made for this container have its owners already.
+    const idmap = mount.type === 'cache' ? idmapOptions(userns) : [];
+    const options = ['bind', ...(isReadonly ? ['ro'] : []), 'nodev', ...idmap];
     parts.mounts.push({ destination: target, type: 'bind', source: source as string, options });
   });
   operation.pipes.forEach(({ name, content }, place) => {

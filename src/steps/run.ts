@@ -11,6 +11,7 @@ import { hostDevices } from '../sandbox/host-devices.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
+import { MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
 import { type HeldCaches, holdCaches } from './cache-mounts.ts';
 import { findSource, type MountSource, mountParts, mountPoint, stubPath } from './mounts.ts';
@@ -23,6 +24,8 @@ export interface RunSettings {
   readonly network: 'host' | 'none';
   /** Content of a secret; undefined: not given. */
   readonly secret: (id: string) => Buffer | undefined;
+  /** What a RUN gets that asks for nothing of the host's. */
+  readonly userns: UserNamespace;
   /** Undefined: not given. */
   readonly ssh: (id: string) => SshAgent | undefined;
   readonly devices: (requests: readonly RunDevice[]) => DeviceEdits;
@@ -85,13 +88,18 @@ function recordOf(operation: RunOperation, network: 'host' | 'none', settings: R
     platform,
     network,
     security: operation.security,
-    userns: 'host',
+    userns: usernsOf(operation, settings),
     mounts,
     pipes,
     hostname,
     devices: devices.length > 0 ? devices : undefined,
     extraHosts: hosts.length > 0 ? hosts : undefined,
   };
+}
+
+/** Rights on the host, or its devices, are for who is somebody there. */
+function usernsOf({ security, devices }: RunOperation, { userns }: RunSettings): UserNamespace {
+  return security === 'insecure' || devices.length > 0 ? 'host' : userns;
 }
 
 interface Job {
@@ -178,7 +186,8 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
   const user = resolveUser(indexesOf(workshop, below), operation.user);
   const devices = settings.devices(operation.devices);
   const isInsecure = operation.security === 'insecure';
-  const parts = mountParts(workshop, settings.secret, operation, job.sources, caches.directories, agents.sockets);
+  const userns = usernsOf(operation, settings);
+  const parts = mountParts(workshop, settings.secret, operation, job.sources, caches.directories, agents.sockets, userns);
   const scratch = workshop.storePath('mnt');
   const hostname = operation.hostname ?? HOSTNAME;
   const placed = placeFiles(scratch, [...hostFiles(job.network, hostname, settings.extraHosts), ...parts.files]);
@@ -188,6 +197,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
     layers: below.map((layer) => workshop.layers.lower(layer)),
     stub: [...SYSTEM_STUB, ...parts.stub, ...devices.mounts.map(mountPoint), ...devices.nodes.flatMap(nodePoint)],
     make: workdirToMake(operation, mounts).map((path) => ({ path, uid: user.uid, gid: user.gid })),
+    ...(userns === 'private' && { userns: MAPPED_IDS }),
     upper: onDisk ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
     files: placed.files,
     mounts: parts.roots.map(({ layers, writable }) => ({
@@ -201,6 +211,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       user: { ...user, additionalGids: [...user.additionalGids, ...devices.additionalGids] },
       hostname,
       network: job.network,
+      userns,
       terminal: false,
       readonlyRoot: false,
       mounts: outerFirst(mounts),

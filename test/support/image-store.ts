@@ -45,7 +45,7 @@ export async function openImageStore(driver: Driver = 'directory'): Promise<Imag
     store,
     serve,
     layers,
-    driver: { driver, loop: false, reasons: [], takesUppers: true, kernel: '', fileSystem: 0, forced: false },
+    driver: { driver, loop: false, reasons: [], takesUppers: true, userns: true, kernel: '', fileSystem: 0, forced: false },
     newPath,
     close: async () => {},
   };

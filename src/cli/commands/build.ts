@@ -81,6 +81,12 @@ const flagTable = {
   tag: { short: 't', value: 'stringArray', repeated: true, help: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { value: 'string', help: 'Set the target build stage to build' },
   ulimit: { value: 'ulimit', repeated: true, help: 'Ulimit options' },
+  userns: {
+    value: 'string',
+    choices: ['auto', 'host'],
+    default: 'auto',
+    help: 'User namespace for the "RUN" instructions: one of its own ("auto"), or the host\'s ("host")',
+  },
   ...dockerFlags,
 } as const satisfies FlagTable;
 
@@ -167,6 +173,7 @@ async function buildOptions({
     noCache: flags['no-cache'],
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
+    userns: flags.userns as 'auto' | 'host',
     ...(await parseRunFlags(flags)),
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags['context-modes'] === 'git' && { contextModes: 'git' as const }),

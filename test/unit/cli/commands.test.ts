@@ -430,6 +430,7 @@ test('info', async () => {
         loop: true,
         reasons: ['erofs: the kernel is older than 6.12', 'erofs-loop: works'],
         takesUppers: true,
+        userns: true,
         kernel: '6.1',
         fileSystem: 0xef53,
         forced: false,

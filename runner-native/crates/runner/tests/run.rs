@@ -192,7 +192,7 @@ fn sets_limits_environment_directory_and_score() {
 #[test]
 fn refuses_what_it_does_not_have_or_what_cannot_be_before_it_starts() {
     let cases = [
-        ("/linux/namespaces/0/type", json!("user"), "unsupported/feature", "a namespace of type user"),
+        ("/linux/namespaces/0/type", json!("user"), "native/config", "a new user namespace needs its root mapped"),
         ("/linux/namespaces/0/type", json!("mount"), "native/config", "mount is there twice"),
         ("/linux/namespaces/0/type", json!("pidd"), "native/config", "unknown type \"pidd\""),
         ("/process/cwd", json!("tmp"), "native/config", "is not absolute"),
@@ -217,7 +217,7 @@ fn refuses_what_it_does_not_have_or_what_cannot_be_before_it_starts() {
         ("sysctl", json!({ "kernel.panic": "1" }), "native/config"),
         ("sysctl", json!({ "net.../../kernel.panic": "1" }), "native/config"),
         ("seccomp", json!({ "defaultAction": "SCMP_ACT_MAYBE" }), "native/config"),
-        ("uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 1 }]), "unsupported/feature"),
+        ("uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 1 }]), "native/config"),
         ("resources", json!({ "memory": { "limit": 1 << 30 } }), ""),
     ];
     for (field, value, code) in additions {

@@ -3,15 +3,17 @@
 
 use crate::channel::{self, Message};
 use crate::error::{Context, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result};
+use crate::from_outside::{self, EnteredRoot, Sources};
 use crate::hooks::{self, Told};
 use crate::init::{self, Start, Ways};
 use crate::limits::{Limited, Limits};
-use crate::plan::{Namespaces, Plan};
+use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
 use crate::relay::{Relay, is_ready, readable};
 use crate::streams::Streams;
 use crate::sys::{self, Clone};
 use crate::terminal::{self, OurTerminal};
+use crate::time_namespace;
 use crate::watcher::Watcher;
 use rustix::event::Timespec;
 use rustix::event::poll;
@@ -50,7 +52,8 @@ pub enum Moment {
 
 /// A container that nothing is kept of.
 pub fn run(plan: &Plan, told: &Told, options: RunOptions) -> Result<Ended> {
-    let first_process = |channel, streams| init::main(plan, told, Ways::default(), channel, streams, Start::AtOnce);
+    let sources = Sources::open(plan)?;
+    let first_process = |channel, streams| init::main(plan, &sources, told, Ways::default(), channel, streams, Start::AtOnce);
     let hooks = |moment: Moment, pid: Pid| match moment {
         Moment::SetUp => hooks::run(plan.hooks.before_pivot(), &told.state(Status::Creating, Some(pid))),
         Moment::Started => {
@@ -58,19 +61,35 @@ pub fn run(plan: &Plan, told: &Told, options: RunOptions) -> Result<Ended> {
             Ok(())
         }
     };
-    let ended = start_and_wait(&plan.namespaces, plan.process.terminal, options, first_process, hooks)?;
+    let ended = start_and_wait(&First::of(plan), options, first_process, hooks)?;
     hooks::run_all(&plan.hooks.poststop, &told.state(Status::Stopped, None));
     Ok(ended)
 }
 
+/// What is to be known of a first process before it exists.
+pub struct First<'a> {
+    pub namespaces: &'a Namespaces,
+    /// Where it begins, when that is not here.
+    pub root: Option<&'a Path>,
+    /// None: it is no container's, and cares for itself.
+    pub process: Option<&'a PlannedProcess>,
+}
+
+impl<'a> First<'a> {
+    pub fn of(plan: &'a Plan) -> Self {
+        Self { namespaces: &plan.namespaces, root: plan.first_directory(), process: Some(&plan.process) }
+    }
+}
+
 /// `first_process` is what the child does; its answer is an exit status.
 pub fn start_and_wait(
-    namespaces: &Namespaces,
-    has_terminal: bool,
+    first: &First,
     mut options: RunOptions,
     first_process: impl FnOnce(channel::Child, Streams) -> i32,
     hooks: impl Fn(Moment, Pid) -> Result<()>,
 ) -> Result<Ended> {
+    let namespaces = first.namespaces;
+    let has_terminal = first.process.is_some_and(|process| process.terminal);
     let signals = sys::signals().during(PROCESS, "block signals")?;
     let ours = if has_terminal { OurTerminal::find() } else { None };
     let mut streams = if has_terminal { Streams::none() } else { Streams::of_this_process()? };
@@ -79,7 +98,11 @@ pub fn start_and_wait(
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).during(PROCESS, "adopt orphans")?;
     }
     let (parent, child) = channel::pair()?;
-    let container = match fork_into(namespaces)? {
+    if let Some(process) = first.process.filter(|process| !process.terminal) {
+        from_outside::give_streams(namespaces, process);
+        streams.give_to(namespaces.maps.host_uid(process.user.uid));
+    }
+    let container = match fork_into(first)? {
         Forked::Child => {
             drop(parent);
             sys::exit_now(first_process(child, streams))
@@ -126,14 +149,35 @@ pub enum Forked {
     Parent(Container),
 }
 
-/// A child in new and joined namespaces; it enters those that are joined itself, but for the pid namespace.
-pub fn fork_into(namespaces: &Namespaces) -> Result<Forked> {
+/// A child in new and joined namespaces; those that are joined it enters itself, but for the pid and user namespaces. In a user namespace
+/// it has its ids, and the limits that only we can give.
+pub fn fork_into(first: &First) -> Result<Forked> {
+    let namespaces = first.namespaces;
     let _pid_namespace = EnteredPidNamespace::enter(namespaces)?;
+    let time_namespace = time_namespace::ForChildren::make(namespaces)?;
+    let root = EnteredRoot::enter(first.root)?;
     // The cgroup namespace comes later: its root is the cgroup that the process is in then.
-    Ok(match sys::clone(namespaces.new & !(libc::CLONE_NEWCGROUP as u64)).map_err(explain_clone)? {
-        Clone::Child => Forked::Child,
-        Clone::Parent { pid, pidfd } => Forked::Parent(Container { pid, pidfd, is_released: false }),
-    })
+    let flags = namespaces.new & !((libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64);
+    let forked = match namespaces.needs_passage() {
+        true => from_outside::clone_through(namespaces, flags)?,
+        false => match sys::clone(flags).map_err(explain_clone)? {
+            Clone::Child => None,
+            Clone::Parent { pid, pidfd } => Some((pid, pidfd)),
+        },
+    };
+    let Some((pid, pidfd)) = forked else {
+        // These take back in the parent what is the child's to keep.
+        std::mem::forget((time_namespace, root));
+        return Ok(Forked::Child);
+    };
+    let container = Container { pid, pidfd, is_released: false };
+    if namespaces.is_new(libc::CLONE_NEWUSER) {
+        namespaces.maps.give_to(pid)?;
+    }
+    if let Some(process) = first.process {
+        from_outside::raise_limits(pid, namespaces, process)?;
+    }
+    Ok(Forked::Parent(container))
 }
 
 /// A container that is never left behind: dropped on an error, it is killed.

@@ -1,7 +1,7 @@
 //! The container's /dev as the runtime-spec describes it: default devices, those of config.json, and the usual links.
 //! Default nodes are bind mounts of the host's, so that the /dev they are in can be nodev. Runs before pivot_root.
 
-use crate::error::{Context, MOUNT, Result, invalid};
+use crate::error::{Context, MOUNT, NativeError, Result, invalid};
 use crate::inside_root::{self, Kind};
 use crate::mounts::{self, PlannedMount};
 use crate::spec::Device;
@@ -24,7 +24,8 @@ pub fn is_dev(destination: &Path) -> bool {
     destination.components().eq(Path::new("/dev").components())
 }
 
-pub fn set_up(root: &OwnedFd, devices: &[Device]) -> Result<()> {
+/// `can_make`: nodes can be made; in a user namespace the host's are all there is.
+pub fn set_up(root: &OwnedFd, devices: &[Device], can_make: bool) -> Result<()> {
     let dev = inside_root::open_or_make(root, Path::new("dev"), Kind::Directory, &mut |_, _| {})?;
     for path in DEFAULT {
         if !devices.iter().any(|device| inside_root::relative(&device.path) == Path::new(path)) {
@@ -33,7 +34,7 @@ pub fn set_up(root: &OwnedFd, devices: &[Device]) -> Result<()> {
         }
     }
     for device in devices {
-        place(root, inside_root::relative(&device.path), node(device)?)?;
+        place(root, inside_root::relative(&device.path), node(device, can_make)?)?;
     }
     for (name, target) in LINKS {
         link(&dev, name, target)?;
@@ -58,18 +59,28 @@ fn place(root: &OwnedFd, path: &Path, node: OwnedFd) -> Result<()> {
 }
 
 /// A device of config.json: the host's node where it is the same in everything that is asked for, else a new one.
-fn node(device: &Device) -> Result<OwnedFd> {
+fn node(device: &Device, can_make: bool) -> Result<OwnedFd> {
     match mounts::detached_copy(CWD, &device.path, false) {
-        Ok(host) if is_same(&host, device)? => Ok(host),
+        Ok(host) if is_same(&host, device, can_make)? => Ok(host),
+        Err(errno) if !can_make => Err(errno).at(MOUNT, "bind the host's device", &device.path),
+        Ok(_) if !can_make => {
+            let detail =
+                format!("{} is another device on the host: in a user namespace only the host's own can be had", device.path.display());
+            Err(NativeError::new(MOUNT, "bind the device").path(&device.path).detail(detail))
+        }
         _ => make(device).at(MOUNT, "make the device", &device.path),
     }
 }
 
-fn is_same(host: &OwnedFd, device: &Device) -> Result<bool> {
+/// `in_full`: with its mode and owner, which otherwise stay those of the host.
+fn is_same(host: &OwnedFd, device: &Device, in_full: bool) -> Result<bool> {
     let stat = fs::statat(host, c"", AtFlags::EMPTY_PATH).at(MOUNT, "look at", &device.path)?;
     let numbers = i64::from(fs::major(stat.st_rdev)) == device.major && i64::from(fs::minor(stat.st_rdev)) == device.minor;
-    Ok(FileType::from_raw_mode(stat.st_mode) == file_type(device)?
-        && (numbers || device.kind == "p")
+    let is_same_device = FileType::from_raw_mode(stat.st_mode) == file_type(device)? && (numbers || device.kind == "p");
+    if !in_full {
+        return Ok(is_same_device);
+    }
+    Ok(is_same_device
         && device.file_mode.is_none_or(|mode| mode & 0o7777 == stat.st_mode & 0o7777)
         && device.uid.is_none_or(|uid| uid == stat.st_uid)
         && device.gid.is_none_or(|gid| gid == stat.st_gid))

@@ -2,7 +2,7 @@
 //! and filter. The calling process has one thread.
 
 use crate::channel;
-use crate::container::{self, Container, Forked};
+use crate::container::{self, Container, First, Forked};
 use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, STATE, USAGE};
 use crate::init;
 use crate::lifecycle::parse;
@@ -11,6 +11,7 @@ use crate::record::{self, InitProcess, Status};
 use crate::seccomp::Filter;
 use crate::spec::Process;
 use crate::terminal;
+use crate::user_namespace::{self, IdMaps};
 use crate::{identity, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -43,11 +44,17 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     let mut config = parse(&config)?;
     let process = change(config.process.take().unwrap_or_default())?;
     let seccomp = config.linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
-    let process = plan::plan_process(process)?;
+    let has_user_namespace = config.linux.namespaces.iter().any(|namespace| namespace.kind == "user");
+    let maps = IdMaps::read("linux.", config.linux.uid_mappings, config.linux.gid_mappings)?;
+    plan::check_user(&process.user, &maps)?;
+    let process = plan::plan_process(process, has_user_namespace)?;
     if options.detached && process.terminal && options.console_socket.is_none() {
         return Err(NativeError::new(USAGE, "execute in the container").detail("a detached process with a terminal needs --console-socket"));
     }
     let signals = sys::signals().during(PROCESS, "block signals")?;
+    if !process.terminal {
+        identity::give_streams(maps.host_uid(process.user.uid).unwrap_or(process.user.uid));
+    }
     let (container, parent) = fork(first, &process, seccomp.as_ref(), options.preserved)?;
     record.cgroup.add(container.pid)?;
     parent.go()?;
@@ -72,8 +79,9 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
 fn fork(first: InitProcess, process: &PlannedProcess, filter: Option<&Filter>, preserved: u32) -> Result<(Container, channel::Parent)> {
     let target = Target::open(first)?;
     let (parent, child) = channel::pair()?;
-    let namespaces = Namespaces { new: 0, joined: vec![(libc::CLONE_NEWPID, PathBuf::from(format!("/proc/{}/ns/pid", first.pid)))] };
-    match container::fork_into(&namespaces)? {
+    let pid_namespace = PathBuf::from(format!("/proc/{}/ns/pid", first.pid));
+    let namespaces = Namespaces { joined: vec![(libc::CLONE_NEWPID, pid_namespace)], ..Namespaces::default() };
+    match container::fork_into(&First { namespaces: &namespaces, root: None, process: None })? {
         Forked::Child => {
             drop(parent);
             let Err(error) = become_command(&target, process, filter, preserved, &child);
@@ -88,6 +96,8 @@ fn fork(first: InitProcess, process: &PlannedProcess, filter: Option<&Filter>, p
 struct Target {
     pidfd: OwnedFd,
     root: OwnedFd,
+    /// One that is not ours: nobody may enter his own again.
+    has_user_namespace: bool,
 }
 
 impl Target {
@@ -97,16 +107,23 @@ impl Target {
         let root = format!("/proc/{}/root", first.pid);
         let root =
             rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open", &root)?;
+        let user_namespace = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/user")).map(|stat| (stat.st_dev, stat.st_ino));
+        let has_user_namespace = user_namespace(&first.pid.to_string()).ok() != user_namespace("self").ok();
         if !first.is_alive() {
             return Err(gone());
         }
-        Ok(Self { pidfd, root })
+        Ok(Self { pidfd, root, has_user_namespace })
     }
 
     /// All but the pid namespace, which only children enter.
     fn enter(&self) -> Result<()> {
-        const NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
-        sys::set_namespace(self.pidfd.as_fd(), NAMESPACES).during(NAMESPACE, "enter the container's namespaces")?;
+        const NAMESPACES: i32 =
+            libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME;
+        let user = if self.has_user_namespace { libc::CLONE_NEWUSER } else { 0 };
+        sys::set_namespace(self.pidfd.as_fd(), NAMESPACES | user).during(NAMESPACE, "enter the container's namespaces")?;
+        if self.has_user_namespace {
+            user_namespace::become_root()?;
+        }
         // Without a mount namespace of its own the container has a root all the same.
         rustix::process::fchdir(&self.root).during(NAMESPACE, "enter the container's root")?;
         rustix::process::chroot(".").during(NAMESPACE, "enter the container's root")
@@ -124,7 +141,7 @@ fn become_command(
     rustix::process::setsid().during(PROCESS, "start a session")?;
     channel.wait_for_go()?; // in the container's cgroup
     if let Some(score) = process.oom_score_adj {
-        init::set_oom_score(score)?;
+        init::set_oom_score("self", score)?;
     }
     identity::set_rlimits(process);
     target.enter()?;
@@ -133,8 +150,6 @@ fn become_command(
         let pty = terminal::make(&root, process.console_size.as_ref(), process.user.uid)?;
         channel.send_terminal(&pty.master)?;
         terminal::take(pty.slave)?;
-    } else {
-        identity::give_streams(process.user.uid);
     }
     let has_entered = init::enter_cwd(&process.cwd, false)?;
     identity::assume(process, filter)?;

@@ -25,7 +25,7 @@ pub fn describe() -> String {
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": true } },
         },
     });
     serde_json::to_string_pretty(&value).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! Files that a container sees and no layer holds (/etc/hosts, secrets, scripts): written to the private tmpfs, for config.json to bind from.
 
 use crate::error::{Context, MOUNT, Result, invalid};
+use crate::idmapped::Idmapped;
 use crate::root_spec::File;
 use crate::stack::Scratch;
 use base64::Engine;
@@ -9,7 +10,7 @@ use rustix::fs::{self, Gid, Mode, OFlags, Uid};
 use std::io::Write;
 
 /// At `<scratch>/files/<name>`.
-pub fn write(scratch: &Scratch, files: &[File]) -> Result<()> {
+pub fn write(scratch: &Scratch, files: &[File], idmapped: &Idmapped) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -21,7 +22,8 @@ pub fn write(scratch: &Scratch, files: &[File]) -> Result<()> {
         let data = BASE64_STANDARD.decode(&file.data).map_err(|_| invalid("files", format!("the data of {} is not base64", file.name)))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let created = fs::openat(&folder, &file.name, flags, Mode::RUSR | Mode::WUSR).at(MOUNT, "make", &file.name)?;
-        fs::fchown(&created, Some(Uid::from_raw(file.uid)), Some(Gid::from_raw(file.gid))).at(MOUNT, "give its owner to", &file.name)?;
+        let (uid, gid) = idmapped.owner(file.uid, file.gid)?;
+        fs::fchown(&created, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).at(MOUNT, "give its owner to", &file.name)?;
         // After the owner: chown clears set-id bits.
         fs::fchmod(&created, Mode::from_raw_mode(file.mode & 0o7777)).at(MOUNT, "give its mode to", &file.name)?;
         std::fs::File::from(created).write_all(&data).at(MOUNT, "write", &file.name)?;

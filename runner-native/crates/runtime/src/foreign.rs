@@ -2,7 +2,7 @@
 //! whatever the runtime starts ends with us. Reaps, forwards signals, and exits as the runtime does.
 
 use crate::channel::Child;
-use crate::container::{self, Ended, RunOptions};
+use crate::container::{self, Ended, First, RunOptions};
 use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, unsupported};
 use crate::plan::Namespaces;
 use crate::spec::Config;
@@ -19,8 +19,9 @@ pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result
     if !config.linux.namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.as_os_str().is_empty()) {
         return Err(unsupported("a container without a pid namespace of its own, under another runtime,"));
     }
-    let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, joined: Vec::new() };
-    container::start_and_wait(&namespaces, false, options, |channel, streams| be_first_process(runtime, channel, streams), |_, _| Ok(()))
+    let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, ..Namespaces::default() };
+    let first = First { namespaces: &namespaces, root: None, process: None };
+    container::start_and_wait(&first, options, |channel, streams| be_first_process(runtime, channel, streams), |_, _| Ok(()))
 }
 
 fn be_first_process(runtime: &[OsString], channel: Child, streams: Streams) -> i32 {

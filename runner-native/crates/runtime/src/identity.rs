@@ -4,13 +4,13 @@
 use crate::error::{Context, PROCESS, Result};
 use crate::plan::{PlannedCapabilities, PlannedProcess};
 use crate::seccomp::Filter;
-use crate::sys;
+use crate::{sys, user_namespace};
 use rustix::fs::{FileType, Gid, Mode, Uid, fchown, fstat};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::thread::{
     CapabilitySet, clear_ambient_capability_set, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
-    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_res_gid, set_thread_res_uid,
 };
 
 /// Raising a hard limit needs CAP_SYS_RESOURCE: without it the container keeps ours.
@@ -43,7 +43,7 @@ pub fn assume(process: &PlannedProcess, filter: Option<&Filter>) -> Result<()> {
     limit_bounding_set(process.capabilities.bounding)?;
     set_keep_capabilities(true).during(PROCESS, "keep capabilities")?;
     let groups: Vec<Gid> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
-    set_thread_groups(&groups).during(PROCESS, "set the groups")?;
+    user_namespace::set_groups(&groups)?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).during(PROCESS, &format!("become the group {}", user.gid))?;
     set_thread_res_uid(uid, uid, uid).during(PROCESS, &format!("become the user {}", user.uid))?;

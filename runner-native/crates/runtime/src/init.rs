@@ -5,13 +5,14 @@
 use crate::channel::Child;
 use crate::container::explain_clone;
 use crate::error::{self, Context, MOUNT, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, Result, TOO_LONG, WORKDIR};
+use crate::from_outside::Sources;
 use crate::hooks::{self, Told};
 use crate::identity;
 use crate::inside_root::{self, Kind};
-use crate::plan::{Plan, PlannedProcess};
+use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
 use crate::streams::Streams;
-use crate::{devices, mounts, sys, terminal};
+use crate::{devices, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
@@ -41,8 +42,8 @@ pub enum Start {
 }
 
 /// Returns only when it failed, with an exit status.
-pub fn main(plan: &Plan, told: &Told, ways: Ways, channel: Child, streams: Streams, start: Start) -> i32 {
-    let ready = get_ready(plan, told, ways, &channel, streams).and_then(|has_entered| match start {
+pub fn main(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: Child, streams: Streams, start: Start) -> i32 {
+    let ready = get_ready(plan, sources, told, ways, &channel, streams).and_then(|has_entered| match start {
         Start::AtOnce => Ok((has_entered, None)),
         Start::WhenTold(told_by) => find_command(&plan.process).map(|()| (has_entered, Some(told_by))),
     });
@@ -70,8 +71,13 @@ fn fail(channel: &Child, error: NativeError) -> i32 {
 }
 
 /// Everything that can be done before `start`. False: only the container's user may enter the working directory.
-fn get_ready(plan: &Plan, told: &Told, ways: Ways, channel: &Child, streams: Streams) -> Result<bool> {
+fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &Child, streams: Streams) -> Result<bool> {
     die_with_parent(channel)?;
+    if plan.namespaces.is_own(libc::CLONE_NEWUSER) {
+        channel.wait_for_go()?; // only now is anyone mapped
+        user_namespace::become_root()?;
+        die_with_parent(channel)?;
+    }
     // Nobody in a joined pid namespace may trace or open what we still hold.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(PROCESS, "protect the process")?;
     rustix::process::setsid().during(PROCESS, "start a session")?;
@@ -80,15 +86,15 @@ fn get_ready(plan: &Plan, told: &Told, ways: Ways, channel: &Child, streams: Str
     }
     enter_namespaces(plan, channel)?;
     write_sysctls(plan)?;
-    let slave = set_up_root(plan, channel)?;
+    let slave = set_up_root(plan, sources, channel)?;
     if plan.hooks.before_pivot().next().is_some() {
         channel.ask_for_hooks()?;
     }
     if !plan.hooks.create_container.is_empty() {
         hooks::run(&plan.hooks.create_container, &told.state(Status::Creating, Some(rustix::process::getpid())))?;
     }
-    if let Some(score) = plan.process.oom_score_adj {
-        set_oom_score(score)?;
+    if let (Some(score), false) = (plan.process.oom_score_adj, plan.namespaces.is_own(libc::CLONE_NEWUSER)) {
+        set_oom_score("self", score)?;
     }
     identity::set_rlimits(&plan.process);
     change_root(plan, ways)?;
@@ -164,11 +170,7 @@ fn enter_namespaces(plan: &Plan, channel: &Child) -> Result<()> {
         channel.wait_for_go()?; // only now are we in the cgroup that is to be its root
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(explain_clone)?;
     }
-    for (kind, path) in plan.namespaces.joined.iter().filter(|(kind, _)| *kind != libc::CLONE_NEWPID) {
-        let namespace =
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open the namespace", path)?;
-        sys::set_namespace(namespace.as_fd(), *kind).at(NAMESPACE, "enter the namespace", path)?;
-    }
+    enter_joined(&plan.namespaces)?;
     if plan.namespaces.is_new(libc::CLONE_NEWNET) {
         sys::bring_loopback_up().during(NAMESPACE, "bring the loopback interface up")?;
     }
@@ -181,28 +183,57 @@ fn enter_namespaces(plan: &Plan, channel: &Child) -> Result<()> {
     Ok(())
 }
 
+fn enter_joined(namespaces: &Namespaces) -> Result<()> {
+    let others = namespaces.joined.iter().filter(|(kind, _)| !matches!(*kind, libc::CLONE_NEWPID | libc::CLONE_NEWUSER));
+    for (kind, path) in others {
+        let namespace =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open the namespace", path)?;
+        match sys::set_namespace(namespace.as_fd(), *kind) {
+            // One of the host's was entered on the way into the user namespace; nobody may enter it again from there.
+            Err(Errno::PERM) if namespaces.needs_passage() && is_in(&namespace, *kind) => {}
+            result => result.at(NAMESPACE, "enter the namespace", path)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_in(namespace: &OwnedFd, kind: i32) -> bool {
+    let name = match kind {
+        libc::CLONE_NEWNS => "mnt",
+        libc::CLONE_NEWIPC => "ipc",
+        libc::CLONE_NEWNET => "net",
+        libc::CLONE_NEWUTS => "uts",
+        libc::CLONE_NEWTIME => "time",
+        _ => "cgroup",
+    };
+    let own = rustix::fs::stat(format!("/proc/self/ns/{name}"));
+    matches!((own, rustix::fs::fstat(namespace)), (Ok(own), Ok(other)) if own.st_ino == other.st_ino && own.st_dev == other.st_dev)
+}
+
 /// By the host's /proc, which the image cannot have touched; what these files say is about the namespaces we are in.
 fn write_sysctls(plan: &Plan) -> Result<()> {
     plan.sysctls.iter().try_for_each(|(path, value)| std::fs::write(path, value).at(NAMESPACE, "set", path))
 }
 
-pub fn set_oom_score(score: i32) -> Result<()> {
-    match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+/// `process`: its number, or `self`.
+pub fn set_oom_score(process: &str, score: i32) -> Result<()> {
+    let file = format!("/proc/{process}/oom_score_adj");
+    match std::fs::write(&file, score.to_string()) {
         // Lowering it needs CAP_SYS_RESOURCE, which containers that tbuild itself runs in often lack.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
-        result => result.at(PROCESS, "write", "/proc/self/oom_score_adj"),
+        result => result.at(PROCESS, "write", &file),
     }
 }
 
 /// Everything inside the root while the host's tree can still be reached. Returns the terminal, if one is wanted.
-fn set_up_root(plan: &Plan, channel: &Child) -> Result<Option<OwnedFd>> {
+fn set_up_root(plan: &Plan, sources: &Sources, channel: &Child) -> Result<Option<OwnedFd>> {
     if !plan.namespaces.is_new(libc::CLONE_NEWNS) {
         return Ok(None);
     }
-    let root = mounts::open_root(&plan.root, plan.propagation)?;
-    mounts::mount_all(&root, &plan.mounts)?;
+    let root = mounts::open_root(plan.root(), plan.propagation)?;
+    mounts::mount_all(&root, &plan.mounts, sources)?;
     if devices::are_wanted(&plan.mounts) {
-        devices::set_up(&root, &plan.devices)?;
+        devices::set_up(&root, &plan.devices, !plan.namespaces.is_own(libc::CLONE_NEWUSER))?;
     }
     let slave = match plan.process.terminal {
         false => None,
@@ -224,7 +255,7 @@ fn set_up_root(plan: &Plan, channel: &Child) -> Result<Option<OwnedFd>> {
 
 fn change_root(plan: &Plan, ways: Ways) -> Result<()> {
     if !plan.namespaces.is_new(libc::CLONE_NEWNS) {
-        rustix::process::chroot(&plan.root).at(MOUNT, "change the root to", &plan.root)?;
+        rustix::process::chroot(plan.root()).at(MOUNT, "change the root to", &plan.root)?;
         return rustix::process::chdir("/").during(MOUNT, "enter the root");
     }
     if ways.keeps_old_root {

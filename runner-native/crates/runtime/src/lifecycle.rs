@@ -4,8 +4,9 @@
 
 use crate::cgroups::Cgroup;
 use crate::channel;
-use crate::container::{self, Container, Forked};
+use crate::container::{self, Container, First, Forked};
 use crate::error::{Context, NativeError, PROCESS, Result, STATE};
+use crate::from_outside::{self, Sources};
 use crate::hooks::{self, Hooks, Told};
 use crate::init::{self, Start, Ways};
 use crate::plan::{self, Plan};
@@ -146,12 +147,16 @@ fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &Cr
     }
     let told = Told::of(plan, &record.id, &record.bundle);
     let fifo = folder.make_start_fifo()?;
+    let sources = Sources::open(plan)?;
+    if !plan.process.terminal {
+        from_outside::give_streams(&plan.namespaces, &plan.process);
+    }
     let (parent, child) = channel::pair()?;
-    let container = match container::fork_into(&plan.namespaces)? {
+    let container = match container::fork_into(&First::of(plan))? {
         Forked::Child => {
             drop(parent);
             folder.close_lock();
-            sys::exit_now(init::main(plan, &told, options.ways, child, Streams::none(), Start::WhenTold(fifo)))
+            sys::exit_now(init::main(plan, &sources, &told, options.ways, child, Streams::none(), Start::WhenTold(fifo)))
         }
         Forked::Parent(container) => container,
     };

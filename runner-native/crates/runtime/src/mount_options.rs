@@ -4,6 +4,7 @@
 use crate::error::{Result, invalid, unsupported};
 use crate::spec::Mount;
 use crate::sys::MountAttributes;
+use crate::user_namespace::IdMaps;
 use rustix::mount::{MountAttrFlags as Attribute, MountPropagationFlags as Propagation};
 
 #[derive(Default, PartialEq, Debug)]
@@ -14,9 +15,17 @@ pub struct MountOptions {
     /// For every mount below, too.
     pub recursive_attributes: MountAttributes,
     pub propagation: Option<(Propagation, bool)>,
+    pub idmap: Option<IdMap>,
     /// Of the superblock: `sync`, `lazytime` …
     pub flags: Vec<String>,
     pub values: Vec<(String, String)>,
+}
+
+#[derive(PartialEq, Debug)]
+pub struct IdMap {
+    /// Empty: those of the container's user namespace.
+    pub maps: IdMaps,
+    pub recursive: bool,
 }
 
 pub fn parse(mount: &Mount) -> Result<MountOptions> {
@@ -24,6 +33,7 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
     if mount.kind == "bind" {
         options.bind = Some(false);
     }
+    let mut recursive_idmap = None;
     for word in &mount.options {
         let (recursive, plain) = match word.strip_prefix('r') {
             Some(plain) if attribute(word).is_none() && attribute(plain).is_some() => (true, plain),
@@ -39,7 +49,7 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
             "bind" => options.bind = Some(options.bind.unwrap_or(false)),
             "rbind" => options.bind = Some(true),
             "remount" => return Err(unsupported(&format!("the mount option remount of {}", mount.destination.display()))),
-            "idmap" | "ridmap" => return Err(unsupported(&format!("the mount option {word} of {}", mount.destination.display()))),
+            "idmap" | "ridmap" => recursive_idmap = Some(word == "ridmap"),
             "defaults" | "async" | "loud" | "silent" | "nomand" | "mand" | "nolazytime" | "noiversion" | "iversion" => {}
             "sync" | "dirsync" | "lazytime" => options.flags.push(word.clone()),
             _ => match (propagation(word), word.split_once('=')) {
@@ -48,6 +58,11 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
                 (None, None) => options.flags.push(word.clone()),
             },
         }
+    }
+    let maps = IdMaps::read("mounts.", mount.uid_mappings.clone(), mount.gid_mappings.clone())?;
+    // Mappings without the word mean the same (runtime-spec, config.md: Mounts; runc).
+    if recursive_idmap.is_some() || !maps.is_empty() {
+        options.idmap = Some(IdMap { maps, recursive: recursive_idmap.unwrap_or(false) });
     }
     if options.bind.is_some() && !(options.flags.is_empty() && options.values.is_empty()) {
         let first = options.flags.first().or(options.values.first().map(|(key, _)| key));
@@ -58,7 +73,7 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
 }
 
 /// The words of the runtime-spec's table that are understood here.
-pub const WORDS: [&str; 46] = [
+pub const WORDS: [&str; 48] = [
     "async",
     "atime",
     "bind",
@@ -67,6 +82,7 @@ pub const WORDS: [&str; 46] = [
     "diratime",
     "dirsync",
     "exec",
+    "idmap",
     "iversion",
     "lazytime",
     "loud",
@@ -88,6 +104,7 @@ pub const WORDS: [&str; 46] = [
     "rdev",
     "relatime",
     "rexec",
+    "ridmap",
     "rnodev",
     "rnoexec",
     "rnosuid",

@@ -2,6 +2,7 @@
 //! is then moved to a target that was opened below the root. Runs in the container's own mount namespace, before pivot_root.
 
 use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::from_outside::Sources;
 use crate::inside_root::{self, Kind};
 use crate::mount_options::MountOptions;
 use crate::sys::{self, MountAttributes};
@@ -67,16 +68,19 @@ pub fn set_propagation(mount: impl AsFd, path: &Path, propagation: MountPropagat
     sys::mount_setattr(mount.as_fd(), sys::c_path(path)?.as_c_str(), recursive, attributes)
 }
 
-pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount]) -> Result<()> {
-    mounts.iter().try_for_each(|mount| match (mount.options.bind, mount.kind.as_str()) {
-        (Some(recursive), _) => bind(root, mount, recursive),
+pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount], sources: &Sources) -> Result<()> {
+    mounts.iter().enumerate().try_for_each(|(place, mount)| match (mount.options.bind, mount.kind.as_str()) {
+        (Some(recursive), _) => bind(root, mount, recursive, sources.bind(place)),
         (None, "cgroup") => crate::cgroup_mounts::mount(root, mount),
-        (None, _) => file_system(root, mount),
+        (None, _) => file_system(root, mount, sources),
     })
 }
 
-fn bind(root: &OwnedFd, mount: &PlannedMount, recursive: bool) -> Result<()> {
-    let copy = detached_copy(CWD, &mount.source, recursive).at(MOUNT, "bind", &mount.source)?;
+fn bind(root: &OwnedFd, mount: &PlannedMount, recursive: bool, opened: Option<&OwnedFd>) -> Result<()> {
+    let copy = match opened {
+        Some(opened) => opened.try_clone().during(MOUNT, "copy a descriptor")?,
+        None => detached_copy(CWD, &mount.source, recursive).at(MOUNT, "bind", &mount.source)?,
+    };
     let kind = inside_root::kind_of(&copy).at(MOUNT, "bind", &mount.source)?;
     let target = target(root, mount, kind)?;
     finish(&copy, mount, false)?;
@@ -92,9 +96,16 @@ fn explain_mismatch(error: NativeError, kind: Kind) -> NativeError {
     error.detail(detail)
 }
 
-fn file_system(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
+fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Result<()> {
     let target = target(root, mount, Kind::Directory)?;
-    let made = new_file_system(mount).at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?;
+    let made = match (new_file_system(mount), &sources.sysfs) {
+        // It belongs to the network namespace: who has the host's network may only look at the host's.
+        (Err(Errno::PERM), Some(host)) if mount.kind == "sysfs" => {
+            set_attributes(host, MountAttrFlags::MOUNT_ATTR_RDONLY, false).at(MOUNT, "make read-only", "/sys")?;
+            host.try_clone().during(MOUNT, "copy a descriptor")?
+        }
+        (made, _) => made.at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?,
+    };
     finish(&made, mount, false)?;
     if mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination) {
         // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.

@@ -1,14 +1,17 @@
 //! config.json read to the end: every value checked and turned into what the kernel takes, before anything is created.
 //! Pure, but for the host's list of capabilities. What this runtime does not have is refused here, never ignored.
 
-use crate::error::{Result, invalid, unsupported};
+use crate::error::{Context, NAMESPACE, Result, invalid, unsupported};
 use crate::hooks::Hooks;
 use crate::mount_options;
 use crate::mounts::PlannedMount;
 use crate::resources::Resources;
 use crate::seccomp::{self, Filter};
 use crate::spec::{Capabilities, Config, ConsoleSize, Linux, Mount, Namespace, Process, User};
-use crate::{devices, spec};
+use crate::user_namespace::IdMaps;
+use crate::{devices, spec, time_namespace};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -38,12 +41,28 @@ pub struct Plan {
     pub process: PlannedProcess,
 }
 
+impl Plan {
+    /// Where the first process must begin, for in a user namespace it may not get to the root by itself.
+    pub fn first_directory(&self) -> Option<&Path> {
+        self.namespaces.is_own(libc::CLONE_NEWUSER).then_some(&self.root)
+    }
+
+    /// The root as the first process finds it.
+    pub fn root(&self) -> &Path {
+        if self.first_directory().is_some() { Path::new(".") } else { &self.root }
+    }
+}
+
 #[derive(Default)]
 pub struct Namespaces {
     /// CLONE_NEW… of those to make.
     pub new: u64,
-    /// CLONE_NEW… and path of those to enter.
+    /// CLONE_NEW… and path of those to enter, the user namespace last.
     pub joined: Vec<(i32, PathBuf)>,
+    /// Of the user namespace; of one that is entered perhaps unknown.
+    pub maps: IdMaps,
+    /// Lines for the kernel.
+    pub time_offsets: String,
 }
 
 impl Namespaces {
@@ -52,7 +71,24 @@ impl Namespaces {
     }
 
     pub fn is_own(&self, kind: i32) -> bool {
-        self.is_new(kind) || self.joined.iter().any(|(joined, _)| *joined == kind)
+        self.is_new(kind) || self.is_joined(kind)
+    }
+
+    pub fn is_joined(&self, kind: i32) -> bool {
+        self.joined.iter().any(|(joined, _)| *joined == kind)
+    }
+
+    /// Whether the first process must pass through those that are joined on its way into the user namespace.
+    pub fn needs_passage(&self) -> bool {
+        self.is_own(libc::CLONE_NEWUSER) && self.joined.iter().any(|(kind, _)| *kind != libc::CLONE_NEWPID)
+    }
+
+    /// All but the pid namespace, which only children enter.
+    pub fn open_joined(&self) -> Result<Vec<(i32, OwnedFd)>> {
+        let others = self.joined.iter().filter(|(kind, _)| *kind != libc::CLONE_NEWPID);
+        let open =
+            |path: &Path| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open the namespace", path);
+        others.map(|(kind, path)| open(path).map(|namespace| (*kind, namespace))).collect()
     }
 }
 
@@ -86,11 +122,13 @@ pub fn read(config: Config) -> Result<Plan> {
     }
     config.hooks.check()?;
     refuse(&config.linux, &process)?;
-    let namespaces = namespaces(&config.linux.namespaces)?;
+    let namespaces = namespaces(&config.linux)?;
     check_names(&namespaces, &config.hostname, &config.domainname)?;
     if !namespaces.is_new(libc::CLONE_NEWNS) && !config.mounts.is_empty() {
         return Err(invalid("mounts", "need a new mount namespace"));
     }
+    check_user(&process.user, &namespaces.maps)?;
+    let has_user_namespace = namespaces.is_own(libc::CLONE_NEWUSER);
     let linux = config.linux;
     let personality = linux.personality.as_ref().map(personality).transpose()?;
     Ok(Plan {
@@ -101,7 +139,7 @@ pub fn read(config: Config) -> Result<Plan> {
         namespaces,
         hostname: config.hostname,
         domainname: config.domainname,
-        mounts: config.mounts.into_iter().map(mount).collect::<Result<_>>()?,
+        mounts: config.mounts.into_iter().map(|entry| mount(entry, has_user_namespace)).collect::<Result<_>>()?,
         devices: check_devices(linux.devices)?,
         masked: absolute("linux.maskedPaths", linux.masked_paths)?,
         read_only_paths: absolute("linux.readonlyPaths", linux.readonly_paths)?,
@@ -112,15 +150,13 @@ pub fn read(config: Config) -> Result<Plan> {
         annotations: config.annotations,
         cgroups_path: linux.cgroups_path,
         resources: linux.resources.map(|resources| resources.check().map(|()| resources)).transpose()?,
-        process: plan_process(process)?,
+        process: plan_process(process, has_user_namespace)?,
     })
 }
 
 fn refuse(linux: &Linux, process: &Process) -> Result<()> {
     let refused = [
-        (!linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty(), "linux.uidMappings"),
         (!linux.mount_label.is_empty(), "linux.mountLabel"),
-        (linux.intel_rdt.is_some(), "linux.intelRdt"),
         (!process.apparmor_profile.is_empty(), "process.apparmorProfile"),
         (!process.selinux_label.is_empty(), "process.selinuxLabel"),
         (process.scheduler.is_some(), "process.scheduler"),
@@ -130,21 +166,49 @@ fn refuse(linux: &Linux, process: &Process) -> Result<()> {
 }
 
 /// The runtime-spec's names, with the kernel's flags.
-pub const NAMESPACES: [(&str, i32); 6] = [
+pub const NAMESPACES: [(&str, i32); 8] = [
     ("cgroup", libc::CLONE_NEWCGROUP),
     ("ipc", libc::CLONE_NEWIPC),
     ("mount", libc::CLONE_NEWNS),
     ("network", libc::CLONE_NEWNET),
     ("pid", libc::CLONE_NEWPID),
+    ("time", libc::CLONE_NEWTIME),
+    ("user", libc::CLONE_NEWUSER),
     ("uts", libc::CLONE_NEWUTS),
 ];
 
-fn namespaces(list: &[Namespace]) -> Result<Namespaces> {
+fn namespaces(linux: &Linux) -> Result<Namespaces> {
+    let mut namespaces = listed_namespaces(&linux.namespaces)?;
+    namespaces.joined.sort_by_key(|(kind, _)| *kind == libc::CLONE_NEWUSER);
+    namespaces.maps = IdMaps::read("linux.", linux.uid_mappings.clone(), linux.gid_mappings.clone())?;
+    if !namespaces.maps.is_empty() && !namespaces.is_own(libc::CLONE_NEWUSER) {
+        return Err(invalid("linux.uidMappings", "need a user namespace"));
+    }
+    if namespaces.is_new(libc::CLONE_NEWUSER) && (namespaces.maps.host_uid(0).is_none() || namespaces.maps.host_gid(0).is_none()) {
+        return Err(invalid("linux.uidMappings", "do not say who 0 is: a new user namespace needs its root mapped"));
+    }
+    namespaces.time_offsets = time_namespace::offsets(&linux.time_offsets, namespaces.is_new(libc::CLONE_NEWTIME))?;
+    Ok(namespaces)
+}
+
+/// Ids that nobody maps cannot be had.
+pub fn check_user(user: &User, maps: &IdMaps) -> Result<()> {
+    if maps.is_empty() {
+        return Ok(());
+    }
+    if maps.host_uid(user.uid).is_none() {
+        return Err(invalid("process.user", format!("the uid {} is not in linux.uidMappings", user.uid)));
+    }
+    let mut groups = std::iter::once(user.gid).chain(user.additional_gids.iter().copied());
+    match groups.find(|gid| maps.host_gid(*gid).is_none()) {
+        Some(gid) => Err(invalid("process.user", format!("the gid {gid} is not in linux.gidMappings"))),
+        None => Ok(()),
+    }
+}
+
+fn listed_namespaces(list: &[Namespace]) -> Result<Namespaces> {
     let mut namespaces = Namespaces::default();
     for namespace in list {
-        if namespace.kind == "user" || namespace.kind == "time" {
-            return Err(unsupported(&format!("a namespace of type {}", namespace.kind)));
-        }
         let known = NAMESPACES.iter().find(|(name, _)| *name == namespace.kind);
         let Some((_, kind)) = known.copied() else {
             return Err(invalid("linux.namespaces", format!("unknown type {:?}", namespace.kind)));
@@ -176,13 +240,10 @@ fn check_names(namespaces: &Namespaces, hostname: &str, domainname: &str) -> Res
     Ok(())
 }
 
-fn mount(mount: Mount) -> Result<PlannedMount> {
+fn mount(mount: Mount, has_user_namespace: bool) -> Result<PlannedMount> {
     let destination = &mount.destination;
     if mount.destination.components().all(|part| matches!(part, std::path::Component::RootDir | std::path::Component::CurDir)) {
         return Err(invalid("mounts", format!("the destination {destination:?} is the root itself")));
-    }
-    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(unsupported(&format!("an idmapped mount at {}", destination.display())));
     }
     let options = mount_options::parse(&mount)?;
     if options.bind.is_none() && mount.kind.is_empty() {
@@ -190,6 +251,11 @@ fn mount(mount: Mount) -> Result<PlannedMount> {
     }
     if options.bind.is_some() && mount.source.as_os_str().is_empty() {
         return Err(invalid("mounts", format!("{} has no source", destination.display())));
+    }
+    if options.idmap.as_ref().is_some_and(|idmap| options.bind.is_none() || idmap.maps.is_empty() && !has_user_namespace) {
+        let detail =
+            format!("{} is to be idmapped: that needs a bind mount, and mappings of its own or a user namespace", destination.display());
+        return Err(invalid("mounts", detail));
     }
     // Relative destinations are old; they start at the root all the same (runtime-spec, config.md: Mounts).
     Ok(PlannedMount { destination: Path::new("/").join(destination), kind: mount.kind, source: mount.source, options })
@@ -260,7 +326,7 @@ fn personality(personality: &spec::Personality) -> Result<u64> {
     }
 }
 
-pub fn plan_process(process: Process) -> Result<PlannedProcess> {
+pub fn plan_process(process: Process, has_user_namespace: bool) -> Result<PlannedProcess> {
     if process.args.is_empty() || process.args[0].is_empty() {
         return Err(invalid("process.args", "names no command"));
     }
@@ -289,7 +355,7 @@ pub fn plan_process(process: Process) -> Result<PlannedProcess> {
         arguments: process.args.iter().map(|argument| c_string("process.args", argument)).collect::<Result<_>>()?,
         environment,
         cwd: process.cwd,
-        capabilities: capabilities(&process.capabilities.unwrap_or_default()),
+        capabilities: capabilities(&process.capabilities.unwrap_or_default(), has_user_namespace),
         rlimits: rlimits(&process.rlimits)?,
         no_new_privileges: process.no_new_privileges,
         oom_score_adj: process.oom_score_adj,
@@ -301,8 +367,11 @@ fn c_string(field: &str, text: &str) -> Result<CString> {
 }
 
 /// What this process lacks or this kernel does not know cannot be given; the specification asks for a warning at most.
-fn capabilities(capabilities: &Capabilities) -> PlannedCapabilities {
-    let ours = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+fn capabilities(capabilities: &Capabilities, has_user_namespace: bool) -> PlannedCapabilities {
+    let ours = match has_user_namespace {
+        true => known_capabilities(), // who enters one has them all there
+        false => rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted),
+    };
     let set = |names: &[String]| {
         let known = names.iter().filter_map(|name| CapabilitySet::from_name(name.strip_prefix("CAP_")?));
         known.fold(CapabilitySet::empty(), |all, one| all | one) & ours
@@ -317,11 +386,14 @@ fn capabilities(capabilities: &Capabilities) -> PlannedCapabilities {
 }
 
 /// Those that this kernel has.
+fn known_capabilities() -> CapabilitySet {
+    let is_known =
+        |capability: &CapabilitySet| !matches!(rustix::thread::capability_is_in_bounding_set(*capability), Err(rustix::io::Errno::INVAL));
+    CapabilitySet::all().iter().filter(is_known).fold(CapabilitySet::empty(), |all, one| all | one)
+}
+
 pub fn capability_names() -> Vec<String> {
-    let known = CapabilitySet::all()
-        .iter_names()
-        .filter(|(_, capability)| !matches!(rustix::thread::capability_is_in_bounding_set(*capability), Err(rustix::io::Errno::INVAL)));
-    known.map(|(name, _)| format!("CAP_{name}")).collect()
+    known_capabilities().iter_names().map(|(name, _)| format!("CAP_{name}")).collect()
 }
 
 fn rlimits(list: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>> {

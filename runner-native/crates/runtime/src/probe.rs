@@ -3,26 +3,33 @@
 
 use crate::container::explain_clone;
 use crate::error::{Context, MOUNT, NativeError, Result, USAGE};
-use crate::root_spec::Layer;
+use crate::idmapped::Idmapped;
+use crate::root_spec::{Layer, UserNamespace};
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::{inside_root, mounts, sys};
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, FileType, Mode, OFlags};
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tbuild_layers::Driver;
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Found {
     pub driver: &'static str,
     pub reasons: Vec<String>,
     /// Whether what is written to a root can be kept in the directory.
     pub upper: bool,
+    /// Why containers can have no user namespace whose root is nobody on the host; none: they can.
+    pub without_userns: Option<String>,
     pub kernel: String,
 }
 
 const CONTENT: &[u8] = b"tbuild\n";
+
+/// First id and number of ids: the upper half of all, so that any id an image may have is somebody (src/sandbox/container-config.ts has the same).
+const USER_NAMESPACE: (u32, u32) = (1 << 31, (1 << 31) - 2);
 
 type Attempt = (&'static str, fn(&Place) -> Result<()>);
 /// Best first.
@@ -44,9 +51,10 @@ pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
     for (name, try_it) in tried {
         match try_it(&place) {
             Ok(()) => {
+                let without_userns = try_user_namespace(&place, name).err().map(|error| error.detail);
                 let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
                 let upper = try_upper(&place).is_ok();
-                return Ok(Found { driver: name, reasons, upper, kernel });
+                return Ok(Found { driver: name, reasons, upper, without_userns, kernel });
             }
             Err(error) => reasons.push(format!("{name}: {}", error.detail)),
         }
@@ -116,7 +124,7 @@ fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf)
     for (from, is_upper) in [("base", false), ("top", true)] {
         let out = place.path.join(format!("{name}-{from}"));
         let summary = tbuild_layers::pack_dir(driver, &out, &scratch.path.join(from), is_upper)?;
-        lowers.push(stack::open_layer(&layer(summary.data.into()), scratch)?);
+        lowers.push(stack::open_layer(&layer(summary.data.into()), scratch, &Idmapped::NONE)?);
     }
     let directory = |kind: &str| scratch.make_directory(&format!("{name}-{kind}"));
     let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
@@ -137,6 +145,52 @@ fn try_upper(place: &Place) -> Result<()> {
     let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
     let lower = place.scratch.make_directory("base")?;
     stack::overlay(&[&lower], Some(&upper), &place.scratch).map(drop)
+}
+
+/// As `with-root` makes roots for them, and as the runtime starts them; also that files of the store can be shown under other ids.
+fn try_user_namespace(place: &Place, driver: &str) -> Result<()> {
+    let scratch = &place.scratch;
+    let (first, count) = USER_NAMESPACE;
+    let idmapped = Idmapped::of(Some(&UserNamespace { first, count }))?;
+    let layers = ["base", "top"].map(|from| match driver {
+        "directory" => Layer::Directory { directory: place.path.join(format!("directory-{from}")) },
+        "erofs" => Layer::Erofs { erofs: place.path.join(format!("erofs-{from}.erofs")), by_loop: false },
+        _ => Layer::Erofs { erofs: place.path.join(format!("loop-{from}.erofs")), by_loop: true },
+    });
+    let lowers = stack::open_layers(&layers, scratch, &idmapped)?;
+    let path = scratch.path.join("mapped");
+    let written = scratch.make_directory("mapped")?;
+    let directory = |name| stack::make_directory(&written, name).at(MOUNT, "make", &path);
+    directory("upper")?;
+    directory("work")?;
+    let upper = idmapped.upper((&path.join("upper"), &path.join("work")), "seen", scratch)?;
+    let acting = idmapped.acting()?;
+    let root = stack::overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), scratch)?;
+    let made = fs::openat(&root, "made", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o644));
+    let stat = made.and_then(fs::fstat).at(MOUNT, "write to a root under other ids below", &place.path)?;
+    drop(acting);
+    let on_disk = fs::stat(path.join("upper/made")).at(MOUNT, "look at", &path)?;
+    if (stat.st_uid, on_disk.st_uid) != (first, 0) {
+        return Err(NativeError::new(MOUNT, "write to a root under other ids").detail("a file's owner is not the one that it was given"));
+    }
+    let store = fs::open(&place.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", &place.path)?;
+    idmapped.directory(store, &place.path)?;
+    try_proc()
+}
+
+/// Where parts of /proc are covered (in a container of another's) no user namespace gets one of its own.
+fn try_proc() -> Result<()> {
+    let namespaces = (libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID) as u64;
+    match sys::clone(namespaces).map_err(explain_clone)? {
+        sys::Clone::Child => sys::exit_now(mounts::detached("proc", "proc", &[], MountAttrFlags::empty()).is_err().into()),
+        sys::Clone::Parent { pid, .. } => {
+            let ended = rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
+            match ended.during(MOUNT, "wait for a process")?.and_then(|(_, status)| status.exit_status()) {
+                Some(0) => Ok(()),
+                _ => Err(NativeError::new(MOUNT, "mount").detail("/proc cannot be mounted in one: parts of the host's are covered")),
+            }
+        }
+    }
 }
 
 fn read(root: &OwnedFd, name: &str) -> rustix::io::Result<Vec<u8>> {

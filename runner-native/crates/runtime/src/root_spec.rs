@@ -15,6 +15,8 @@ pub struct RootSpec {
     #[serde(default)]
     pub make: Vec<MadeDirectory>,
     pub upper: Option<Upper>,
+    /// That of config.json: what the root is made of is shown under its ids.
+    pub userns: Option<UserNamespace>,
     #[serde(default)]
     pub files: Vec<File>,
     #[serde(default)]
@@ -70,6 +72,13 @@ pub enum Upper {
         directory: PathBuf,
         work: PathBuf,
     },
+}
+
+/// Ids from 0 on are those of the host from `first` on.
+#[derive(Deserialize)]
+pub struct UserNamespace {
+    pub first: u32,
+    pub count: u32,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! The OCI runtime-spec's config.json (1.2), as far as this runtime reads it: data only, in the names the specification uses.
 //! Fields that are not here are ignored; fields that are here only to be refused say so in `validate`.
 
+use crate::user_namespace::IdRange;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,9 +53,9 @@ pub struct Mount {
     #[serde(deserialize_with = "null_is_default")]
     pub options: Vec<String>,
     #[serde(deserialize_with = "null_is_default")]
-    pub uid_mappings: Vec<serde::de::IgnoredAny>,
+    pub uid_mappings: Vec<IdRange>,
     #[serde(deserialize_with = "null_is_default")]
-    pub gid_mappings: Vec<serde::de::IgnoredAny>,
+    pub gid_mappings: Vec<IdRange>,
 }
 
 #[derive(Deserialize, Default)]
@@ -137,9 +138,12 @@ pub struct Linux {
     #[serde(deserialize_with = "null_is_default")]
     pub namespaces: Vec<Namespace>,
     #[serde(deserialize_with = "null_is_default")]
-    pub uid_mappings: Vec<serde::de::IgnoredAny>,
+    pub uid_mappings: Vec<IdRange>,
     #[serde(deserialize_with = "null_is_default")]
-    pub gid_mappings: Vec<serde::de::IgnoredAny>,
+    pub gid_mappings: Vec<IdRange>,
+    /// By clock.
+    #[serde(deserialize_with = "null_is_default")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
     #[serde(deserialize_with = "null_is_default")]
     pub devices: Vec<Device>,
     #[serde(deserialize_with = "null_is_default")]
@@ -156,7 +160,6 @@ pub struct Linux {
     #[serde(deserialize_with = "null_is_default")]
     pub cgroups_path: PathBuf,
     pub resources: Option<crate::resources::Resources>,
-    pub intel_rdt: Option<serde::de::IgnoredAny>,
     pub personality: Option<Personality>,
 }
 
@@ -166,6 +169,13 @@ pub struct Namespace {
     pub kind: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub path: PathBuf,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(default)]
+pub struct TimeOffset {
+    pub secs: i64,
+    pub nanosecs: u32,
 }
 
 #[derive(Deserialize)]

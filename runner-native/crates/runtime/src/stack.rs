@@ -2,6 +2,7 @@
 //! Lowers are given bottom to top, as everywhere in tbuild; overlayfs wants them the other way.
 
 use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::idmapped::Idmapped;
 use crate::root_spec::Layer;
 use crate::{loop_device, mounts};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -59,22 +60,23 @@ pub fn make_directory(parent: impl AsFd, name: &str) -> rustix::io::Result<Owned
 
 /// Bottom to top. Of a layer that is there several times only the topmost: whatever the others show or hide, it does so too, and overlayfs
 /// refuses a directory that it has already.
-pub fn open_layers(layers: &[Layer], scratch: &Scratch) -> Result<Vec<OwnedFd>> {
+pub fn open_layers(layers: &[Layer], scratch: &Scratch, idmapped: &Idmapped) -> Result<Vec<OwnedFd>> {
     let distinct = layers.iter().enumerate().filter(|(index, layer)| !layers[index + 1..].contains(layer));
-    distinct.map(|(_, layer)| open_layer(layer, scratch)).collect()
+    distinct.map(|(_, layer)| open_layer(layer, scratch, idmapped)).collect()
 }
 
 /// A descriptor of the layer's root: of a detached mount, or of the directory.
-pub fn open_layer(layer: &Layer, scratch: &Scratch) -> Result<OwnedFd> {
+pub fn open_layer(layer: &Layer, scratch: &Scratch, idmapped: &Idmapped) -> Result<OwnedFd> {
     match layer {
         Layer::Directory { directory } => {
-            open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open the layer", directory)
+            let opened = open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+            idmapped.directory(opened.at(MOUNT, "open the layer", directory)?, directory)
         }
-        Layer::Erofs { erofs, by_loop: false } => mount_image(erofs).at(MOUNT, "mount the layer", erofs),
+        Layer::Erofs { erofs, by_loop: false } => idmapped.mount(mount_image(erofs).at(MOUNT, "mount the layer", erofs)?, erofs),
         Layer::Erofs { erofs, by_loop: true } => {
             let (_device, path) =
                 loop_device::attach(erofs, (&scratch.directory, &scratch.path)).at(MOUNT, "make a loop device for", erofs)?;
-            mount_image(&path).at(MOUNT, "mount by a loop device the layer", erofs)
+            idmapped.mount(mount_image(&path).at(MOUNT, "mount by a loop device the layer", erofs)?, erofs)
         }
     }
 }
@@ -223,9 +225,9 @@ mod tests {
         rustix::fs::mknodat(CWD, &whiteout, rustix::fs::FileType::CharacterDevice, Mode::empty(), 0).unwrap();
         pack_dir(Driver::Erofs, &directory.join("layer"), &directory.join("image"), false).unwrap();
         // By a loop device if need be: what is tried here is the overlay.
-        let image = |by_loop| open_layer(&Layer::Erofs { erofs: directory.join("layer.erofs"), by_loop }, scratch);
+        let image = |by_loop| open_layer(&Layer::Erofs { erofs: directory.join("layer.erofs"), by_loop }, scratch, &Idmapped::NONE);
         let image = image(false).or_else(|_| image(true)).unwrap();
-        let above = open_layer(&Layer::Directory { directory: directory.join("above") }, scratch).unwrap();
+        let above = open_layer(&Layer::Directory { directory: directory.join("above") }, scratch, &Idmapped::NONE).unwrap();
         let upper = UpperDirectories { upper: scratch.make_directory("upper").unwrap(), work: scratch.make_directory("work").unwrap() };
         (vec![image, above], upper)
     }

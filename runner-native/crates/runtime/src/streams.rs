@@ -48,6 +48,15 @@ impl Streams {
         Ok(end)
     }
 
+    /// Pipes of our own are opened again by whoever has them: by this user, if any.
+    pub fn give_to(&self, uid: Option<u32>) {
+        if let Some(uid) = uid {
+            for (_, end) in &self.ends {
+                let _ = rustix::fs::fchown(end.as_ref(), Some(rustix::fs::Uid::from_raw(uid)), None);
+            }
+        }
+    }
+
     /// The parent's side.
     pub fn relays(&mut self) -> Vec<Relay> {
         self.ends.clear();

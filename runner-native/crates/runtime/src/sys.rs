@@ -53,6 +53,26 @@ pub fn clone(namespaces: u64) -> Result<Clone> {
     })
 }
 
+/// Forks a sibling: a child of our parent, into new namespaces. Returns its pidfd, in the child nothing.
+pub fn clone_sibling(namespaces: u64) -> Result<Option<OwnedFd>> {
+    let mut pidfd: RawFd = -1;
+    let flags = namespaces | libc::CLONE_PIDFD as u64 | libc::CLONE_PARENT as u64;
+    let arguments = CloneArguments { flags, pidfd: &raw mut pidfd as u64, ..Default::default() };
+    // SAFETY: as in `clone`.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) })?;
+    // SAFETY: in the parent the kernel has just made this descriptor for us.
+    Ok((pid > 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// Who this thread is to file systems. The kernel tells of no error; who may not change it stays who he was.
+pub fn set_file_ids(uid: u32, gid: u32) {
+    // SAFETY: plain calls.
+    unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    }
+}
+
 /// This process is killed when the thread that made it ends.
 pub fn die_with_parent() -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))

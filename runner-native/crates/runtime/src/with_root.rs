@@ -5,6 +5,7 @@ use crate::cgroups::Cgroup;
 use crate::container::{self, Ended, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
 use crate::hooks::Told;
+use crate::idmapped::Idmapped;
 use crate::inside_root::{self, Kind};
 use crate::limits::Limits;
 use crate::relay::readable;
@@ -149,13 +150,15 @@ impl Root {
         let stub = scratch.make_directory("stub")?;
         stubs::make_tree(&stub, &spec.stub)?;
 
-        let mut lowers = vec![stub];
-        lowers.extend(stack::open_layers(&spec.layers, &scratch)?);
-        let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch)?;
+        let idmapped = Idmapped::of(spec.userns.as_ref())?;
+        let mut lowers = vec![idmapped.directory(stub, &scratch.path)?];
+        lowers.extend(stack::open_layers(&spec.layers, &scratch, &idmapped)?);
+        let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch, &idmapped)?;
         if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice()) {
             copy_attributes(top, &upper.upper).at(MOUNT, "give the upper the attributes of the root below", &upper_path)?;
         }
         let lowers: Vec<&OwnedFd> = lowers.iter().collect();
+        let acting = idmapped.acting()?;
         let overlay = match (&upper, lowers.as_slice()) {
             // overlayfs without an upper takes two lowers at least
             (None, [_stub]) => stack::read_only_root(&lowers, false, &scratch)?.unwrap_or_else(|| unreachable!("there is a stub")),
@@ -169,10 +172,11 @@ impl Root {
             None => Hidden::default(),
         };
         if upper.is_some() {
-            spec.make.iter().try_for_each(|directory| make_directory(&overlay, directory))?;
+            spec.make.iter().try_for_each(|directory| make_directory(&overlay, directory, &idmapped))?;
         }
-        files::write(&scratch, &spec.files)?;
-        spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root))?;
+        drop(acting);
+        files::write(&scratch, &spec.files, &idmapped)?;
+        spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root, &idmapped))?;
         std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
         rustix::process::fchdir(&bundle).at(MOUNT, "enter", scratch.path.join("bundle"))?;
         Ok(Self { path, upper, upper_path, is_tmpfs: matches!(spec.upper, Some(Upper::Tmpfs { .. })), hidden })
@@ -194,7 +198,7 @@ impl Root {
 }
 
 /// With what is missing above it.
-fn make_directory(root: &OwnedFd, directory: &MadeDirectory) -> Result<()> {
+fn make_directory(root: &OwnedFd, directory: &MadeDirectory, idmapped: &Idmapped) -> Result<()> {
     let mut made = Vec::new();
     let mut note = |parent: &OwnedFd, name: &std::ffi::OsStr| made.push((parent.try_clone(), name.to_owned()));
     inside_root::open_or_make(root, inside_root::relative(&directory.path), Kind::Directory, &mut note).map_err(|error| {
@@ -202,7 +206,8 @@ fn make_directory(root: &OwnedFd, directory: &MadeDirectory) -> Result<()> {
         let detail = format!("/{} cannot be made in the container: something above it is no directory", directory.path.display());
         if is_in_the_way { NativeError { code: WORKDIR.into(), ..error }.detail(detail) } else { error }
     })?;
-    let (uid, gid) = (fs::Uid::from_raw(directory.uid), fs::Gid::from_raw(directory.gid));
+    let (uid, gid) = idmapped.owner(directory.uid, directory.gid)?;
+    let (uid, gid) = (fs::Uid::from_raw(uid), fs::Gid::from_raw(gid));
     made.into_iter().try_for_each(|(parent, name)| {
         // The parent was opened for its path only: by that the name in it is reached.
         let parent = parent.at(MOUNT, "keep open the parent of", &name)?;
@@ -210,7 +215,8 @@ fn make_directory(root: &OwnedFd, directory: &MadeDirectory) -> Result<()> {
     })
 }
 
-fn upper(upper: Option<&Upper>, scratch: &Scratch) -> Result<(Option<UpperDirectories>, PathBuf)> {
+/// And the path at which its files have the owners that a layer gets.
+fn upper(upper: Option<&Upper>, scratch: &Scratch, idmapped: &Idmapped) -> Result<(Option<UpperDirectories>, PathBuf)> {
     match upper {
         None => Ok((None, PathBuf::new())),
         Some(Upper::Tmpfs { size_bytes }) => {
@@ -219,10 +225,10 @@ fn upper(upper: Option<&Upper>, scratch: &Scratch) -> Result<(Option<UpperDirect
             scratch.make_directory("u")?;
             let tmpfs = mounts::detached("tmpfs", "tbuild-upper", &[("mode", "700"), ("size", &size)], MountAttrFlags::empty());
             mounts::attach_at(tmpfs.during(MOUNT, "make a tmpfs for the upper")?, &place).at(MOUNT, "mount a tmpfs at", &place)?;
-            let directories = open_upper(&place.join("upper"), &place.join("work"))?;
+            let directories = open_upper(&place.join("upper"), &place.join("work"), scratch, idmapped)?;
             Ok((Some(directories), place.join("upper")))
         }
-        Some(Upper::Directory { directory, work }) => Ok((Some(open_upper(directory, work)?), directory.clone())),
+        Some(Upper::Directory { directory, work }) => Ok((Some(open_upper(directory, work, scratch, idmapped)?), directory.clone())),
     }
 }
 
@@ -241,15 +247,14 @@ fn explain_upper(error: NativeError, upper: Option<&Upper>) -> NativeError {
     }
 }
 
-fn open_upper(upper: &Path, work: &Path) -> Result<UpperDirectories> {
-    let open = |path: &Path| {
+fn open_upper(upper: &Path, work: &Path, scratch: &Scratch, idmapped: &Idmapped) -> Result<UpperDirectories> {
+    for path in [upper, work] {
         match fs::mkdir(path, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) if errno != Errno::EXIST => return Err(errno).at(MOUNT, "open the upper", path),
+            _ => {}
         }
-        fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
-    };
-    Ok(UpperDirectories { upper: open(upper).at(MOUNT, "open the upper", upper)?, work: open(work).at(MOUNT, "open", work)? })
+    }
+    idmapped.upper((upper, work), "v", scratch)
 }
 
 /// Mode, owner, extended attributes and mtime.
@@ -272,19 +277,25 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// What config.json binds from: at `<scratch>/m/<number>`. What is written there is lost.
-fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot) -> Result<()> {
+fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot, idmapped: &Idmapped) -> Result<()> {
     let all = scratch.make_directory("m")?;
     let path = scratch.path.join("m").join(number.to_string());
     let place = stack::make_directory(&all, &number.to_string()).at(MOUNT, "make", &path)?;
-    let lowers = stack::open_layers(&root.layers, scratch)?;
+    let (uid, gid) = idmapped.owner(0, 0)?;
+    fs::fchown(&place, Some(fs::Uid::from_raw(uid)), Some(fs::Gid::from_raw(gid))).at(MOUNT, "give its owner to", &path)?;
+    let lowers = stack::open_layers(&root.layers, scratch, idmapped)?;
     let lowers: Vec<&OwnedFd> = lowers.iter().collect();
     let is_image = matches!(root.layers.last(), Some(Layer::Erofs { .. }));
     let made = match (root.writable, lowers.last()) {
         (true, Some(top)) => {
             let written = scratch.make_directory(&format!("w{number}"))?;
             let directory = |name| stack::make_directory(&written, name).at(MOUNT, "make", &path);
-            let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+            directory("upper")?;
+            directory("work")?;
+            let place = scratch.path.join(format!("w{number}"));
+            let upper = idmapped.upper((&place.join("upper"), &place.join("work")), &format!("v{number}"), scratch)?;
             copy_attributes(top, &upper.upper).at(MOUNT, "copy attributes to", &path)?;
+            let _acting = idmapped.acting()?;
             Some(stack::overlay(&lowers, Some(&upper), scratch)?)
         }
         _ => stack::read_only_root(&lowers, is_image, scratch)?,

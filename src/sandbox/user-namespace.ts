@@ -1,0 +1,17 @@
+// Whose ids a container has: its own, so that its root is nobody on this machine, or the host's. Which ids they are is said here only.
+
+/** `auto`: a user namespace where the machine can. */
+export type UserNamespaceOption = 'auto' | 'host';
+
+export type UserNamespace = 'private' | 'host';
+
+/** The upper half of all ids: any that an image may have is somebody in it (the probe of tbuild-runner tries these). */
+export const MAPPED_IDS = { first: 2 ** 31, count: 2 ** 31 - 2 } as const;
+
+/** For config.json. */
+export const ID_MAPPINGS = [{ containerID: 0, hostID: MAPPED_IDS.first, size: MAPPED_IDS.count }] as const;
+
+/** What a mount's options need for the host's files to have the container's owners: `all`, what is mounted below, too. */
+export function idmapOptions(userns: UserNamespace, all = false): string[] {
+  return userns === 'host' ? [] : [all ? 'ridmap' : 'idmap'];
+}
