@@ -6,7 +6,6 @@ import type { ExtraHost } from '../sandbox/files.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
-import type { UserNamespaceOption } from '../sandbox/user-namespace.ts';
 import type { RunSettings } from '../steps/run.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
 import { readSecrets, type Secret } from './secrets.ts';
@@ -17,7 +16,8 @@ export interface SandboxOptions {
   readonly ssh?: readonly SshSource[];
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
-  readonly userns?: UserNamespaceOption;
+  /** Unset: of their own where the machine can. */
+  readonly userns?: 'host';
   readonly allow?: Entitlements;
   readonly extraHosts?: readonly ExtraHost[];
   readonly shmBytes?: number;
@@ -50,7 +50,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     ssh,
     settingsFor: async (steps, slots, machine) => ({
       network: options.network === 'none' ? 'none' : 'host',
-      userns: options.userns === 'auto' && machine.userns ? 'private' : 'host',
+      userns: options.userns !== 'host' && machine.userns ? 'private' : 'host',
       secret,
       ssh,
       devices: await checkEntitlements(steps, { ...allow, networkHost }),

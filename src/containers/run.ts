@@ -11,7 +11,7 @@ import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import type { Limits } from '../sandbox/limits.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
-import { idmapOptions, MAPPED_IDS, type UserNamespace, type UserNamespaceOption } from '../sandbox/user-namespace.ts';
+import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { forwardSignals } from './signals.ts';
@@ -40,8 +40,8 @@ export interface RunOptions {
   readonly entrypoint?: string;
   /** `default` is the host's, until there are networks. */
   readonly network: 'default' | 'host' | 'none';
-  /** Unset: the host's. */
-  readonly userns?: UserNamespaceOption;
+  /** Unset: one of its own where the machine can. */
+  readonly userns?: 'host';
   readonly readOnly: boolean;
   readonly hostname?: string;
   readonly limits?: Limits;
@@ -85,7 +85,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
   const scratch = workplace.store.path('mnt');
   const placed = placeFiles(scratch, [...hostFiles(network, hostname), hostnameFile(hostname)]);
   // Who is on the host's network by his own wish is to be somebody there.
-  const isMapped = options.userns === 'auto' && options.network !== 'host' && workplace.driver.userns;
+  const isMapped = options.userns !== 'host' && options.network !== 'host' && workplace.driver.userns;
   const userns = isMapped ? 'private' : 'host';
   const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
   return {

@@ -1,8 +1,5 @@
 // Whose ids a container has: its own, so that its root is nobody on this machine, or the host's. Which ids they are is said here only.
 
-/** `auto`: a user namespace where the machine can. */
-export type UserNamespaceOption = 'auto' | 'host';
-
 export type UserNamespace = 'private' | 'host';
 
 /** The upper half of all ids: any that an image may have is somebody in it (the probe of tbuild-runner tries these). */

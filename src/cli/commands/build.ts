@@ -173,7 +173,7 @@ async function buildOptions({
     noCache: flags['no-cache'],
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
-    userns: flags.userns as 'auto' | 'host',
+    ...(flags.userns === 'host' && { userns: 'host' as const }),
     ...(await parseRunFlags(flags)),
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),
     ...(flags['context-modes'] === 'git' && { contextModes: 'git' as const }),

@@ -61,7 +61,7 @@ export const run = defineCommand({
       env: [...(await readEnvFiles(flags['env-file'], env)), ...flags.env.flatMap((entry) => completeEnv(entry, env))],
       volumes: [...flags.volume],
       network: flags.network as 'default' | 'host' | 'none',
-      userns: flags.userns as 'auto' | 'host',
+      ...(flags.userns === 'host' && { userns: 'host' as const }),
       readOnly: flags['read-only'],
       ...(platform && { platform }),
       ...(limits && { limits }),

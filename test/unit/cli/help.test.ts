@@ -92,6 +92,9 @@ test('tbuild build', async () => {
                                         "device", "buildx.local.delete")
           --shm-size bytes              Shared memory size for build containers
           --ulimit ulimit               Ulimit options
+          --userns string               User namespace for the "RUN" instructions:
+                                        one of its own ("auto"), or the host's
+                                        ("host") (default "auto")
           --resource stringArray        Resource limits for the "RUN" instructions
                                         ("memory=1g", "cpu-quota=50000", …)
           --cgroup-parent string        Set the parent cgroup for the "RUN"
@@ -159,6 +162,8 @@ test('tbuild run: -h is the host name', async () => {
                                  (always so, while containers are not kept)
       -t, --tty                  Allocate a pseudo-TTY
       -u, --user string          Username or UID (format: <name|uid>[:<group|gid>])
+          --userns string        User namespace: one of its own ("auto"), or the
+                                 host's ("host") (default "auto")
       -v, --volume list          Bind mount a volume
       -w, --workdir string       Working directory inside the container
     "
