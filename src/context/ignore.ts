@@ -144,7 +144,9 @@ function matcherOf(pattern: string): (name: string) => boolean {
 }
 
 function regularExpression(pattern: string): (name: string) => boolean {
-  const expressions = rewrite(pattern).map((alternative) => minimatch.makeRe(alternative, options));
+  // minimatch shortens `a/..` to nothing; no path has such a segment, so nothing is lost.
+  const possible = rewrite(pattern).filter((alternative) => !/(?:^|\/)\.\.?(?:\/|$)/.test(alternative));
+  const expressions = possible.map((alternative) => minimatch.makeRe(alternative, options));
   return (name) => expressions.some((expression) => expression !== false && expression.test(name));
 }
 

@@ -24,6 +24,11 @@ test('lines: comments in the first column, blanks, a leading slash, a byte order
   for (const name of ['a', '# a', 'd', 'x/c']) expect(isExcluded(rules, name), name).toBe(false);
 });
 
+test('a pattern with a segment that no path has matches nothing', () => {
+  const rules = compile('**a/.**.', 'x/../../..', '**/./**.');
+  for (const name of ['a', 'b', 'a/b', 'x/b']) expect(isExcluded(rules, name), name).toBe(false);
+});
+
 test('the last match decides, and ! reaches into an excluded directory', () => {
   const rules = compile('*', '! a/b/*.txt', 'a/b/no.txt');
   expect(verdicts(rules, 'a/b/c.txt').map(({ excluded, descend }) => [excluded, descend])).toEqual([
