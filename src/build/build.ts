@@ -22,7 +22,7 @@ import { assembleConfig } from './assemble.ts';
 import { openLog } from './build-log.ts';
 import { findContexts } from './contexts/contexts.ts';
 import { isLayoutReference, LayoutImages } from './contexts/layout-images.ts';
-import type { Contexts } from './contexts/options.ts';
+import type { ContextOptions, Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
 import type { BuiltImage } from './outputs/built-image.ts';
 import type { Exported, ExportOptions } from './outputs/export.ts';
@@ -31,23 +31,13 @@ import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 import type { EpochSources } from './source-date-epoch.ts';
 
-export interface BuildOptions extends ExportOptions, SandboxOptions {
+export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
-  /** A directory; a tar or a Dockerfile; `-`: one of these on standard input; the URL of one of these, or of a git repository. */
-  readonly context: string;
-  /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`, a URL. */
-  readonly buildContexts?: Readonly<Record<string, string>>;
-  /** `git`: what git tracks in a context that is a directory has git's modes; `strict` or undefined: modes are as they are. */
-  readonly contextModes?: 'strict' | 'git';
-  /** A file, inside a context that is no directory of this machine; `-`: standard input; undefined: `Dockerfile` in the context. */
-  readonly dockerfile?: string;
-  readonly buildArgs: Readonly<Record<string, string>>;
   readonly target?: string;
   /** Unset: this machine's, or what the base image is for. Of several an index is made. */
   readonly platforms?: readonly Platform[];
   readonly labels: Readonly<Record<string, string>>;
-  readonly noCache: boolean;
   /** Base images are to be the newest there are: an error where there is one, until this version talks to registries. */
   readonly pull?: boolean;
   /** Stages whose earlier results do not count. */

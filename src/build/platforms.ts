@@ -1,6 +1,7 @@
 // What a build is for: one platform or several, and whether an index comes of it (BuildKit: dockerui/config.go). Plans it for all of them.
 
 import { TbuildError } from '../base/errors.ts';
+import { parseBool } from '../base/parse-bool.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import type { Platform } from '../oci/config.ts';
 import { hostPlatform } from '../oci/platform.ts';
@@ -15,17 +16,16 @@ export interface Wanted {
 
 export function wantedPlatforms(platforms: readonly Platform[], buildArgs: Readonly<Record<string, string>>): Wanted {
   const asked = buildArgs.BUILDKIT_MULTI_PLATFORM;
-  const isIndex = asked ? parseGoBoolean(asked) : platforms.length > 1;
+  const isIndex = asked ? readMultiPlatform(asked) : platforms.length > 1;
   if (isIndex || platforms.length <= 1) return { platforms, isIndex };
   throw new TbuildError('usage/conflict', 'conflicting config: returning multiple target platforms is not allowed', {
     hint: `BUILDKIT_MULTI_PLATFORM=${asked} goes with one --platform`,
   });
 }
 
-/** Go's strconv.ParseBool. */
-function parseGoBoolean(text: string): boolean {
-  if (/^(?:1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|FALSE|false|False)$/.test(text)) return false;
+function readMultiPlatform(text: string): boolean {
+  const value = parseBool(text);
+  if (value !== undefined) return value;
   throw new TbuildError('usage/bad-value', `invalid boolean value for multi-platform: ${text}`, {
     hint: '--build-arg BUILDKIT_MULTI_PLATFORM is true or false',
   });

@@ -2,7 +2,7 @@
 // the same; the image gets the time that was asked for, from layers made anew where that is another.
 
 import { findTraces, type StepRecord, stepKey, storeTrace } from '../cache/traces.ts';
-import type { Plan, Target } from '../plan/graph.ts';
+import { type Plan, stepsBelow, type Target } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { ContextResult, State } from '../steps/step.ts';
@@ -18,8 +18,7 @@ export function withoutHost(context: ContextResult): ContextResult {
 /** The layers of a target, those that this build made as old as `time`. */
 export async function dateLayers(workplace: Workplace, plan: Plan, target: Target, state: State, time: number): Promise<State> {
   if (time === FIXED_TIME) return state;
-  let own = 0;
-  for (let id = target.state; id !== undefined; id = plan.steps[id]?.parent) if (plan.steps[id]?.op.kind !== 'image') own++;
+  const own = stepsBelow(target, plan.steps).filter(({ op }) => op.kind !== 'image').length;
   const dated = [...state];
   for (let position = state.length - own; position < state.length; position++) {
     dated[position] = await dateLayer(workplace, state[position] as Layer, time);

@@ -3,7 +3,7 @@
 
 import type { Checks } from '../dockerfile/checks.ts';
 import { ownRules } from '../dockerfile/rules.ts';
-import type { Step, Target } from '../plan/graph.ts';
+import { type Step, stepsBelow, type Target } from '../plan/graph.ts';
 import type { Layers } from '../snapshots/layers.ts';
 import type { Solved } from '../solve/solver.ts';
 
@@ -25,7 +25,7 @@ export function checkWaste(
   /** What is visible so far, by path. */
   const visible = new Map<string, Added>();
   const directories = new Set<string>();
-  for (const step of chainOf(target, steps)) {
+  for (const step of stepsBelow(target, steps)) {
     const layer = solved.get(step.id)?.layer;
     if (layer === undefined || step.where === undefined) continue;
     const wasted = new Map<Step, number>();
@@ -50,13 +50,6 @@ export function checkWaste(
       checks.report(ownRules.wastedBytes, { where: step.where, comments: [] }, formatBytes(bytes), line);
     }
   }
-}
-
-/** The steps whose layers the image has, bottom first. */
-function chainOf({ state }: Target, steps: readonly Step[]): Step[] {
-  const chain: Step[] = [];
-  for (let id = state; id !== undefined; id = steps[id]!.parent) chain.push(steps[id]!);
-  return chain.reverse();
 }
 
 /** What `step` itself has added there is not hidden by it. */

@@ -2,6 +2,7 @@
 // somebody might count on them; the latter are refused with a way out, unless what they ask for is what happens anyway.
 
 import { TbuildError } from '../base/errors.ts';
+import { parseBool } from '../base/parse-bool.ts';
 import type { BuildOutput } from '../build/outputs/export.ts';
 import type { FlagTable, FlagValues } from './flags.ts';
 
@@ -87,7 +88,7 @@ function refuse(flags: DockerFlags): void {
     if (!text.split(',').some((field) => field === 'disabled=true')) throw attesting(`--attest ${text}`);
 }
 
-const isOff = (value: string) => /^(?:0|f|F|false|FALSE|False|disabled=true)$/.test(value);
+const isOff = (value: string) => value === 'disabled=true' || parseBool(value) === false;
 
 function attesting(shown: string): TbuildError {
   return new TbuildError('unsupported/attestations', `${shown}: attestations are not supported yet`, {

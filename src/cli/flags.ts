@@ -2,6 +2,7 @@
 // Reads arguments as Docker's parser (spf13/pflag) does. Knows nothing of what flags mean; never prints.
 
 import { TbuildError } from '../base/errors.ts';
+import { parseBool } from '../base/parse-bool.ts';
 import { nearest } from './nearest.ts';
 
 export interface Flag {
@@ -97,7 +98,7 @@ function readShortGroup(table: FlagTable, values: Values, arg: string, rest: str
 function setValue(values: Values, name: string, flag: Flag, shown: string, text: string | undefined): void {
   if (text === undefined) throw new TbuildError('usage/missing-value', `flag needs a value: ${shown}`);
   if (flag.value === undefined) {
-    values.set(name, parseBoolean(shown, text));
+    values.set(name, readBoolean(shown, text));
     return;
   }
   if (flag.choices !== undefined && !flag.choices.includes(text)) throw badChoice(shown, text, flag.choices);
@@ -105,10 +106,9 @@ function setValue(values: Values, name: string, flag: Flag, shown: string, text:
   else values.set(name, text);
 }
 
-/** The words that Go's strconv.ParseBool takes, as scripts for docker use them. */
-function parseBoolean(shown: string, text: string): boolean {
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(text)) return false;
+function readBoolean(shown: string, text: string): boolean {
+  const value = parseBool(text);
+  if (value !== undefined) return value;
   throw new TbuildError('usage/bad-value', `${shown} is true or false, not "${text}"`);
 }
 

@@ -2,6 +2,7 @@
 // util/compression).
 
 import { TbuildError } from '../base/errors.ts';
+import { parseBool } from '../base/parse-bool.ts';
 import type { ArchiveOutput } from '../build/outputs/image.ts';
 import { pushing } from './docker-flags.ts';
 import { nearest } from './nearest.ts';
@@ -79,7 +80,7 @@ function unsupported(what: string, hint: string): TbuildError {
 export function readBoolean(values: Values, key: string): boolean | undefined {
   const text = values.get(key);
   if (text === undefined) return undefined;
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(text)) return false;
+  const value = parseBool(text);
+  if (value !== undefined) return value;
   throw new TbuildError('usage/bad-value', `${key} in --output is true or false, not "${text}"`);
 }

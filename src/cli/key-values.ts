@@ -1,31 +1,20 @@
 // Values such as `type=oci,dest=app.tar`: one line of CSV whose fields are key=value, as buildx reads --output and --secret. Pure.
 
 import { TbuildError } from '../base/errors.ts';
+import { readRecord } from '../dockerfile/csv.ts';
 import { nearest } from './nearest.ts';
 
 /** Keys in lower case; one given twice has its last value. `flag` is for messages. */
 export function parseKeyValues(flag: string, text: string): Map<string, string> {
   const values = new Map<string, string>();
-  for (const [index, field] of csvFields(flag, text).entries()) {
+  const stray = (field: number) => new TbuildError('usage/bad-value', `${flag} has a stray quote in field ${field}`);
+  for (const [index, { text: field }] of readRecord(text, stray).entries()) {
     const at = field.indexOf('=');
     // Not quoted: who writes --secret $TOKEN finds out without the log finding out too.
     if (at < 0) throw new TbuildError('usage/bad-value', `${flag} takes key=value pairs, and field ${index + 1} has no =`);
     values.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1));
   }
   return values;
-}
-
-/** RFC 4180: a field that holds a comma or a quote stands in quotes, a quote in it is doubled. */
-function csvFields(flag: string, text: string): string[] {
-  const fields: string[] = [];
-  const field = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
-  for (let separator = ','; separator === ','; ) {
-    const match = field.exec(text);
-    if (match === null) throw new TbuildError('usage/bad-value', `${flag} has a stray quote in field ${fields.length + 1}`);
-    fields.push(match[1]?.replaceAll('""', '"') ?? match[2]!);
-    separator = match[3]!;
-  }
-  return fields;
 }
 
 export function checkKeys(flag: string, values: ReadonlyMap<string, string>, known: readonly string[]): void {

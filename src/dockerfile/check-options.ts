@@ -1,6 +1,7 @@
 // `skip=A,B;error=true;experimental=C`: the value of `# check=`, of such a comment above an instruction, and of the build argument
 // BUILDKIT_DOCKERFILE_CHECK (BuildKit: linter.ParseLintOptions). Names of rules that are not known are not looked for.
 
+import { parseBool } from '../base/parse-bool.ts';
 import { dockerfileError } from './errors.ts';
 import { quote, trimSpace } from './go-text.ts';
 
@@ -39,8 +40,8 @@ function readNames(text: string): Names {
 }
 
 function readBoolean(text: string, part: string): boolean {
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(text)) return true;
-  if (/^(?:0|f|F|false|FALSE|False)$/.test(text)) return false;
+  const value = parseBool(text);
+  if (value !== undefined) return value;
   throw wrong(`failed to parse check option ${quote(part)}: ${quote(text)} is neither true nor false`);
 }
 

@@ -1,4 +1,4 @@
-// One record of CSV (RFC 4180, as Go's encoding/csv reads it): what --mount and --device of RUN take.
+// One record of CSV (RFC 4180, as Go's encoding/csv reads it): what --mount and --device of RUN take, and the command's --output, --secret and the like.
 
 import type { Span } from './errors.ts';
 
@@ -8,22 +8,16 @@ export interface RecordField {
   readonly span: Span;
 }
 
-/** Undefined: a quote that is stray, or missing. */
-export function readRecord(text: string): RecordField[] | undefined {
+/** `refuse` says of the field with that number that a quote in it is stray, or missing. */
+export function readRecord(text: string, refuse: (field: number) => Error): RecordField[] {
   const fields: RecordField[] = [];
   for (let position = 0; ; ) {
     const match = /^(?:"(?<quoted>(?:[^"]|"")*)"|(?<bare>[^",]*))(?<end>,|$)/s.exec(text.slice(position));
-    if (match?.groups === undefined) return undefined;
+    if (match?.groups === undefined) throw refuse(fields.length + 1);
     const { quoted, bare, end } = match.groups;
     const next = position + match[0].length;
     fields.push({ text: quoted?.replaceAll('""', '"') ?? bare!, span: { start: position, end: next - end!.length } });
     position = next;
     if (end === '') return fields;
   }
-}
-
-/** strconv.ParseBool. */
-export function readBoolean(value: string): boolean | undefined {
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(value)) return true;
-  return /^(?:0|f|F|false|FALSE|False)$/.test(value) ? false : undefined;
 }

@@ -1,6 +1,7 @@
 // `RUN --device=name[,required]`: one CSV record (BuildKit: instructions/commands_rundevice.go). Takes no variables.
 
-import { readBoolean, readRecord } from './csv.ts';
+import { parseBool } from '../base/parse-bool.ts';
+import { readRecord } from './csv.ts';
 import { dockerfileError, within } from './errors.ts';
 import { quote } from './go-text.ts';
 import { suggestion } from './suggest.ts';
@@ -12,8 +13,7 @@ export interface DeviceRequest {
 }
 
 export function parseDevice(value: string): DeviceRequest {
-  const fields = readRecord(value);
-  if (fields === undefined) throw wrong(`failed to parse csv devices: stray or missing quote in ${quote(value)}`);
+  const fields = readRecord(value, () => wrong(`failed to parse csv devices: stray or missing quote in ${quote(value)}`));
   const request = { name: '', required: false };
   for (const { text, span } of fields) within(span, () => setField(request, text));
   if (request.name === '') throw wrong('a device needs a name');
@@ -25,7 +25,7 @@ function setField(request: { name: string; required: boolean }, field: string): 
   const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
   const text = at < 0 ? undefined : field.slice(at + 1);
   if (key === 'required') {
-    const given = readBoolean(text ?? 'true');
+    const given = parseBool(text ?? 'true');
     if (given === undefined) throw wrong(`invalid value for ${key}: ${text}`);
     request.required = given;
   } else if (key === 'name' && text !== undefined) {

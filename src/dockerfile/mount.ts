@@ -1,7 +1,8 @@
 // `RUN --mount=type=…,target=…`: one CSV record of options (BuildKit: instructions/commands_runmount.go).
 // Read twice: when the file is parsed only what no variable can change, and again when variables are known.
 
-import { readBoolean, readRecord } from './csv.ts';
+import { parseBool } from '../base/parse-bool.ts';
+import { readRecord } from './csv.ts';
 import { dockerfileError, type Span, setPart, within } from './errors.ts';
 import { quote } from './go-text.ts';
 import { suggestion } from './suggest.ts';
@@ -166,8 +167,7 @@ interface Field {
 
 /** One CSV record of `key=value` or `key`. */
 function readFields(value: string): Field[] {
-  const fields = readRecord(value);
-  if (fields === undefined) throw wrong(`failed to parse csv mounts: stray or missing quote in ${quote(value)}`);
+  const fields = readRecord(value, () => wrong(`failed to parse csv mounts: stray or missing quote in ${quote(value)}`));
   return fields.map(({ text: field, span }) => {
     const equals = field.indexOf('=');
     if (equals < 0) return { key: field.toLowerCase(), text: undefined, field, span };
@@ -182,7 +182,7 @@ function oneOf<T extends string>(known: readonly T[], value: string, what: strin
 }
 
 function booleanOf(key: string, value: string): boolean {
-  const given = readBoolean(value);
+  const given = parseBool(value);
   if (given === undefined) throw wrong(`invalid value for ${key}: ${value}`);
   return given;
 }

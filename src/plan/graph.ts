@@ -194,6 +194,13 @@ export interface Plan {
   readonly targets: readonly Target[];
 }
 
+/** The steps whose layers a target's image has, bottom first. */
+export function stepsBelow({ state }: Pick<Target, 'state'>, steps: readonly Step[]): Step[] {
+  const chain: Step[] = [];
+  for (let id = state; id !== undefined; id = steps[id]!.parent) chain.push(steps[id]!);
+  return chain.reverse();
+}
+
 /** What planning needs to know of base images. */
 export interface BaseImages {
   /** Throws TbuildError `image/unknown` when there is none of that name; undefined: planning is to go on without it. */

@@ -5,7 +5,7 @@ import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace } from '../cache/traces.ts';
-import type { ImageOperation, Plan, RunOperation, Step, StepId } from '../plan/graph.ts';
+import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
 import { prepareRun, type RunSettings } from '../steps/run.ts';
@@ -85,7 +85,8 @@ class Solver {
     this.#options = options;
     this.#signal = signal;
     this.#limit = pLimit(options.slots);
-    this.#inTarget = chainOf(options.graph);
+    const { steps, targets } = options.graph;
+    this.#inTarget = new Set(targets.flatMap((target) => stepsBelow(target, steps).map(({ id }) => id)));
   }
 
   solved(step: Step): Promise<Solved> {
@@ -294,10 +295,4 @@ function bindInputs(op: RunOperation, others: readonly Result[]): (Result | unde
 function stateOf({ result }: Solved): State {
   assert(result.kind === 'state', 'a step stands on a context');
   return result.state;
-}
-
-function chainOf({ steps, targets }: Pick<Plan, 'steps' | 'targets'>): Set<StepId> {
-  const chain = new Set<StepId>();
-  for (const { state } of targets) for (let id = state; id !== undefined; id = steps[id]?.parent) chain.add(id);
-  return chain;
 }

@@ -1,6 +1,7 @@
 // Before the tests that build: a store that holds the base images and nothing else, for stores.ts to copy. After them: removes what they made.
 // That store is kept between runs, and made anew when this tbuild cannot read it. On the checkout's file system, since /tmp may be one
 // on which layers cannot be mounted.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -37,4 +38,6 @@ async function fillBases(root: string): Promise<void> {
     rmSync(root, { recursive: true, force: true });
     loadBaseImages(images, env, say);
   }
+  // A kept store may remember an earlier tbuild's findings on this machine; copies of it are given to tests that could not find out themselves.
+  execFileSync(path.join(import.meta.dirname, '../../bin/tbuild'), ['info'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
 }

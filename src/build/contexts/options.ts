@@ -6,16 +6,16 @@ import type { ContextResult } from '../../steps/step.ts';
 import type { DockerfileSource } from '../dockerfile-source.ts';
 
 export interface ContextOptions {
-  /** A directory, a file, a URL, or `-`: standard input. */
+  /** A directory; a tar or a Dockerfile; `-`: one of these on standard input; the URL of one of these, or of a git repository. */
   readonly context: string;
-  /** A file, of the context itself where that is no directory; `-`: standard input; undefined: `Dockerfile` in the context. */
+  /** A file, inside a context that is no directory of this machine; `-`: standard input; undefined: `Dockerfile` in the context. */
   readonly dockerfile?: string;
-  /** `--build-context`: directories, `docker-image://…`, `oci-layout://…`, URLs, by name. */
+  /** Further sources by name: a directory, `docker-image://ref`, `oci-layout://path[:tag|@digest]`, a URL. */
   readonly buildContexts?: Readonly<Record<string, string>>;
   readonly buildArgs: Readonly<Record<string, string>>;
-  /** `git`: what git tracks in a directory has git's modes. */
+  /** `git`: what git tracks in a context that is a directory has git's modes; `strict` or undefined: modes are as they are. */
   readonly contextModes?: 'strict' | 'git';
-  /** Who doubts the cache doubts the digests of unchanged files too. */
+  /** No earlier result of a step counts. Who doubts the cache doubts the digests of unchanged files too. */
   readonly noCache: boolean;
   readonly signal: AbortSignal;
 }

@@ -4,6 +4,7 @@
 import { isAbsolute, join } from 'node:path';
 import { debug } from '../../base/debug.ts';
 import { assert, TbuildError } from '../../base/errors.ts';
+import { parseBool } from '../../base/parse-bool.ts';
 import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../../context/archive-type.ts';
 import { parseGitContext, redactUrl } from '../../context/git/url.ts';
 import { DOCKERFILE_MAX_BYTES, tooLarge } from '../../context/input.ts';
@@ -31,7 +32,7 @@ export async function openRemote(
   argument: RemoteArgument,
   options: ContextOptions,
 ): Promise<MainContext> {
-  const keepGitDir = isTrue(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR);
+  const keepGitDir = parseBool(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '') ?? false;
   const fetched = await fetchContext(workplace, settings, argument, keepGitDir, options.signal);
   const label = redactUrl(argument.url);
   const file = argument.kind === 'http' ? fetched.index.find(FILE) : undefined;
@@ -89,9 +90,6 @@ function operationOf({ kind, url }: RemoteArgument, keepGitDir: boolean): Remote
   assert(source !== undefined, `${redactUrl(url)} was taken for a git repository`);
   return { kind, source: { ...source, keepGitDir: source.keepGitDir || keepGitDir } };
 }
-
-/** Go's strconv.ParseBool, for which what is neither is none. */
-const isTrue = (text: string | undefined): boolean => ['1', 't', 'T', 'true', 'TRUE', 'True'].includes(text ?? '');
 
 async function openArchive(workplace: Workplace, { files, modifiedAt }: ContextResult, label: string): Promise<ContextResult> {
   assert('root' in files, 'a download is a file');
