@@ -1,9 +1,10 @@
-// Bundles src into dist: the command (dist/tbuild.cjs) and the library (dist/index.cjs), one file each. What src imports dynamically is in
-// the same file, but is evaluated only when it is used; together with Node's compile cache that is what keeps a cached build's start near that of
-// bare Node. CommonJS, since resolving and linking two dozen ES modules costs more than reading them, and since importing one of Node's own
-// modules reads every export once, and so loads what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto).
-// Blanks are left out, for every start hashes the file; names are kept, for stack traces. undici is larger than all the rest, and yaml seldom
-// used: in files of their own they cost those who need them, and nobody else.
+// Bundles src into dist: the command (dist/command.cjs) with what starts it (dist/tbuild.cjs, from src/cli/start.ts), and the library
+// (dist/index.cjs). What src imports dynamically is in the same file, but is evaluated only when it is used. CommonJS, since resolving and linking
+// two dozen ES modules costs more than reading them, and since importing one of Node's own modules reads every export once, and so loads
+// what is behind lazy ones (fs/promises behind fs, webcrypto behind crypto). Blanks are left out, names are kept, for stack traces.
+// undici is larger than all the rest, and yaml seldom used: in files of their own they cost those who need them, and nobody else.
+import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const options: BuildOptions = {
@@ -26,4 +27,7 @@ const apart: Plugin = {
 };
 
 await build({ ...options, entryPoints: { undici: 'undici', yaml: 'yaml' } });
-await build({ ...options, entryPoints: { tbuild: 'src/cli/main.ts', index: 'src/index.ts' }, plugins: [apart] });
+await build({ ...options, entryPoints: { command: 'src/cli/main.ts', index: 'src/index.ts' }, plugins: [apart] });
+const digest = hash('sha256', readFileSync('dist/command.cjs')).slice(0, 16);
+const define = { ...options.define, BUNDLE_DIGEST: JSON.stringify(digest) };
+await build({ ...options, define, entryPoints: { tbuild: 'src/cli/start.ts' } });

@@ -1,8 +1,5 @@
 // The entry: argv in, exit code out. Loads as little as it can: start-up is part of every command's time.
 
-// The launcher's, for this process: nothing that we start is to fill our cache.
-delete process.env.NODE_COMPILE_CACHE;
-
 endWithStream(process.stdout);
 endWithStream(process.stderr);
 process.once('uncaughtException', reportBug);
