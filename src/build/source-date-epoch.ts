@@ -9,7 +9,8 @@ import { hostPlatform } from '../oci/platform.ts';
 import { type BuildArgs, givenArg, readGlobalScope } from '../plan/global-scope.ts';
 import type { RemoteOperation } from '../plan/graph.ts';
 import { type PlanOptions, planBuild } from '../plan/plan.ts';
-import { LayerIndex } from '../snapshots/layer-index.ts';
+import type { LayerIndex } from '../snapshots/layer-index.ts';
+import { unpackArchive } from '../snapshots/unpacked.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { RemoteSettings } from '../steps/remote.ts';
 import type { ContextResult } from '../steps/step.ts';
@@ -119,24 +120,14 @@ function refused({ where }: Stage, why: string): TbuildError {
   return dockerfileError('source-date-epoch', `SOURCE_DATE_EPOCH stage ${why}`, where);
 }
 
-/** Of an archive whose server has no time for it: that of its newest file. Anything else has none. */
-async function newestMember(
-  { serve, driver, newPath }: Workplace,
-  { files }: ContextResult,
-  name: string,
-): Promise<number | undefined> {
+/** Of an archive whose server has no time for it: that of its newest file. Anything else has none. Throws `context/too-large`. */
+async function newestMember(workplace: Workplace, { files }: ContextResult, name: string): Promise<number | undefined> {
   if (!('root' in files)) return undefined;
   try {
-    const unpacked = await serve.call('unpack', {
-      driver: driver.driver,
-      out: newPath(),
-      archive: join(files.root, name),
-      whiteouts: false,
-      split: false,
-    });
-    return newestFile(LayerIndex.read(unpacked.index));
+    const unpacked = await unpackArchive(workplace, workplace.driver.driver, { archive: join(files.root, name), label: name });
+    return unpacked && newestFile(unpacked.index);
   } catch (error) {
-    if (error instanceof TbuildError && error.code.startsWith('native/')) return undefined;
+    if (error instanceof TbuildError && error.code === 'context/bad-archive') return undefined;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { makeContext } from '../support/contexts.ts';
 import { COMMIT_SECONDS, makeRepositories } from '../support/git-server.ts';
 import { type Answer, file, serveHttp } from '../support/http-server.ts';
 import { freshStore } from '../support/stores.ts';
-import { tbuildOk } from '../support/tbuild.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 const answers: Record<string, Answer> = {};
 /** As `file` serves it. */
@@ -82,5 +82,14 @@ describe('a stage that is one remote ADD', () => {
 
   test('of which nobody knows the time is none', async () => {
     expect((await build('source', stage(`ADD ${url}/undated /`))).at).toBeUndefined();
+  });
+
+  test('is unpacked for its time no further than any archive may be', async () => {
+    answers['/bomb.tar.gz'] = (_, response) => void response.end(bomb);
+    const bomb = gzipSync(await tarOf([{ name: 'zeros', content: '\0'.repeat(2 ** 21) }]));
+    const args = ['build', '--build-arg', 'SOURCE_DATE_EPOCH=source', stage(`ADD ${url}/bomb.tar.gz /`)];
+    const { code, stderr } = await tbuild(args, { store, env: { TBUILD_MAX_UNPACKED: '1m' } });
+    expect(stderr).toContain('cannot extract bomb.tar.gz: it unpacks to more than 1m (TBUILD_MAX_UNPACKED)');
+    expect(code).toBe(4);
   });
 });
