@@ -12,6 +12,7 @@ import { checkFrontend } from '../dockerfile/frontend.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import type { Warning } from '../dockerfile/warning.ts';
+import type { Records } from '../images/records.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages } from '../plan/graph.ts';
@@ -126,37 +127,24 @@ async function planOf(
     const planOptions = { ...options, ...checking, platform: options.platforms?.[0], buildPlatform: hostPlatform(), contexts };
     return await planStages(dockerfile, planOptions, bases);
   } finally {
-    await close();
+    close();
   }
 }
 
 /** Images that are not in the store are done without: a check is no reason to have them. */
-function knownImages(root: string = defaultRoot()): { bases: BaseImages; close: () => Promise<void> } {
-  let opened: ReturnType<typeof openImages> | undefined;
+function knownImages(root: string = defaultRoot()): { bases: BaseImages; close: () => void } {
+  let opened: Records | undefined;
   const bases: BaseImages = {
     config: async (reference, platform) => {
       if (isLayoutReference(reference) || !existsSync(join(root, 'version'))) return undefined;
-      opened ??= openImages(root);
-      const { images } = await opened;
+      opened ??= (await import('../images/records.ts')).openRecords(root);
       try {
-        return images.resolve(reference, platform).config;
+        return opened.images.resolve(reference, platform).config;
       } catch (error) {
         if (error instanceof TbuildError && error.code === 'image/unknown') return undefined;
         throw error;
       }
     },
   };
-  return { bases, close: async () => (await opened)?.store.close() };
-}
-
-async function openImages(root: string) {
-  const [{ openStore }, { startServe }, { Layers }, { Images }] = await Promise.all([
-    import('../base/store.ts'),
-    import('../native/serve.ts'),
-    import('../snapshots/layers.ts'),
-    import('../images/store.ts'),
-  ]);
-  const store = openStore(root);
-  // The helper starts with the first call to it, and there is none.
-  return { store, images: new Images(store, new Layers(store, startServe(), false)) };
+  return { bases, close: () => opened?.store.close() };
 }

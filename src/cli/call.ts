@@ -10,6 +10,7 @@ import { excerptLines } from './excerpt.ts';
 import { nearest } from './nearest.ts';
 import { reportError } from './report-error.ts';
 import type { Surroundings } from './surroundings.ts';
+import { alignColumns } from './table.ts';
 import { oneLine } from './text.ts';
 
 const methods = ['build', 'check', 'lint', 'outline', 'targets', 'subrequests.describe'] as const;
@@ -142,7 +143,7 @@ function outlineText({ name, description, args, secrets, ssh, caches }: OutlineR
   const head = [['TARGET:', name ?? '(default)'], ...(description === undefined ? [] : [['DESCRIPTION:', description]])];
   const mounts = (list: OutlineResult['secrets']) => list.map(({ id, required }) => [id, required ? 'true' : '']);
   const tables = [
-    name === undefined && description === undefined ? '' : columns(head, 1),
+    name === undefined && description === undefined ? '' : alignColumns(head, { padding: 1 }),
     table(
       ['BUILD ARG', 'VALUE', 'DESCRIPTION'],
       args.map((arg) => [arg.name, arg.value, arg.description ?? '']),
@@ -189,7 +190,7 @@ function targetsText({ targets }: TargetsResult): string {
   const rows = targets.map(({ name = '', description = '', isDefault }) => {
     return [isDefault ? `${name} (default)`.trim() : name, description];
   });
-  return columns([['TARGET', 'DESCRIPTION'], ...rows], 1);
+  return alignColumns([['TARGET', 'DESCRIPTION'], ...rows], { padding: 1 });
 }
 
 function targetsJson({ targets, source }: TargetsResult): unknown {
@@ -221,24 +222,9 @@ const subrequests = [
 
 function describeText(): string {
   const rows = subrequests.map(({ name, version, description }) => [name.replace(/^frontend\./, ''), version, description]);
-  return columns([['NAME', 'VERSION', 'DESCRIPTION'], ...rows], 1);
+  return alignColumns([['NAME', 'VERSION', 'DESCRIPTION'], ...rows], { padding: 1 });
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  return rows.length === 0 ? '' : columns([header, ...rows], 3);
-}
-
-/** `padding`: blanks after the widest cell of a column. */
-function columns(rows: readonly (readonly string[])[], padding: number): string {
-  const cells = rows.map((row) => row.map(oneLine));
-  const widths = cells[0]!.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? '').length)) + padding);
-  return cells
-    .map(
-      (row) =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  return rows.length === 0 ? '' : alignColumns([header, ...rows], { padding: 3 });
 }

@@ -1,7 +1,7 @@
 // The library as the commands call it, joined to the floors below. Each call loads what it needs, opens the store and closes it again.
 
+import type { Records } from '../images/records.ts';
 import type { Images } from '../images/store.ts';
-import type { Layers } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Library } from './library.ts';
 
@@ -49,26 +49,13 @@ export const library: Library = {
     }),
 };
 
-interface Records {
-  readonly images: Images;
-  readonly layers: Layers;
-}
-
-/** Records alone: neither the driver nor the native helper is needed to list images, so neither is waited for. */
 async function withRecords<T>(act: (records: Records) => T): Promise<T> {
-  const [{ openStore }, { startServe }, { Layers }, { Images }] = await Promise.all([
-    import('../base/store.ts'),
-    import('../native/serve.ts'),
-    import('../snapshots/layers.ts'),
-    import('../images/store.ts'),
-  ]);
-  const store = openStore();
+  const { openRecords } = await import('../images/records.ts');
+  const records = openRecords();
   try {
-    // The helper starts with the first call to it, and there is none.
-    const layers = new Layers(store, startServe(), false);
-    return act({ images: new Images(store, layers), layers });
+    return act(records);
   } finally {
-    store.close();
+    records.store.close();
   }
 }
 

@@ -3,8 +3,18 @@
 import { oneLine, widthOf } from './text.ts';
 
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [header, ...rows.map((row) => row.map(oneLine))];
-  const widths = header.map((_, column) => Math.max(7, ...lines.map((line) => widthOf(line[column] ?? ''))) + 3);
+  return alignColumns([header, ...rows], { padding: 3, least: 10 });
+}
+
+/** `padding`: blanks after the widest cell of a column; `least`: how wide a column is in any case. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  { padding, least = 0 }: { padding: number; least?: number },
+): string {
+  const lines = rows.map((row) => row.map(oneLine));
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(least, Math.max(...lines.map((line) => widthOf(line[column] ?? ''))) + padding),
+  );
   return lines
     .map(
       (line) =>
