@@ -201,7 +201,8 @@ fn refuses_what_it_does_not_have_or_what_cannot_be_before_it_starts() {
         ("/process/user/uid", json!(-1), "native/config", "invalid value"),
         ("/ociVersion", json!("2.0.0"), "native/config", "is not a version 1"),
         ("/mounts/0/destination", json!("/"), "native/config", "is the root itself"),
-        ("/mounts/0/options/0", json!("remount"), "unsupported/feature", "remount"),
+        ("/mounts/0/options/0", json!("tmpcopyup"), "native/config", "only a tmpfs has it"),
+        ("/process/user", json!({ "uid": 0, "gid": 0, "umask": 0o1000 }), "native/config", "more than 0777"),
         ("/linux/maskedPaths/0", json!("proc/kcore"), "native/config", "is not absolute"),
         ("/hostname", json!("x".repeat(65)), "native/config", "longer than 64"),
     ];

@@ -1,8 +1,8 @@
-//! A mount of type `cgroup`, which is no file system type: version 2's tree, or a tmpfs with a mount for each controller of version 1.
-//! Assumes that the container's cgroup namespace, if any, has been entered.
+//! A mount of type `cgroup`, which is no file system type: version 2's tree, or a tmpfs with a mount for each controller of version 1, of which
+//! the container's own cgroup is all that shows. Assumes that this process is in it, and has entered the cgroup namespace, if there is one.
 
 use crate::error::{Context, MOUNT, Result};
-use crate::inside_root::Kind;
+use crate::inside_root::{self, Kind};
 use crate::mounts::{self, PlannedMount};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, mkdirat, openat, statfs, symlinkat};
@@ -36,17 +36,18 @@ fn version_1() -> rustix::io::Result<OwnedFd> {
     mounts::while_attached(&tmpfs, || {
         for line in cgroups.lines() {
             // number:controllers:path; version 2's has no controllers
-            match line.split(':').nth(1) {
-                None | Some("") => {}
-                Some(controllers) => hierarchy(&tmpfs, controllers)?,
+            let mut parts = line.splitn(3, ':').skip(1);
+            match (parts.next(), parts.next()) {
+                (None | Some(""), _) | (_, None) => {}
+                (Some(controllers), Some(path)) => hierarchy(&tmpfs, controllers, Path::new(path))?,
             }
         }
         mounts::detached_copy(&tmpfs, Path::new(""), true)
     })
 }
 
-/// One hierarchy, with a link for each of several controllers: `cpu -> cpu,cpuacct`.
-fn hierarchy(tmpfs: &OwnedFd, controllers: &str) -> rustix::io::Result<()> {
+/// One hierarchy, with a link for each of several controllers: `cpu -> cpu,cpuacct`. `path`: the cgroup, `/` in a namespace of its own.
+fn hierarchy(tmpfs: &OwnedFd, controllers: &str, path: &Path) -> rustix::io::Result<()> {
     let name = controllers.strip_prefix("name=").unwrap_or(controllers);
     mkdirat(tmpfs, name, Mode::from_raw_mode(0o755))?;
     let context = fsopen("cgroup", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -60,7 +61,11 @@ fn hierarchy(tmpfs: &OwnedFd, controllers: &str) -> rustix::io::Result<()> {
     }
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let made = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let whole = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    let made = match inside_root::relative(path) {
+        own if own.as_os_str().is_empty() => whole,
+        own => mounts::while_attached(&whole, || mounts::detached_copy(&whole, own, false))?,
+    };
     let target = openat(tmpfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     mounts::attach(made, target)?;
     if name.contains(',') {

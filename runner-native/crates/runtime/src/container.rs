@@ -114,6 +114,7 @@ pub fn start_and_wait(
     let cgroup = options.limits.as_ref().map(|limits| &limits.cgroup);
     let watcher = Watcher::start(container.pidfd.as_fd(), options.lifeline, ours.as_ref(), cgroup)?;
     let limited = options.limits.take().map(|limits| limits.impose(container.pid)).transpose()?;
+    first.process.map_or(Ok(()), |process| process.scheduling.give_to(container.pid))?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, container.pid)?;
     }

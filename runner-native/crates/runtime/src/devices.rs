@@ -30,11 +30,11 @@ pub fn set_up(root: &OwnedFd, devices: &[Device], can_make: bool) -> Result<()> 
     for path in DEFAULT {
         if !devices.iter().any(|device| inside_root::relative(&device.path) == Path::new(path)) {
             let copy = mounts::detached_copy(CWD, &Path::new("/").join(path), false).at(MOUNT, "bind", Path::new("/").join(path))?;
-            place(root, Path::new(path), copy)?;
+            place(root, Path::new(path), copy, None)?;
         }
     }
     for device in devices {
-        place(root, inside_root::relative(&device.path), node(device, can_make)?)?;
+        place(root, inside_root::relative(&device.path), node(device, can_make)?, Some(device))?;
     }
     for (name, target) in LINKS {
         link(&dev, name, target)?;
@@ -53,8 +53,17 @@ fn link(dev: &OwnedFd, name: &str, target: &str) -> Result<()> {
     }
 }
 
-fn place(root: &OwnedFd, path: &Path, node: OwnedFd) -> Result<()> {
+/// `wanted`: what may be there already; something else is an error (runtime-spec, config-linux.md: Devices), but for an empty file to mount on.
+fn place(root: &OwnedFd, path: &Path, node: OwnedFd, wanted: Option<&Device>) -> Result<()> {
     let target = inside_root::open_or_make(root, path, Kind::File, &mut |_, _| {})?;
+    if let Some(device) = wanted {
+        let stat = fs::statat(&target, c"", AtFlags::EMPTY_PATH).at(MOUNT, "look at", &device.path)?;
+        let is_mount_point = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
+        if !is_mount_point && !is_same(&target, device, false)? {
+            let detail = format!("{} is in the image already, and not the device that linux.devices asks for", device.path.display());
+            return Err(NativeError::new(MOUNT, "make the device").path(&device.path).detail(detail));
+        }
+    }
     mounts::attach(node, target).at(MOUNT, "mount the device", path)
 }
 

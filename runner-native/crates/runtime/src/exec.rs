@@ -4,11 +4,13 @@
 use crate::channel;
 use crate::container::{self, Container, First, Forked};
 use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, STATE, USAGE};
+use crate::hooks::Told;
 use crate::init;
-use crate::lifecycle::parse;
+use crate::lifecycle::{self, parse};
 use crate::plan::{self, Namespaces, PlannedProcess};
 use crate::record::{self, InitProcess, Status};
 use crate::seccomp::Filter;
+use crate::seccomp_agent::{self, Guard};
 use crate::spec::Process;
 use crate::terminal;
 use crate::user_namespace::{self, IdMaps};
@@ -55,8 +57,10 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     if !process.terminal {
         identity::give_streams(maps.host_uid(process.user.uid).unwrap_or(process.user.uid));
     }
-    let (container, parent) = fork(first, &process, seccomp.as_ref(), options.preserved)?;
-    record.cgroup.add(container.pid)?;
+    let told = lifecycle::told(&record);
+    let (container, parent) = fork(first, &process, seccomp.as_ref(), &told, options.preserved)?;
+    process.affinity.around(container.pid, || record.cgroup.add(container.pid))?;
+    process.scheduling.give_to(container.pid)?;
     parent.go()?;
     let mut master = container::wait_for_start(&parent, || Ok(()))?;
     if process.terminal {
@@ -76,15 +80,23 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     container::attend(&container, &signals, master.as_ref())
 }
 
-fn fork(first: InitProcess, process: &PlannedProcess, filter: Option<&Filter>, preserved: u32) -> Result<(Container, channel::Parent)> {
+fn fork(
+    first: InitProcess,
+    process: &PlannedProcess,
+    filter: Option<&Filter>,
+    told: &Told,
+    preserved: u32,
+) -> Result<(Container, channel::Parent)> {
     let target = Target::open(first)?;
+    let agent = seccomp_agent::connect_to(filter)?;
     let (parent, child) = channel::pair()?;
     let pid_namespace = PathBuf::from(format!("/proc/{}/ns/pid", first.pid));
     let namespaces = Namespaces { joined: vec![(libc::CLONE_NEWPID, pid_namespace)], ..Namespaces::default() };
     match container::fork_into(&First { namespaces: &namespaces, root: None, process: None })? {
         Forked::Child => {
             drop(parent);
-            let Err(error) = become_command(&target, process, filter, preserved, &child);
+            let filter = Guard::new(filter, agent.as_ref(), told, rustix::process::Pid::from_raw(first.pid));
+            let Err(error) = filter.and_then(|filter| become_command(&target, process, filter.as_ref(), preserved, &child));
             child.send_error(error);
             sys::exit_now(1)
         }
@@ -133,7 +145,7 @@ impl Target {
 fn become_command(
     target: &Target,
     process: &PlannedProcess,
-    filter: Option<&Filter>,
+    filter: Option<&Guard>,
     preserved: u32,
     channel: &channel::Child,
 ) -> Result<Infallible> {
@@ -161,7 +173,7 @@ fn become_command(
     if process.no_new_privileges
         && let Some(filter) = filter
     {
-        identity::set_filter(filter)?;
+        filter.set()?;
     }
     Err(init::execute(&process.arguments, &process.environment))
 }

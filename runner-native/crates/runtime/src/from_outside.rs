@@ -5,7 +5,7 @@ use crate::error::{Context, PROCESS, Result};
 use crate::mounts::{self, PlannedMount};
 use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::user_namespace::{self, IdMaps};
-use crate::{identity, sys};
+use crate::{identity, seccomp_agent, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -19,25 +19,30 @@ pub struct Sources {
     binds: Vec<Option<OwnedFd>>,
     /// The host's /sys, for who may not mount one.
     pub sysfs: Option<OwnedFd>,
+    /// Who is asked about system calls.
+    pub agent: Option<OwnedFd>,
 }
 
 impl Sources {
     pub fn open(plan: &Plan) -> Result<Self> {
         let namespaces = &plan.namespaces;
+        let agent = seccomp_agent::connect_to(plan.seccomp.as_ref())?;
         let has_user_namespace = namespaces.is_own(libc::CLONE_NEWUSER);
         if !has_user_namespace && plan.mounts.iter().all(|mount| mount.options.idmap.is_none()) {
-            return Ok(Self::default());
+            return Ok(Self { agent, ..Self::default() });
         }
         let mut maps = MapNamespaces::of(namespaces);
         let binds = plan.mounts.iter().map(|mount| match mount.options.bind {
-            Some(recursive) if has_user_namespace || mount.options.idmap.is_some() => source(mount, recursive, &mut maps),
+            Some(recursive) if !mount.options.is_remount && (has_user_namespace || mount.options.idmap.is_some()) => {
+                source(mount, recursive, &mut maps)
+            }
             _ => Ok(None),
         });
         let binds = binds.collect::<Result<_>>()?;
         let wants_sysfs =
             has_user_namespace && !namespaces.is_new(libc::CLONE_NEWNET) && plan.mounts.iter().any(|mount| mount.kind == "sysfs");
         let sysfs = if wants_sysfs { mounts::detached_copy(CWD, Path::new("/sys"), false).ok() } else { None };
-        Ok(Self { binds, sysfs })
+        Ok(Self { binds, sysfs, agent })
     }
 
     /// What was opened for the mount at this place.

@@ -81,6 +81,10 @@ impl Told {
     }
 
     pub fn state(&self, status: Status, pid: Option<Pid>) -> String {
+        self.state_value(status, pid).to_string()
+    }
+
+    pub fn state_value(&self, status: Status, pid: Option<Pid>) -> serde_json::Value {
         let mut state = serde_json::json!({
             "ociVersion": self.oci_version,
             "id": self.id,
@@ -91,7 +95,7 @@ impl Told {
         if let Some(pid) = pid {
             state["pid"] = pid.as_raw_nonzero().get().into();
         }
-        state.to_string()
+        state
     }
 }
 

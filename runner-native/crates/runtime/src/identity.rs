@@ -3,8 +3,8 @@
 
 use crate::error::{Context, PROCESS, Result};
 use crate::plan::{PlannedCapabilities, PlannedProcess};
-use crate::seccomp::Filter;
-use crate::{sys, user_namespace};
+use crate::seccomp_agent::Guard;
+use crate::user_namespace;
 use rustix::fs::{FileType, Gid, Mode, Uid, fchown, fstat};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
@@ -33,12 +33,13 @@ pub fn give_streams(uid: u32) {
     }
 }
 
-pub fn assume(process: &PlannedProcess, filter: Option<&Filter>) -> Result<()> {
+/// Leaves a filter that needs no privilege to the caller: the later it is set, the fewer of our own calls it must allow.
+pub fn assume(process: &PlannedProcess, filter: Option<&Guard>) -> Result<()> {
     let user = &process.user;
     if process.no_new_privileges {
         set_no_new_privs(true).during(PROCESS, "set no_new_privs")?;
     } else if let Some(filter) = filter {
-        set_filter(filter)?; // needs CAP_SYS_ADMIN, which is about to go
+        filter.set()?; // needs CAP_SYS_ADMIN, which is about to go
     }
     limit_bounding_set(process.capabilities.bounding)?;
     set_keep_capabilities(true).during(PROCESS, "keep capabilities")?;
@@ -49,14 +50,6 @@ pub fn assume(process: &PlannedProcess, filter: Option<&Filter>) -> Result<()> {
     set_thread_res_uid(uid, uid, uid).during(PROCESS, &format!("become the user {}", user.uid))?;
     rustix::process::umask(Mode::from_raw_mode(user.umask.unwrap_or(0o022)));
     set_capability_sets(&process.capabilities)
-}
-
-pub fn set_filter(filter: &Filter) -> Result<()> {
-    match sys::set_seccomp_filter(filter.flags, &filter.program) {
-        Err(Errno::INVAL) if filter.flags != 0 => sys::set_seccomp_filter(0, &filter.program),
-        result => result,
-    }
-    .during(PROCESS, "set the seccomp filter")
 }
 
 fn limit_bounding_set(keep: CapabilitySet) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::identity;
 use crate::inside_root::{self, Kind};
 use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
+use crate::seccomp_agent::Guard;
 use crate::streams::Streams;
 use crate::{devices, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
@@ -43,6 +44,10 @@ pub enum Start {
 
 /// Returns only when it failed, with an exit status.
 pub fn main(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: Child, streams: Streams, start: Start) -> i32 {
+    let filter = match Guard::new(plan.seccomp.as_ref(), sources.agent.as_ref(), told, None) {
+        Ok(filter) => filter,
+        Err(error) => return fail(&channel, error),
+    };
     let ready = get_ready(plan, sources, told, ways, &channel, streams).and_then(|has_entered| match start {
         Start::AtOnce => Ok((has_entered, None)),
         Start::WhenTold(told_by) => find_command(&plan.process).map(|()| (has_entered, Some(told_by))),
@@ -52,14 +57,14 @@ pub fn main(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: Ch
         Err(error) => return fail(&channel, error),
     };
     let Some(told_by) = told_by else {
-        let Err(error) = become_command(plan, told, ways, has_entered, || die_with_parent(&channel));
+        let Err(error) = become_command(plan, told, ways, has_entered, filter.as_ref(), || die_with_parent(&channel));
         return fail(&channel, error);
     };
     let waited = live_without_parent(&channel).and_then(|()| wait_for_start(&told_by));
     if let Err(error) = waited {
         return fail(&channel, error);
     }
-    let Err(error) = become_command(plan, told, ways, has_entered, || Ok(()));
+    let Err(error) = become_command(plan, told, ways, has_entered, filter.as_ref(), || Ok(()));
     // Nobody listens at the channel any more; who runs the container reads its standard error.
     let _ = writeln!(std::io::stderr(), "{}", error.detail);
     error::exit_status(&error)
@@ -140,11 +145,18 @@ fn wait_for_start(told_by: &OwnedFd) -> Result<()> {
 }
 
 /// `tie`: to the parent, once more, for a change of user forgets it.
-fn become_command(plan: &Plan, told: &Told, ways: Ways, has_entered: bool, tie: impl FnOnce() -> Result<()>) -> Result<Infallible> {
+fn become_command(
+    plan: &Plan,
+    told: &Told,
+    ways: Ways,
+    has_entered: bool,
+    filter: Option<&Guard>,
+    tie: impl FnOnce() -> Result<()>,
+) -> Result<Infallible> {
     if !plan.hooks.start_container.is_empty() {
         hooks::run(&plan.hooks.start_container, &told.state(Status::Created, Some(rustix::process::getpid())))?;
     }
-    identity::assume(&plan.process, plan.seccomp.as_ref())?;
+    identity::assume(&plan.process, filter)?;
     if !has_entered {
         enter_cwd(&plan.process.cwd, true)?;
     }
@@ -152,9 +164,9 @@ fn become_command(plan: &Plan, told: &Told, ways: Ways, has_entered: bool, tie: 
     sys::close_on_exec_from(3 + ways.preserved).during(PROCESS, "close descriptors")?;
     sys::reset_signals().during(PROCESS, "reset signals")?;
     if plan.process.no_new_privileges
-        && let Some(filter) = &plan.seccomp
+        && let Some(filter) = filter
     {
-        identity::set_filter(filter)?; // the later, the fewer of our own calls it must allow
+        filter.set()?;
     }
     Err(execute(&plan.process.arguments, &plan.process.environment))
 }
@@ -229,6 +241,9 @@ pub fn set_oom_score(process: &str, score: i32) -> Result<()> {
 fn set_up_root(plan: &Plan, sources: &Sources, channel: &Child) -> Result<Option<OwnedFd>> {
     if !plan.namespaces.is_new(libc::CLONE_NEWNS) {
         return Ok(None);
+    }
+    if plan.mounts.iter().any(|mount| mount.kind == "cgroup") {
+        channel.wait_for_go()?; // only now are we in the cgroup that is to be seen
     }
     let root = mounts::open_root(plan.root(), plan.propagation)?;
     mounts::mount_all(&root, &plan.mounts, sources)?;

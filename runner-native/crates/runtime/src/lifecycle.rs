@@ -164,6 +164,7 @@ fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &Cr
     record.process = Some(InitProcess::of(container.pid)?);
     folder.write(&record)?;
     record.cgroup.add(container.pid)?;
+    plan.process.scheduling.give_to(container.pid)?;
     parent.go()?;
     let run_hooks = || hooks::run(plan.hooks.before_pivot(), &told.state(Status::Creating, Some(container.pid)));
     let mut master = container::wait_for_start(&parent, run_hooks)?;
@@ -190,7 +191,7 @@ fn hooks_of(folder: &Folder) -> Result<Hooks> {
     Ok(parse(&folder.config()?)?.hooks)
 }
 
-fn told(record: &Record) -> Told {
+pub fn told(record: &Record) -> Told {
     Told {
         oci_version: record.oci_version.clone(),
         id: record.id.clone(),

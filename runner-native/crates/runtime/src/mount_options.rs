@@ -1,7 +1,7 @@
 //! The options of one entry of config.json's `mounts`, as the kernel's mount API wants them. The words are those of the
 //! runtime-spec's config-linux table; what is no such word goes to the file system. Decides only, mounts nothing.
 
-use crate::error::{Result, invalid, unsupported};
+use crate::error::{Result, invalid};
 use crate::spec::Mount;
 use crate::sys::MountAttributes;
 use crate::user_namespace::IdMaps;
@@ -16,6 +16,10 @@ pub struct MountOptions {
     pub recursive_attributes: MountAttributes,
     pub propagation: Option<(Propagation, bool)>,
     pub idmap: Option<IdMap>,
+    /// What is mounted there already is to have these options.
+    pub is_remount: bool,
+    /// A tmpfs begins with what it covers.
+    pub copies_up: bool,
     /// Of the superblock: `sync`, `lazytime` …
     pub flags: Vec<String>,
     pub values: Vec<(String, String)>,
@@ -48,7 +52,8 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
         match word.as_str() {
             "bind" => options.bind = Some(options.bind.unwrap_or(false)),
             "rbind" => options.bind = Some(true),
-            "remount" => return Err(unsupported(&format!("the mount option remount of {}", mount.destination.display()))),
+            "remount" => options.is_remount = true,
+            "tmpcopyup" => options.copies_up = true,
             "idmap" | "ridmap" => recursive_idmap = Some(word == "ridmap"),
             "defaults" | "async" | "loud" | "silent" | "nomand" | "mand" | "nolazytime" | "noiversion" | "iversion" => {}
             "sync" | "dirsync" | "lazytime" => options.flags.push(word.clone()),
@@ -69,11 +74,14 @@ pub fn parse(mount: &Mount) -> Result<MountOptions> {
         let first = first.map(String::as_str).unwrap_or_default();
         return Err(invalid("mounts.options", format!("{first:?} of {}: a bind mount has no such option", mount.destination.display())));
     }
+    if options.copies_up && mount.kind != "tmpfs" {
+        return Err(invalid("mounts.options", format!("tmpcopyup of {}: only a tmpfs has it", mount.destination.display())));
+    }
     Ok(options)
 }
 
 /// The words of the runtime-spec's table that are understood here.
-pub const WORDS: [&str; 48] = [
+pub const WORDS: [&str; 62] = [
     "async",
     "atime",
     "bind",
@@ -102,26 +110,40 @@ pub const WORDS: [&str; 48] = [
     "ratime",
     "rbind",
     "rdev",
+    "rdiratime",
     "relatime",
+    "remount",
     "rexec",
     "ridmap",
+    "rnoatime",
     "rnodev",
+    "rnodiratime",
     "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
     "rnosuid",
+    "rnosymfollow",
     "ro",
     "rprivate",
+    "rrelatime",
     "rro",
     "rrw",
     "rshared",
     "rslave",
+    "rstrictatime",
     "rsuid",
+    "rsymfollow",
+    "runbindable",
     "rw",
     "shared",
     "silent",
     "slave",
     "strictatime",
     "suid",
+    "symfollow",
     "sync",
+    "tmpcopyup",
+    "unbindable",
 ];
 
 /// What a word sets, and what it clears.
@@ -203,10 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_known() {
+        for word in WORDS {
+            let options = parsed("tmpfs", &[word]).unwrap();
+            let to_file_system = matches!(word, "sync" | "dirsync" | "lazytime");
+            assert_eq!((options.flags.is_empty(), options.values.is_empty()), (!to_file_system, true), "{word}");
+        }
+        assert!(parsed("proc", &["tmpcopyup"]).unwrap_err().detail.contains("only a tmpfs"));
+    }
+
+    #[test]
     fn a_bind_mount_has_no_options_of_a_file_system() {
         assert_eq!(parsed("bind", &[]).unwrap().bind, Some(false));
         assert!(parsed("bind", &["size=1m"]).unwrap_err().detail.contains("\"size\""));
         assert!(parsed("none", &["rbind", "frobnicate"]).unwrap_err().detail.contains("\"frobnicate\""));
-        assert!(parsed("bind", &["remount"]).is_err());
     }
 }

@@ -6,11 +6,15 @@ use crate::from_outside::Sources;
 use crate::inside_root::{self, Kind};
 use crate::mount_options::MountOptions;
 use crate::sys::{self, MountAttributes};
+use crate::tmpfs_copy;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use rustix::mount::{fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+use rustix::mount::{fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick};
+use rustix::mount::{move_mount, open_tree, unmount};
 use std::path::{Path, PathBuf};
 
 pub struct PlannedMount {
@@ -70,6 +74,7 @@ pub fn set_propagation(mount: impl AsFd, path: &Path, propagation: MountPropagat
 
 pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount], sources: &Sources) -> Result<()> {
     mounts.iter().enumerate().try_for_each(|(place, mount)| match (mount.options.bind, mount.kind.as_str()) {
+        _ if mount.options.is_remount => remount(root, mount),
         (Some(recursive), _) => bind(root, mount, recursive, sources.bind(place)),
         (None, "cgroup") => crate::cgroup_mounts::mount(root, mount),
         (None, _) => file_system(root, mount, sources),
@@ -106,6 +111,9 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
         }
         (made, _) => made.at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?,
     };
+    if mount.options.copies_up {
+        tmpfs_copy::copy_up(&target, &made).at(MOUNT, "copy what a tmpfs covers at", &mount.destination)?;
+    }
     finish(&made, mount, false)?;
     if mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination) {
         // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.
@@ -114,15 +122,30 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
     attach(&made, &target).at(MOUNT, "mount", &mount.destination)
 }
 
+/// Options of the mount are the mount's alone; the file system, which may be the host's, gets what is meant for it.
+fn remount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
+    let target = inside_root::open(root, inside_root::relative(&mount.destination), OFlags::PATH);
+    let target = target.at(MOUNT, "remount", &mount.destination)?;
+    if !(mount.options.flags.is_empty() && mount.options.values.is_empty()) {
+        let reconfigure = || {
+            let context = fspick(&target, "", FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH)?;
+            set_options(&context, &mount.options)?;
+            fsconfig_reconfigure(&context)
+        };
+        reconfigure().at(MOUNT, "remount", &mount.destination)?;
+    }
+    finish(&target, mount, false)
+}
+
+fn set_options(context: &OwnedFd, options: &MountOptions) -> rustix::io::Result<()> {
+    options.flags.iter().try_for_each(|flag| fsconfig_set_flag(context, flag.as_str()))?;
+    options.values.iter().try_for_each(|(key, value)| fsconfig_set_string(context, key.as_str(), value.as_str()))
+}
+
 fn new_file_system(mount: &PlannedMount) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", &mount.source)?;
-    for flag in &mount.options.flags {
-        fsconfig_set_flag(context.as_fd(), flag.as_str())?;
-    }
-    for (key, value) in &mount.options.values {
-        fsconfig_set_string(context.as_fd(), key.as_str(), value.as_str())?;
-    }
+    set_options(&context, &mount.options)?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }

@@ -6,6 +6,7 @@ use crate::hooks::Hooks;
 use crate::mount_options;
 use crate::mounts::PlannedMount;
 use crate::resources::Resources;
+use crate::scheduling::{ExecAffinity, Scheduling};
 use crate::seccomp::{self, Filter};
 use crate::spec::{Capabilities, Config, ConsoleSize, Linux, Mount, Namespace, Process, User};
 use crate::user_namespace::IdMaps;
@@ -103,6 +104,8 @@ pub struct PlannedProcess {
     pub rlimits: Vec<(Resource, Rlimit)>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+    pub scheduling: Scheduling,
+    pub affinity: ExecAffinity,
 }
 
 pub struct PlannedCapabilities {
@@ -121,7 +124,9 @@ pub fn read(config: Config) -> Result<Plan> {
         return Err(invalid("root.path", "is empty"));
     }
     config.hooks.check()?;
-    refuse(&config.linux, &process)?;
+    if !config.linux.mount_label.is_empty() {
+        return Err(unsupported("linux.mountLabel"));
+    }
     let namespaces = namespaces(&config.linux)?;
     check_names(&namespaces, &config.hostname, &config.domainname)?;
     if !namespaces.is_new(libc::CLONE_NEWNS) && !config.mounts.is_empty() {
@@ -154,14 +159,9 @@ pub fn read(config: Config) -> Result<Plan> {
     })
 }
 
-fn refuse(linux: &Linux, process: &Process) -> Result<()> {
-    let refused = [
-        (!linux.mount_label.is_empty(), "linux.mountLabel"),
-        (!process.apparmor_profile.is_empty(), "process.apparmorProfile"),
-        (!process.selinux_label.is_empty(), "process.selinuxLabel"),
-        (process.scheduler.is_some(), "process.scheduler"),
-        (process.io_priority.is_some(), "process.ioPriority"),
-    ];
+fn refuse_labels(process: &Process) -> Result<()> {
+    let refused =
+        [(!process.apparmor_profile.is_empty(), "process.apparmorProfile"), (!process.selinux_label.is_empty(), "process.selinuxLabel")];
     refused.iter().find(|(there, _)| *there).map_or(Ok(()), |(_, field)| Err(unsupported(field)))
 }
 
@@ -246,10 +246,10 @@ fn mount(mount: Mount, has_user_namespace: bool) -> Result<PlannedMount> {
         return Err(invalid("mounts", format!("the destination {destination:?} is the root itself")));
     }
     let options = mount_options::parse(&mount)?;
-    if options.bind.is_none() && mount.kind.is_empty() {
+    if options.bind.is_none() && mount.kind.is_empty() && !options.is_remount {
         return Err(invalid("mounts", format!("{} has no type", destination.display())));
     }
-    if options.bind.is_some() && mount.source.as_os_str().is_empty() {
+    if options.bind.is_some() && mount.source.as_os_str().is_empty() && !options.is_remount {
         return Err(invalid("mounts", format!("{} has no source", destination.display())));
     }
     if options.idmap.as_ref().is_some_and(|idmap| options.bind.is_none() || idmap.maps.is_empty() && !has_user_namespace) {
@@ -327,6 +327,7 @@ fn personality(personality: &spec::Personality) -> Result<u64> {
 }
 
 pub fn plan_process(process: Process, has_user_namespace: bool) -> Result<PlannedProcess> {
+    refuse_labels(&process)?;
     if process.args.is_empty() || process.args[0].is_empty() {
         return Err(invalid("process.args", "names no command"));
     }
@@ -335,6 +336,9 @@ pub fn plan_process(process: Process, has_user_namespace: bool) -> Result<Planne
     }
     if process.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
         return Err(invalid("process.oomScoreAdj", "is not from -1000 to 1000"));
+    }
+    if let Some(umask) = process.user.umask.filter(|umask| *umask > 0o777) {
+        return Err(invalid("process.user.umask", format!("{umask} is more than 0777")));
     }
     // A later entry wins, as in Docker: C libraries would find the first.
     let mut seen = HashSet::new();
@@ -359,6 +363,8 @@ pub fn plan_process(process: Process, has_user_namespace: bool) -> Result<Planne
         rlimits: rlimits(&process.rlimits)?,
         no_new_privileges: process.no_new_privileges,
         oom_score_adj: process.oom_score_adj,
+        scheduling: Scheduling::read(process.scheduler.as_ref(), process.io_priority.as_ref())?,
+        affinity: ExecAffinity::read(process.exec_cpu_affinity.as_ref())?,
     })
 }
 

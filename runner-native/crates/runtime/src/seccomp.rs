@@ -6,16 +6,37 @@ use crate::error::{Result, invalid};
 use crate::spec::{Seccomp, SeccompArgument, SeccompRule};
 use crate::sys::BpfInstruction;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 pub struct Filter {
     pub program: Vec<BpfInstruction>,
     pub flags: u64,
+    /// Who answers the calls of SCMP_ACT_NOTIFY; none without such.
+    pub agent: Option<Agent>,
 }
+
+impl Filter {
+    /// Those that older kernels may lack, and that change nothing of what is allowed.
+    pub const OPTIONAL_FLAGS: u64 = SPEC_ALLOW | LOG_FLAG | TSYNC | WAIT_KILLABLE_RECV;
+}
+
+pub struct Agent {
+    pub path: PathBuf,
+    pub metadata: String,
+}
+
+// SECCOMP_FILTER_FLAG_…
+const TSYNC: u64 = 1;
+const LOG_FLAG: u64 = 2;
+const SPEC_ALLOW: u64 = 4;
+const NEW_LISTENER: u64 = 8;
+const WAIT_KILLABLE_RECV: u64 = 32;
 
 const KILL_PROCESS: u32 = 0x8000_0000;
 const KILL_THREAD: u32 = 0;
 const TRAP: u32 = 0x0003_0000;
 const ERRNO: u32 = 0x0005_0000;
+const NOTIFY: u32 = 0x7fc0_0000;
 const TRACE: u32 = 0x7ff0_0000;
 const LOG: u32 = 0x7ffc_0000;
 const ALLOW: u32 = 0x7fff_0000;
@@ -163,22 +184,27 @@ fn abis(names: &[String]) -> Result<Vec<Abi>> {
     Ok(abis)
 }
 
-pub const ACTIONS: [&str; 8] = [
+pub const ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
 pub const ARCHITECTURES: [&str; 5] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"];
 pub const OPERATORS: [&str; 7] =
     ["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
-pub const FLAGS: [&str; 3] = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"];
+pub const FLAGS: [&str; 4] =
+    ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
 
 fn action(name: &str, errno: Option<u32>) -> Result<u32> {
+    if errno.is_some() && !matches!(name, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE") {
+        return Err(invalid("linux.seccomp", format!("errnoRet is nothing that {name} could give")));
+    }
     let errno = errno.unwrap_or(EPERM);
     if errno > ERRNO_MAX {
         return Err(invalid("linux.seccomp", format!("errnoRet {errno} is not an error number")));
@@ -191,19 +217,19 @@ fn action(name: &str, errno: Option<u32>) -> Result<u32> {
         "SCMP_ACT_TRACE" => TRACE | errno,
         "SCMP_ACT_LOG" => LOG,
         "SCMP_ACT_ALLOW" => ALLOW,
-        "SCMP_ACT_NOTIFY" => return Err(crate::error::unsupported("the seccomp action SCMP_ACT_NOTIFY")),
+        "SCMP_ACT_NOTIFY" => NOTIFY,
         _ => return Err(invalid("linux.seccomp", format!("unknown action {name:?}"))),
     })
 }
 
 fn flags(names: Option<&Vec<String>>) -> Result<u64> {
-    const SPEC_ALLOW: u64 = 4;
     let Some(names) = names else { return Ok(SPEC_ALLOW) };
     names.iter().try_fold(0, |flags, name| {
         Ok(flags
             | match name.as_str() {
-                "SECCOMP_FILTER_FLAG_TSYNC" => 1,
-                "SECCOMP_FILTER_FLAG_LOG" => 2,
+                "SECCOMP_FILTER_FLAG_TSYNC" => TSYNC,
+                "SECCOMP_FILTER_FLAG_LOG" => LOG_FLAG,
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => WAIT_KILLABLE_RECV,
                 "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => SPEC_ALLOW,
                 _ => return Err(invalid("linux.seccomp.flags", format!("unknown flag {name:?}"))),
             })
@@ -262,6 +288,9 @@ fn alternatives(rule: &SeccompRule) -> Result<Vec<Vec<Condition>>> {
 
 pub fn compile(seccomp: &Seccomp) -> Result<Filter> {
     let default = action(&seccomp.default_action, seccomp.default_errno_ret)?;
+    if default == NOTIFY {
+        return Err(invalid("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY would ask about the very call by which the agent is told"));
+    }
     let rules = Rules::read(&seccomp.syscalls)?;
     let abis = abis(&seccomp.architectures)?;
     let mut program = vec![load(ARCHITECTURE)];
@@ -283,7 +312,32 @@ pub fn compile(seccomp: &Seccomp) -> Result<Filter> {
             format!("the filter has {} instructions, the kernel takes {INSTRUCTIONS_MAX}", program.len()),
         ));
     }
-    Ok(Filter { program, flags: flags(seccomp.flags.as_ref())? })
+    let agent = agent(seccomp)?;
+    let flags = flags(seccomp.flags.as_ref())?;
+    // The kernel takes the one only with a listener, the other only without; there is one thread.
+    let flags = if agent.is_some() { flags & !TSYNC | NEW_LISTENER } else { flags & !WAIT_KILLABLE_RECV };
+    Ok(Filter { program, flags, agent })
+}
+
+/// None where no call is left to an agent.
+fn agent(seccomp: &Seccomp) -> Result<Option<Agent>> {
+    let (path, metadata) = (&seccomp.listener_path, &seccomp.listener_metadata);
+    let has_path = !path.as_os_str().is_empty();
+    if !has_path && !metadata.is_empty() {
+        return Err(invalid("linux.seccomp.listenerMetadata", "is for the agent at listenerPath, which is not there"));
+    }
+    let mut asking = seccomp.syscalls.iter().filter(|rule| rule.action == "SCMP_ACT_NOTIFY").peekable();
+    if asking.peek().is_none() {
+        return Ok(None);
+    }
+    if !has_path {
+        return Err(invalid("linux.seccomp.listenerPath", "is missing: SCMP_ACT_NOTIFY needs an agent"));
+    }
+    // Before the agent has the listener nobody would answer (runc refuses `write`, by which it hands the listener on).
+    match asking.flat_map(|rule| &rule.names).find(|name| matches!(name.as_str(), "sendmsg" | "shutdown")) {
+        Some(name) => Err(invalid("linux.seccomp.syscalls", format!("{name} cannot be left to the agent: the agent is told by it"))),
+        None => Ok(Some(Agent { path: path.clone(), metadata: metadata.clone() })),
+    }
 }
 
 /// The profile's rules with their meaning, and which of them (in order) a call is named in.
@@ -298,6 +352,9 @@ impl<'a> Rules<'a> {
         let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
         for (position, rule) in rules.iter().enumerate() {
             list.push((action(&rule.action, rule.errno_ret)?, alternatives(rule)?));
+            if rule.names.is_empty() {
+                return Err(invalid("linux.seccomp.syscalls", "a rule names no call"));
+            }
             for name in &rule.names {
                 by_name.entry(name).or_default().push(position);
             }

@@ -96,15 +96,25 @@ fn random_profile(numbers: &mut Numbers, names: &[(&str, u32)]) -> Seccomp {
                     serde_json::json!({ "index": numbers.next() % 6, "value": value, "valueTwo": two, "op": numbers.pick(&OPERATORS) })
                 })
                 .collect();
-            serde_json::json!({ "names": names, "action": numbers.pick(&actions), "errnoRet": numbers.next() % 100, "args": args })
+            let mut rule = serde_json::json!({ "names": names, "action": numbers.pick(&actions), "args": args });
+            add_errno(numbers, &mut rule, "action", "errnoRet");
+            rule
         })
         .collect();
-    profile(serde_json::json!({
+    let mut whole = serde_json::json!({
         "defaultAction": numbers.pick(&actions),
-        "defaultErrnoRet": numbers.next() % 100,
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
         "syscalls": rules,
-    }))
+    });
+    add_errno(numbers, &mut whole, "defaultAction", "defaultErrnoRet");
+    profile(whole)
+}
+
+/// Only where the action has one.
+fn add_errno(numbers: &mut Numbers, value: &mut serde_json::Value, action: &str, errno: &str) {
+    if matches!(value[action].as_str(), Some("SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE")) {
+        value[errno] = (numbers.next() % 100).into();
+    }
 }
 
 #[test]
@@ -164,7 +174,13 @@ fn refuses_words_it_does_not_know() {
         serde_json::json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4096 }),
         serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_PDP11"] }),
         serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_NEW"] }),
-        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": [], "action": "SCMP_ACT_NOTIFY" }] }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": [], "action": "SCMP_ACT_LOG" }] }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1 }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1 }] }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_NOTIFY" }] }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/a" }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/a", "syscalls": [{ "names": ["sendmsg"], "action": "SCMP_ACT_NOTIFY" }] }),
+        serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "a" }),
         serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW",
             "args": [{ "index": 6, "value": 0, "op": "SCMP_CMP_EQ" }] }] }),
         serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW",

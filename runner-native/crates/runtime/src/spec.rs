@@ -79,8 +79,10 @@ pub struct Process {
     pub apparmor_profile: String,
     #[serde(deserialize_with = "null_is_default")]
     pub selinux_label: String,
-    pub scheduler: Option<serde::de::IgnoredAny>,
-    pub io_priority: Option<serde::de::IgnoredAny>,
+    pub scheduler: Option<Scheduler>,
+    pub io_priority: Option<IoPriority>,
+    #[serde(rename = "execCPUAffinity")]
+    pub exec_cpu_affinity: Option<ExecCpuAffinity>,
 }
 
 impl Process {
@@ -91,6 +93,36 @@ impl Process {
             set.extend(names.iter().cloned());
         }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Scheduler {
+    pub policy: String,
+    pub nice: i32,
+    pub priority: i32,
+    #[serde(deserialize_with = "null_is_default")]
+    pub flags: Vec<String>,
+    /// Nanoseconds, as the next two.
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+#[derive(Deserialize)]
+pub struct IoPriority {
+    pub class: String,
+    pub priority: i32,
+}
+
+/// Lists of CPUs, as `0-3,7`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct ExecCpuAffinity {
+    #[serde(deserialize_with = "null_is_default")]
+    pub initial: String,
+    #[serde(rename = "final", deserialize_with = "null_is_default")]
+    pub last: String,
 }
 
 #[derive(Deserialize)]
@@ -209,6 +241,10 @@ pub struct Seccomp {
     pub architectures: Vec<String>,
     /// Absent is not empty: without the list runc sets SPEC_ALLOW.
     pub flags: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub listener_path: PathBuf,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub listener_metadata: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub syscalls: Vec<SeccompRule>,
 }

@@ -219,7 +219,8 @@ pub struct BpfInstruction {
     pub k: u32,
 }
 
-pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<()> {
+/// With SECCOMP_FILTER_FLAG_NEW_LISTENER returns where those calls are told of that the filter leaves to somebody else.
+pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<Option<OwnedFd>> {
     #[repr(C)]
     struct Program {
         length: u16,
@@ -228,7 +229,10 @@ pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<()> 
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let program = Program { length, instructions: program.as_ptr() };
     // SAFETY: the program outlives the call, which copies it.
-    check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }).map(drop)
+    let listener = check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })?;
+    let is_new = flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    // SAFETY: with that flag the kernel has just made this descriptor for us.
+    Ok(is_new.then(|| unsafe { OwnedFd::from_raw_fd(listener as RawFd) }))
 }
 
 /// struct bpf_insn: two registers in one byte, the target's number in its lower half.
@@ -308,6 +312,34 @@ pub fn join_new_session_keyring() -> Result<()> {
 pub fn set_personality(persona: u64) -> Result<()> {
     // SAFETY: plain call.
     check(unsafe { libc::personality(persona) }.into()).map(drop)
+}
+
+/// struct sched_attr as its first version is (<linux/sched/types.h>).
+#[repr(C)]
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SchedulerAttributes {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+pub fn set_scheduler(process: Pid, attributes: SchedulerAttributes) -> Result<()> {
+    let attributes = SchedulerAttributes { size: size_of::<SchedulerAttributes>() as u32, ..attributes };
+    // SAFETY: the structure has the size that it says.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, process.as_raw_nonzero().get(), &raw const attributes, 0) }).map(drop)
+}
+
+/// Class and level in one number (<linux/ioprio.h>).
+pub fn set_io_priority(process: Pid, priority: u16) -> Result<()> {
+    const IOPRIO_WHO_PROCESS: c_int = 1;
+    // SAFETY: plain call.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, process.as_raw_nonzero().get(), c_int::from(priority)) };
+    check(result).map(drop)
 }
 
 /// The loopback interface of the current network namespace is down when the namespace is new.
