@@ -3,10 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tbuild_runtime::{plan, spec};
+use tbuild_runtime::{config_file, plan};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(config) = serde_json::from_slice::<spec::Config>(bytes) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(config) = config_file::parse(text)
+    {
         // What it refuses it refuses in words.
         let _ = plan::read(config).map_err(|error| error.to_string());
     }

@@ -7,12 +7,13 @@ use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use tbuild_runtime::config_file;
 use tbuild_runtime::error::{CONFIG, Context, NativeError, PROCESS, Result, USAGE, exit_status};
 use tbuild_runtime::exec::{self, ExecOptions};
 use tbuild_runtime::lifecycle::{self, Bundle, CreateOptions};
 use tbuild_runtime::record::{self, Record, Status};
 use tbuild_runtime::spec::Process;
-use tbuild_runtime::{features, own_binary, signals};
+use tbuild_runtime::{features, own_binary, signals, sys};
 
 /// What stands before the command.
 pub struct Global {
@@ -133,7 +134,7 @@ impl Making {
                 Long("config") | Short('f') => making.config = Some(absolute(parser)?),
                 Long("console-socket") => making.options.console_socket = Some(absolute(parser)?),
                 Long("pid-file") => making.options.pid_file = Some(absolute(parser)?),
-                Long("preserve-fds") => making.options.ways.preserved = number(parser, "--preserve-fds")?,
+                Long("preserve-fds") => making.options.ways.preserved = preserved(parser)?,
                 Long("no-pivot") => making.options.ways.keeps_old_root = true,
                 Long("no-new-keyring") => making.options.ways.keeps_keyring = true,
                 Long("detach") | Short('d') if is_run => making.detached = true,
@@ -190,7 +191,7 @@ fn execute(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
             Long("additional-gids") | Short('g') => wanted.groups.push(number(&mut parser, "--additional-gids")?),
             Long("cap") | Short('c') => wanted.capabilities.push(text(&mut parser)?),
             Long("no-new-privs") => wanted.no_new_privileges = true,
-            Long("preserve-fds") => options.preserved = number(&mut parser, "--preserve-fds")?,
+            Long("preserve-fds") => options.preserved = preserved(&mut parser)?,
             Long("ignore-paused") => options.may_be_paused = true,
             Value(value) if id.is_none() => {
                 id = Some(value.to_string_lossy().into_owned());
@@ -225,9 +226,7 @@ struct Wanted {
 impl Wanted {
     fn apply(self, base: Process) -> Result<Process> {
         if let Some(file) = &self.file {
-            let text = std::fs::read_to_string(file).at(CONFIG, "read", file)?;
-            return serde_json::from_str(&text)
-                .map_err(|error| NativeError::new(CONFIG, "read").path(file).detail(format!("{}: {error}", file.display())));
+            return config_file::parse_as(&file.to_string_lossy(), &config_file::read(file)?);
         }
         if self.args.is_empty() {
             return Err(usage("a command is missing, or --process with a file that names it"));
@@ -420,6 +419,16 @@ fn absolute(parser: &mut lexopt::Parser) -> Result<PathBuf> {
 fn number(parser: &mut lexopt::Parser, flag: &str) -> Result<u32> {
     let value = text(parser)?;
     value.parse().map_err(|_| usage(format!("{flag} takes a number, not {value:?}")))
+}
+
+/// One that the caller has not opened could be one of ours by the time the container has it.
+fn preserved(parser: &mut lexopt::Parser) -> Result<u32> {
+    let count = number(parser, "--preserve-fds")?;
+    let is_missing = |fd: &u32| !i32::try_from(*fd).is_ok_and(sys::is_inherited);
+    match (3..count.saturating_add(3)).find(is_missing) {
+        Some(fd) => Err(usage(format!("--preserve-fds {count}: the descriptor {fd} is not open"))),
+        None => Ok(count),
+    }
 }
 
 pub fn wrong(error: lexopt::Error) -> NativeError {

@@ -30,12 +30,27 @@ struct Directory {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
-    /// `wanted`: config.json's cgroupsPath; absolute from the hierarchy's root, else from the runtime's own cgroup. Makes nothing.
+    /// `wanted`: config.json's cgroupsPath; absolute from the hierarchy's root, else from the runtime's own cgroup. Makes nothing. Refuses
+    /// one that has processes: with the container they would be killed.
     pub fn choose(wanted: &Path, id: &str) -> Result<Self> {
+        let chosen = Self::named(wanted, id)?;
+        match chosen.processes().first() {
+            None => Ok(chosen),
+            Some(pid) => Err(invalid(
+                "linux.cgroupsPath",
+                format!("{} is somebody else's: the process {} is in it", wanted.display(), pid.as_raw_nonzero()),
+            )),
+        }
+    }
+
+    fn named(wanted: &Path, id: &str) -> Result<Self> {
         if wanted.components().any(|part| part == Component::ParentDir) {
             return Err(invalid("linux.cgroupsPath", format!("{} leads upwards", wanted.display())));
         }
         let wanted = if wanted.as_os_str().is_empty() { Path::new(id) } else { wanted };
+        if !wanted.components().any(|part| matches!(part, Component::Normal(_))) {
+            return Err(invalid("linux.cgroupsPath", format!("{} is the root of all cgroups, and no container's", wanted.display())));
+        }
         let hierarchies = read_hierarchies()?;
         let has_version_1 = hierarchies.iter().any(|hierarchy| hierarchy.controllers.iter().any(|name| !name.starts_with("name=")));
         let directories = hierarchies.into_iter().filter(|hierarchy| has_version_1 != hierarchy.controllers.is_empty());
@@ -330,6 +345,13 @@ mod tests {
     }
 
     #[test]
+    fn the_root_of_all_is_no_container_s() {
+        for root in ["/", "//", ".", "/.", "./."] {
+            assert!(Cgroup::named(Path::new(root), "id").unwrap_err().detail.contains("the root of all"), "{root}");
+        }
+    }
+
+    #[test]
     fn one_that_is_made_is_gone_when_it_is_removed() {
         let cgroup = Cgroup::choose(Path::new(""), &format!("tbuild-test-{}", std::process::id())).unwrap();
         if let Err(error) = cgroup.make() {
@@ -340,6 +362,8 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         cgroup.add(Pid::from_child(&child)).unwrap();
         assert_eq!(cgroup.processes(), [Pid::from_child(&child)]);
+        let taken = Cgroup::choose(Path::new(""), &format!("tbuild-test-{}", std::process::id()));
+        assert!(taken.unwrap_err().detail.contains("somebody else's"));
         cgroup.freeze(true).unwrap();
         assert!(cgroup.is_frozen());
         cgroup.signal_all(Signal::KILL);

@@ -4,7 +4,7 @@
 
 use crate::error::{Context, NativeError, PROCESS, Result};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{IoSlice, IoSliceMut, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
@@ -76,6 +76,10 @@ impl Parent {
 }
 
 impl Child {
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     /// Returns at once when it was given before. Fails when the parent is gone.
     pub fn wait_for_go(&self) -> Result<()> {
         if !self.may_go.get() {

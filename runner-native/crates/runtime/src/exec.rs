@@ -2,11 +2,12 @@
 //! and filter. The calling process has one thread.
 
 use crate::channel;
+use crate::config_file;
 use crate::container::{self, Container, First, Forked};
 use crate::error::{Context, NAMESPACE, NativeError, PROCESS, Result, STATE, USAGE};
 use crate::hooks::Told;
 use crate::init;
-use crate::lifecycle::{self, parse};
+use crate::lifecycle;
 use crate::plan::{self, Namespaces, PlannedProcess};
 use crate::record::{self, InitProcess, Status};
 use crate::seccomp::Filter;
@@ -43,7 +44,7 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
         }
     };
     let config = std::fs::read_to_string(root.join(id).join("config.json")).at(STATE, "read the configuration of", id)?;
-    let mut config = parse(&config)?;
+    let mut config = config_file::parse(&config)?;
     let process = change(config.process.take().unwrap_or_default())?;
     let seccomp = config.linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
     let has_user_namespace = config.linux.namespaces.iter().any(|namespace| namespace.kind == "user");
@@ -163,6 +164,7 @@ fn become_command(
         channel.send_terminal(&pty.master)?;
         terminal::take(pty.slave)?;
     }
+    init::close_ways_out(preserved, [Some(channel.as_fd()), filter.and_then(Guard::agent), None])?;
     let has_entered = init::enter_cwd(&process.cwd, false)?;
     identity::assume(process, filter)?;
     if !has_entered {

@@ -15,7 +15,7 @@ use crate::seccomp_agent::Guard;
 use crate::streams::Streams;
 use crate::{devices, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -48,7 +48,7 @@ pub fn main(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: Ch
         Ok(filter) => filter,
         Err(error) => return fail(&channel, error),
     };
-    let ready = get_ready(plan, sources, told, ways, &channel, streams).and_then(|has_entered| match start {
+    let ready = get_ready(plan, sources, told, ways, &channel, streams, &start).and_then(|has_entered| match start {
         Start::AtOnce => Ok((has_entered, None)),
         Start::WhenTold(told_by) => find_command(&plan.process).map(|()| (has_entered, Some(told_by))),
     });
@@ -76,7 +76,7 @@ fn fail(channel: &Child, error: NativeError) -> i32 {
 }
 
 /// Everything that can be done before `start`. False: only the container's user may enter the working directory.
-fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &Child, streams: Streams) -> Result<bool> {
+fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &Child, streams: Streams, start: &Start) -> Result<bool> {
     die_with_parent(channel)?;
     if plan.namespaces.is_own(libc::CLONE_NEWUSER) {
         channel.wait_for_go()?; // only now is anyone mapped
@@ -110,6 +110,9 @@ fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &
             identity::give_streams(plan.process.user.uid);
         }
     }
+    drop(streams);
+    let fifo = if let Start::WhenTold(fifo) = start { Some(fifo) } else { None };
+    close_ways_out(ways.preserved, [Some(channel.as_fd()), fifo.map(AsFd::as_fd), sources.agent.as_ref().map(AsFd::as_fd)])?;
     let has_entered = enter_cwd(&plan.process.cwd, false)?;
     if let Some(personality) = plan.personality {
         sys::set_personality(personality).during(PROCESS, "set the personality")?;
@@ -254,6 +257,7 @@ fn set_up_root(plan: &Plan, sources: &Sources, channel: &Child) -> Result<Option
         false => None,
         true => {
             let pty = terminal::make(&root, plan.process.console_size.as_ref(), plan.process.user.uid)?;
+            terminal::make_console(&root, &pty)?;
             channel.send_terminal(&pty.master)?;
             Some(pty.slave)
         }
@@ -286,6 +290,13 @@ fn change_root(plan: &Plan, ways: Ways) -> Result<()> {
     }
 }
 
+/// A directory of the host's that is still open is a way out of the root: as a working directory, or as the beginning of the command's
+/// path, below /proc/self/fd (CVE-2024-21626). To close them with execve is too late. Nobody must own what is closed here and act again.
+pub fn close_ways_out(preserved: u32, keep: [Option<BorrowedFd<'_>>; 3]) -> Result<()> {
+    let mut keep: Vec<i32> = keep.iter().flatten().map(AsRawFd::as_raw_fd).chain(0..3 + preserved.cast_signed()).collect();
+    sys::close_all_but(&mut keep).during(PROCESS, "close descriptors")
+}
+
 /// False when only the container's user may enter it (a network file system that trusts no root).
 pub fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
     match rustix::process::chdir(cwd) {
@@ -296,7 +307,7 @@ pub fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
         }
         result => result.at(WORKDIR, "enter the working directory", cwd)?,
     }
-    // A working directory outside of the root would be a way out (CVE-2024-21626).
+    // What was handed on by the caller may still be one outside of the root.
     let real = rustix::process::getcwd(Vec::new()).at(PROCESS, "find the working directory", cwd)?;
     if !real.as_bytes().starts_with(b"/") {
         return Err(NativeError::new(PROCESS, "enter the working directory")

@@ -4,6 +4,7 @@
 mod cgroup_mounts;
 pub mod cgroups;
 mod channel;
+pub mod config_file;
 pub mod container;
 mod devices;
 pub mod error;

@@ -4,6 +4,7 @@
 
 use crate::cgroups::Cgroup;
 use crate::channel;
+use crate::config_file;
 use crate::container::{self, Container, First, Forked};
 use crate::error::{Context, NativeError, PROCESS, Result, STATE};
 use crate::from_outside::{self, Sources};
@@ -12,7 +13,6 @@ use crate::init::{self, Start, Ways};
 use crate::plan::{self, Plan};
 use crate::record::{self, Folder, InitProcess, NO_CONTAINER, Record, Status};
 use crate::resources::Resources;
-use crate::spec::Config;
 use crate::streams::Streams;
 use crate::sys;
 use crate::terminal;
@@ -32,16 +32,11 @@ pub struct Bundle {
 impl Bundle {
     /// Of the working directory.
     pub fn read(config_file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(config_file).at(crate::error::CONFIG, "read", config_file)?;
-        let plan = plan::read(parse(&text)?)?;
+        let text = config_file::read(config_file)?;
+        let plan = plan::read(config_file::parse(&text)?)?;
         let path = std::env::current_dir().during(STATE, "find the bundle")?;
         Ok(Self { path, text, plan })
     }
-}
-
-pub fn parse(text: &str) -> Result<Config> {
-    serde_json::from_str(text)
-        .map_err(|error| NativeError::new(crate::error::CONFIG, "read").path("config.json").detail(format!("config.json: {error}")))
 }
 
 #[derive(Default)]
@@ -188,7 +183,7 @@ fn after_start(folder: &Folder, record: &Record) -> Result<()> {
 }
 
 fn hooks_of(folder: &Folder) -> Result<Hooks> {
-    Ok(parse(&folder.config()?)?.hooks)
+    Ok(config_file::parse(&folder.config()?)?.hooks)
 }
 
 pub fn told(record: &Record) -> Told {

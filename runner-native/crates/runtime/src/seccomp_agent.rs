@@ -7,7 +7,7 @@ use crate::hooks::Told;
 use crate::record::Status;
 use crate::seccomp::Filter;
 use crate::sys;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, retry_on_intr};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect,
@@ -40,6 +40,10 @@ impl<'a> Guard<'a> {
         let message = |(socket, metadata)| own_number().map(|own| (socket, message(told, own, first, metadata)));
         let agent = agent.zip(filter.agent.as_ref().map(|agent| agent.metadata.as_str())).map(message).transpose()?;
         Ok(Some(Self { filter, agent }))
+    }
+
+    pub fn agent(&self) -> Option<BorrowedFd<'_>> {
+        self.agent.as_ref().map(|(socket, _)| socket.as_fd())
     }
 
     pub fn set(&self) -> Result<()> {

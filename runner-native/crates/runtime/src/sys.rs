@@ -120,6 +120,12 @@ pub fn inherited(fd: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether a descriptor is open, and not one of ours, which all close with execve: so our caller's.
+pub fn is_inherited(fd: RawFd) -> bool {
+    // SAFETY: plain call; fails on a number that is no descriptor.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) == 0 }
+}
+
 /// All descriptors from `first` on will be closed by execve.
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     // SAFETY: plain call.
@@ -131,6 +137,9 @@ pub fn close_all_but(keep: &mut [RawFd]) -> Result<()> {
     keep.sort_unstable();
     let mut next = 0;
     for &fd in keep.iter() {
+        if fd < next {
+            continue; // named twice
+        }
         if fd > next {
             // SAFETY: the caller promises that no owner of these descriptors acts again.
             check(unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) })?;

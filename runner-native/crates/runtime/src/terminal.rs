@@ -6,8 +6,8 @@ use crate::mounts;
 use crate::spec::ConsoleSize;
 use crate::sys;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Gid, OFlags, Uid};
-use rustix::io::IoSlice;
+use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, fstatfs, openat2};
+use rustix::io::{Errno, IoSlice};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, sendmsg,
     socket_with,
@@ -18,29 +18,40 @@ use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcge
 use std::mem::MaybeUninit;
 use std::path::Path;
 
+/// <linux/magic.h>
+const DEVPTS_MAGIC: u64 = 0x1cd1;
+
 pub struct Pty {
     pub master: OwnedFd,
     pub slave: OwnedFd,
 }
 
-/// Before pivot_root: makes the pty, and /dev/console a name for it.
+/// In the container's devpts. What it has put in that one's place is not opened: a FIFO would wait, a device do who knows what.
 pub fn make(root: &OwnedFd, size: Option<&ConsoleSize>, owner: u32) -> Result<Pty> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY;
     let pty = || {
-        let master = inside_root::open(root, Path::new("dev/pts/ptmx"), flags)?;
+        let directory = inside_root::open(root, Path::new("dev/pts"), OFlags::PATH | OFlags::DIRECTORY)?;
+        if fstatfs(&directory)?.f_type as u64 != DEVPTS_MAGIC {
+            return Err(Errno::NODEV);
+        }
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let itself = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let master = openat2(&directory, "ptmx", flags, Mode::empty(), itself)?;
         unlockpt(&master)?;
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         rustix::fs::fchown(&slave, Some(Uid::from_raw(owner)), None::<Gid>)?;
         if let Some(ConsoleSize { height, width }) = size {
             tcsetwinsize(&master, Winsize { ws_row: *height, ws_col: *width, ws_xpixel: 0, ws_ypixel: 0 })?;
         }
-        Ok::<_, rustix::io::Errno>(Pty { master, slave })
+        Ok(Pty { master, slave })
     };
-    let pty = pty().at(PROCESS, "make a terminal in the container's", "/dev/pts")?;
+    pty().at(PROCESS, "make a terminal in the container's", "/dev/pts")
+}
+
+/// The terminal of the first process is /dev/console: by its descriptor, for its name may mean something else by now (CVE-2025-52565).
+pub fn make_console(root: &OwnedFd, pty: &Pty) -> Result<()> {
     let console = inside_root::open_or_make(root, Path::new("dev/console"), Kind::File, &mut |_, _| {})?;
     let copy = mounts::detached_copy(&pty.slave, Path::new(""), false).at(PROCESS, "bind", "/dev/console")?;
-    mounts::attach(copy, console).at(PROCESS, "mount", "/dev/console")?;
-    Ok(pty)
+    mounts::attach(copy, console).at(PROCESS, "mount", "/dev/console")
 }
 
 /// The calling process, a session leader, gets the terminal as its own and as stdin, stdout and stderr.

@@ -42,7 +42,7 @@ pub struct Outcome {
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
     let spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
-    let config: Config = serde_json::from_str(spec.config.get()).map_err(|error| malformed("config", &error))?;
+    let config = crate::config_file::parse(spec.config.get())?;
     let own = match arguments.runtime.first() {
         Some(runtime) if runtime == "self" => OwnRun::read(&arguments.runtime[1..]),
         _ => None,

@@ -28,6 +28,13 @@ impl Bundle {
         Self { dir }
     }
 
+    pub fn change(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.path("config.json");
+        let mut config = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        change(&mut config);
+        fs::write(path, config.to_string()).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
