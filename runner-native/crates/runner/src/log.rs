@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tbuild_runtime::error::{NativeError, Result, USAGE};
+use tbuild_runtime::error::{NOT_EXECUTABLE, NOT_FOUND, NativeError, Result, USAGE};
 use tbuild_runtime::record::timestamp;
 
 #[derive(Clone, Copy, Default)]
@@ -41,7 +41,7 @@ impl Log {
 
     /// Returns the exit status.
     pub fn fail(&self, error: &NativeError, status: i32) -> i32 {
-        let message = if error.detail.is_empty() { &error.op } else { &error.detail };
+        let message = message_of(error);
         let _ = writeln!(std::io::stderr(), "tbuild-runner: {message}");
         if self.debug {
             let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(error).unwrap_or_default());
@@ -55,5 +55,15 @@ impl Log {
             let _ = writeln!(file, "{line}");
         }
         status
+    }
+}
+
+/// Podman (libpod/oci_util.go) and docker (daemon/errors.go) know by these words that it was the command's fault, and exit 127 or 126.
+fn message_of(error: &NativeError) -> String {
+    let message = if error.detail.is_empty() { &error.op } else { &error.detail };
+    match error.code.as_str() {
+        NOT_FOUND => format!("{message}: executable file not found in the container"),
+        NOT_EXECUTABLE => format!("{message}: permission denied"),
+        _ => message.clone(),
     }
 }

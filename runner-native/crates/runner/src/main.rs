@@ -2,9 +2,12 @@
 //! line on stderr (docs/native.md), exit statuses those of docker run: the container's own, 127 and 126 for a command that is missing or cannot
 //! be executed, 125 for everything else.
 
+mod help;
+mod listen_fds;
 mod log;
 mod oci;
 mod oci_limits;
+mod oci_spec;
 mod options;
 
 use options::{Options, usage};
@@ -26,7 +29,7 @@ fn main() {
         "with-root" => with_root(&arguments[1..]),
         "probe" => probe(&arguments[1..]),
         "tree-tar" => tree_tar(),
-        _ => Err(usage(format!("unknown command {command:?}: one of serve, with-root, probe, tree-tar, {}", oci::COMMANDS.join(", ")))),
+        _ => Err(usage(format!("unknown command {command:?}: one of serve, with-root, probe, tree-tar, {}", help::command_names()))),
     };
     std::process::exit(done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(&error).unwrap_or_default());

@@ -1,16 +1,17 @@
 //! The commands that every OCI runtime has, with runc's and crun's names and flags. Reads arguments, calls one function of the runtime,
 //! prints; an error is a line for people on stderr and, with `--log`, one for the caller in the file.
 
+use crate::listen_fds::ListenFds;
 use crate::log::{Format, Log};
-use crate::oci_limits;
+use crate::{help, oci_limits, oci_spec};
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tbuild_runtime::config_file;
-use tbuild_runtime::error::{CONFIG, Context, NativeError, PROCESS, Result, USAGE, exit_status};
+use tbuild_runtime::error::{CONFIG, Context, NativeError, PROCESS, Result, USAGE, exit_status, unsupported};
 use tbuild_runtime::exec::{self, ExecOptions};
-use tbuild_runtime::lifecycle::{self, Bundle, CreateOptions};
+use tbuild_runtime::lifecycle::{self, Bundle, CreateOptions, RunEnd};
 use tbuild_runtime::record::{self, Record, Status};
 use tbuild_runtime::spec::Process;
 use tbuild_runtime::{features, own_binary, signals, sys};
@@ -21,30 +22,12 @@ pub struct Global {
     log: Option<PathBuf>,
     format: Format,
     debug: bool,
+    without_cgroup: bool,
 }
-
-pub const COMMANDS: [&str; 16] = [
-    "create",
-    "start",
-    "run",
-    "exec",
-    "state",
-    "kill",
-    "delete",
-    "list",
-    "ps",
-    "pause",
-    "resume",
-    "update",
-    "events",
-    "features",
-    "spec",
-    "--version",
-];
 
 /// True for a command line that begins with one of these commands or with a global flag.
 pub fn is_meant(first: &str) -> bool {
-    COMMANDS.contains(&first) || (first.starts_with('-') && first != "-h" && first != "--help")
+    help::is_command(first) || first.starts_with('-')
 }
 
 /// Returns the exit status.
@@ -65,7 +48,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
 }
 
 fn read_global(parser: &mut lexopt::Parser) -> Result<(Global, String)> {
-    let mut global = Global { root: record::default_root(), log: None, format: Format::Text, debug: false };
+    let mut global = Global { root: record::default_root(), log: None, format: Format::Text, debug: false, without_cgroup: false };
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Long("root") => global.root = absolute(parser)?,
@@ -75,17 +58,19 @@ fn read_global(parser: &mut lexopt::Parser) -> Result<(Global, String)> {
             Long("systemd-cgroup") => return Err(no_systemd()),
             Long("cgroup-manager") => match text(parser)?.as_str() {
                 "cgroupfs" => {}
+                "disabled" => global.without_cgroup = true,
                 "systemd" => return Err(no_systemd()),
-                other => return Err(usage(format!("--cgroup-manager is cgroupfs, not {other:?}"))),
+                other => return Err(usage(format!("--cgroup-manager is cgroupfs or disabled, not {other:?}"))),
             },
-            // runc takes it; what it would switch is found out.
-            Long("rootless") => drop(parser.optional_value()),
-            Long("version") | Short('v') => return Ok((global, "--version".into())),
+            // runc takes these; what the one would switch is found out, and there is no checkpoint to use the other for.
+            Long("rootless" | "criu") => drop(parser.value().map_err(wrong)?),
+            Long("version") | Short('v' | 'V') => return Ok((global, "--version".into())),
+            Long("help") | Short('h' | '?') => return Ok((global, "--help".into())),
             Value(command) => return Ok((global, command.to_string_lossy().into_owned())),
             other => return Err(wrong(other.unexpected())),
         }
     }
-    Err(usage(format!("no command: one of {}", COMMANDS.join(", "))))
+    Err(usage(format!("no command: one of {}", help::command_names())))
 }
 
 fn no_systemd() -> NativeError {
@@ -94,7 +79,11 @@ fn no_systemd() -> NativeError {
 }
 
 fn dispatch(command: &str, global: &Global, parser: lexopt::Parser) -> Result<i32> {
+    if help::is_asked_for(parser.clone()) {
+        return say(&help::of(command));
+    }
     match command {
+        "--help" => say(&help::overview()),
         "create" => create(global, parser),
         "start" => on_one(parser, |id| lifecycle::start(&global.root, id)),
         "run" => run(global, parser),
@@ -109,9 +98,9 @@ fn dispatch(command: &str, global: &Global, parser: lexopt::Parser) -> Result<i3
         "update" => oci_limits::update(global, parser),
         "events" => oci_limits::events(global, parser),
         "features" => say(&features::describe()),
-        "spec" => spec(parser),
+        "spec" => oci_spec::spec(parser),
         "--version" => say(concat!("tbuild-runner version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0")),
-        other => Err(usage(format!("unknown command {other:?}: one of {}", COMMANDS.join(", ")))),
+        other => Err(usage(format!("unknown command {other:?}: one of {}", help::command_names()))),
     }
 }
 
@@ -121,13 +110,14 @@ struct Making {
     bundle: Option<PathBuf>,
     config: Option<PathBuf>,
     options: CreateOptions,
-    detached: bool,
+    end: RunEnd,
     ids: Vec<String>,
 }
 
 impl Making {
-    fn read(parser: &mut lexopt::Parser, is_run: bool) -> Result<Self> {
+    fn read(global: &Global, parser: &mut lexopt::Parser, is_run: bool) -> Result<Self> {
         let mut making = Self::default();
+        making.options.without_cgroup = global.without_cgroup;
         while let Some(argument) = parser.next().map_err(wrong)? {
             match argument {
                 Long("bundle") | Short('b') => making.bundle = Some(absolute(parser)?),
@@ -137,8 +127,10 @@ impl Making {
                 Long("preserve-fds") => making.options.ways.preserved = preserved(parser)?,
                 Long("no-pivot") => making.options.ways.keeps_old_root = true,
                 Long("no-new-keyring") => making.options.ways.keeps_keyring = true,
-                Long("detach") | Short('d') if is_run => making.detached = true,
-                Long("no-subreaper") | Long("keep") if is_run => {}
+                Long("detach") | Short('d') if is_run => making.end = RunEnd::Detached,
+                Long("keep") if is_run => making.end = RunEnd::Kept,
+                // Orphans are adopted only where nothing else would end them.
+                Long("no-subreaper") => {}
                 Value(id) => making.ids.push(id.to_string_lossy().into_owned()),
                 other => return Err(wrong(other.unexpected())),
             }
@@ -146,11 +138,15 @@ impl Making {
         Ok(making)
     }
 
-    fn bundle(&self) -> Result<Bundle> {
+    fn bundle(&mut self) -> Result<Bundle> {
         if let Some(bundle) = &self.bundle {
             std::env::set_current_dir(bundle).at(CONFIG, "enter the bundle", bundle)?;
         }
-        Bundle::read(self.config.as_deref().unwrap_or(Path::new("config.json")))
+        let mut bundle = Bundle::read(self.config.as_deref().unwrap_or(Path::new("config.json")))?;
+        let sockets = ListenFds::of_this_process()?;
+        self.options.ways.preserved = all_open(self.options.ways.preserved.saturating_add(sockets.count), "LISTEN_FDS")?;
+        bundle.set_environment(&sockets.environment);
+        Ok(bundle)
     }
 
     fn id(&self) -> Result<&str> {
@@ -160,17 +156,17 @@ impl Making {
 
 fn create(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     own_binary::protect()?;
-    let making = Making::read(&mut parser, false)?;
-    let id = making.id()?;
-    lifecycle::create(&global.root, id, &making.bundle()?, &making.options)?;
+    let mut making = Making::read(global, &mut parser, false)?;
+    let bundle = making.bundle()?;
+    lifecycle::create(&global.root, making.id()?, &bundle, &making.options)?;
     Ok(0)
 }
 
 fn run(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     own_binary::protect()?;
-    let making = Making::read(&mut parser, true)?;
-    let id = making.id()?;
-    lifecycle::run(&global.root, id, &making.bundle()?, &making.options, making.detached)
+    let mut making = Making::read(global, &mut parser, true)?;
+    let bundle = making.bundle()?;
+    lifecycle::run(&global.root, making.id()?, &bundle, &making.options, making.end)
 }
 
 fn execute(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
@@ -184,7 +180,10 @@ fn execute(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
             Long("console-socket") => options.console_socket = Some(absolute(&mut parser)?),
             Long("pid-file") => options.pid_file = Some(absolute(&mut parser)?),
             Long("process") | Short('p') => wanted.file = Some(absolute(&mut parser)?),
-            Long("tty") | Short('t') => wanted.terminal = true,
+            // crun takes --tty=false
+            Long("tty") => wanted.terminal = parser.optional_value().is_none_or(|value| value != "false"),
+            Short('t') => wanted.terminal = true,
+            Long(flag @ ("process-label" | "apparmor" | "cgroup")) => return Err(unsupported(&format!("--{flag}"))),
             Long("cwd") => wanted.cwd = Some(absolute(&mut parser)?),
             Long("env") | Short('e') => wanted.env.push(text(&mut parser)?),
             Long("user") | Short('u') => wanted.user = Some(text(&mut parser)?),
@@ -274,6 +273,7 @@ fn kill(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Long("all") | Short('a') => everyone = true,
+            Long("regex") | Short('r') => return Err(unsupported("--regex")),
             Value(word) => words.push(word.to_string_lossy().into_owned()),
             other => return Err(wrong(other.unexpected())),
         }
@@ -296,6 +296,7 @@ fn delete(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Long("force") | Short('f') => force = true,
+            Long("regex") | Short('r') => return Err(unsupported("--regex")),
             Value(id) => ids.push(id.to_string_lossy().into_owned()),
             other => return Err(wrong(other.unexpected())),
         }
@@ -364,21 +365,6 @@ fn wants_json(format: &str) -> Result<bool> {
     }
 }
 
-/// A config.json to begin with.
-fn spec(mut parser: lexopt::Parser) -> Result<i32> {
-    let mut bundle = PathBuf::from(".");
-    while let Some(argument) = parser.next().map_err(wrong)? {
-        match argument {
-            Long("bundle") | Short('b') => bundle = absolute(&mut parser)?,
-            other => return Err(wrong(other.unexpected())),
-        }
-    }
-    let path = bundle.join("config.json");
-    let mut file = std::fs::File::create_new(&path).at(CONFIG, "make", &path)?;
-    writeln!(file, "{}", include_str!("config.json").trim_end()).at(CONFIG, "write", &path)?;
-    Ok(0)
-}
-
 fn on_one(mut parser: lexopt::Parser, act: impl FnOnce(&str) -> Result<()>) -> Result<i32> {
     let mut ids = Vec::new();
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -411,7 +397,7 @@ pub fn text(parser: &mut lexopt::Parser) -> Result<String> {
     parser.value().map_err(wrong)?.into_string().map_err(|value| usage(format!("{} is not text", value.to_string_lossy())))
 }
 
-fn absolute(parser: &mut lexopt::Parser) -> Result<PathBuf> {
+pub fn absolute(parser: &mut lexopt::Parser) -> Result<PathBuf> {
     let value = parser.value().map_err(wrong)?;
     std::path::absolute(&value).at(USAGE, "resolve", &value)
 }
@@ -421,12 +407,16 @@ fn number(parser: &mut lexopt::Parser, flag: &str) -> Result<u32> {
     value.parse().map_err(|_| usage(format!("{flag} takes a number, not {value:?}")))
 }
 
-/// One that the caller has not opened could be one of ours by the time the container has it.
 fn preserved(parser: &mut lexopt::Parser) -> Result<u32> {
     let count = number(parser, "--preserve-fds")?;
+    all_open(count, &format!("--preserve-fds {count}"))
+}
+
+/// So many descriptors from 3 on. One that the caller has not opened could be one of ours by the time the container has it.
+fn all_open(count: u32, why: &str) -> Result<u32> {
     let is_missing = |fd: &u32| !i32::try_from(*fd).is_ok_and(sys::is_inherited);
     match (3..count.saturating_add(3)).find(is_missing) {
-        Some(fd) => Err(usage(format!("--preserve-fds {count}: the descriptor {fd} is not open"))),
+        Some(fd) => Err(usage(format!("{why}: the descriptor {fd} is not open"))),
         None => Ok(count),
     }
 }

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
-use tbuild_runtime::error::{CONFIG, Context, NativeError, Result};
+use tbuild_runtime::error::{CONFIG, Context, NativeError, Result, unsupported};
 use tbuild_runtime::resources::Resources;
 use tbuild_runtime::{events, lifecycle};
 
@@ -59,6 +59,7 @@ fn set(resources: &mut Resources, flag: &str, value: &str) -> Result<()> {
         "cpuset-mems" => cpu.mems = value.into(),
         "pids-limit" => pids.limit = number(flag, value)?,
         "blkio-weight" => block_io.weight = Some(number(flag, value)?),
+        "l3-cache-schema" | "mem-bw-schema" => return Err(unsupported(&format!("--{flag} (Intel RDT)"))),
         _ => return Err(usage(format!("invalid option '--{flag}'"))),
     }
     Ok(())

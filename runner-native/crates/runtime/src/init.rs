@@ -16,7 +16,7 @@ use crate::streams::Streams;
 use crate::{devices, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
@@ -317,14 +317,22 @@ pub fn enter_cwd(cwd: &Path, is_last_try: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// As far as that can be known before the container's user is assumed: that there is such a file.
+/// As far as that can be known before the container's user is assumed: that there is such a file, and that it is not one for nobody.
 fn find_command(process: &PlannedProcess) -> Result<()> {
     let command = process.arguments[0].as_c_str();
-    let is_there = match command.to_bytes().contains(&b'/') {
-        true => exists(command),
-        false => candidates(command, &process.environment).any(|candidate| exists(&candidate)),
+    let files: Vec<CString> = match command.to_bytes().contains(&b'/') {
+        true => vec![command.to_owned()],
+        false => candidates(command, &process.environment).filter(|candidate| exists(candidate)).collect(),
     };
-    if is_there { Ok(()) } else { Err(explain(command, command, Errno::NOENT)) }
+    let mut refused = explain(command, command, Errno::NOENT);
+    for file in files {
+        match rustix::fs::stat(&file) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_mode & 0o111 != 0 => return Ok(()),
+            Ok(_) => refused = explain(command, &file, Errno::ACCESS),
+            Err(errno) => refused = explain(command, &file, errno),
+        }
+    }
+    Err(refused)
 }
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

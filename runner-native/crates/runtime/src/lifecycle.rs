@@ -18,6 +18,7 @@ use crate::sys;
 use crate::terminal;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, Signal};
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +38,16 @@ impl Bundle {
         let path = std::env::current_dir().during(STATE, "find the bundle")?;
         Ok(Self { path, text, plan })
     }
+
+    /// For the first process, in place of what is there under the same names.
+    pub fn set_environment(&mut self, variables: &[String]) {
+        let environment = &mut self.plan.process.environment;
+        for variable in variables {
+            let name = &variable.as_bytes()[..=variable.find('=').unwrap_or(variable.len() - 1)];
+            environment.retain(|known| !known.to_bytes().starts_with(name));
+            environment.extend(CString::new(variable.as_str()));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -45,6 +56,20 @@ pub struct CreateOptions {
     pub console_socket: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub ways: Ways,
+    /// It stays where we are, and nothing limits it.
+    pub without_cgroup: bool,
+}
+
+/// What `run` leaves.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Nothing: it waits for the end and deletes the container.
+    #[default]
+    Deleted,
+    /// The ended container.
+    Kept,
+    /// The running container, as `create` and `start` leave it.
+    Detached,
 }
 
 pub fn create(root: &Path, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<()> {
@@ -72,9 +97,10 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
     after_start(&folder, &record)
 }
 
-/// The container, in the foreground or, `detached`, as `create` and `start` leave it. Returns its exit status, 0 when detached.
-pub fn run(root: &Path, id: &str, bundle: &Bundle, options: &CreateOptions, detached: bool) -> Result<i32> {
+/// Returns the container's exit status, 0 when detached.
+pub fn run(root: &Path, id: &str, bundle: &Bundle, options: &CreateOptions, end: RunEnd) -> Result<i32> {
     let plan = &bundle.plan;
+    let detached = end == RunEnd::Detached;
     if detached && plan.process.terminal && options.console_socket.is_none() {
         return Err(no_console_socket());
     }
@@ -93,6 +119,9 @@ pub fn run(root: &Path, id: &str, bundle: &Bundle, options: &CreateOptions, deta
     }
     drop(folder); // others may look at it, and change it, while it runs
     let status = container::attend(&made.container, &signals, made.master.as_ref())?;
+    if end == RunEnd::Kept {
+        return Ok(status);
+    }
     match delete(root, id, true) {
         Err(error) if error.code != NO_CONTAINER => Err(error),
         _ => Ok(status),
@@ -111,7 +140,7 @@ struct Made {
 fn make(folder: &Folder, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Made> {
     let plan = &bundle.plan;
     let made = || {
-        let cgroup = Cgroup::choose(&plan.cgroups_path, id)?;
+        let cgroup = if options.without_cgroup { Cgroup::default() } else { Cgroup::choose(&plan.cgroups_path, id)? };
         folder.keep_config(&bundle.text)?;
         let record = Record {
             oci_version: plan.oci_version.clone(),
@@ -137,7 +166,7 @@ fn make(folder: &Folder, id: &str, bundle: &Bundle, options: &CreateOptions) -> 
 
 fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &CreateOptions) -> Result<Made> {
     record.cgroup.make()?;
-    if let Some(resources) = &plan.resources {
+    if let (Some(resources), false) = (&plan.resources, options.without_cgroup) {
         resources.apply(&record.cgroup)?;
     }
     let told = Told::of(plan, &record.id, &record.bundle);
