@@ -111,7 +111,7 @@ async function build(
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }),
-    settings: await sandbox.settingsFor(graph.steps, slots, workplace.driver),
+    settings: await sandbox.settingsFor(graph.steps, slots, workplace),
     slots,
     noCache: options.noCache,
     image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),

@@ -1,11 +1,13 @@
 // What a build says of all its RUNs: what they may do, what they are given, what limits they have. From options to what steps work with.
 
+import type { OwnIds } from '../native/serve.ts';
 import type { Step } from '../plan/graph.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import type { ExtraHost } from '../sandbox/files.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
+import { whatOneIdMeans } from '../sandbox/user-namespace.ts';
 import type { RunSettings } from '../steps/run.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
 import { readSecrets, type Secret } from './secrets.ts';
@@ -25,16 +27,18 @@ export interface SandboxOptions {
   readonly cgroup?: Cgroup;
 }
 
+/** What containers can have here. */
+export interface Machine {
+  readonly driver: { readonly userns: boolean };
+  readonly ids: OwnIds | undefined;
+}
+
 /** Opened: secrets and agents are looked at once, before anything runs. */
 export interface Sandbox {
   readonly secret: (id: string) => Buffer | undefined;
   readonly ssh: (id: string) => SshAgent | undefined;
-  /** Throws for what the steps ask for and are not allowed. `machine`: what it can. */
-  settingsFor(
-    steps: readonly Step[],
-    slots: number,
-    machine: { readonly userns: boolean },
-  ): Promise<Omit<RunSettings, 'layerOf'>>;
+  /** Throws for what the steps ask for and are not allowed. */
+  settingsFor(steps: readonly Step[], slots: number, machine: Machine): Promise<Omit<RunSettings, 'layerOf'>>;
 }
 
 export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
@@ -48,9 +52,10 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   return {
     secret,
     ssh,
-    settingsFor: async (steps, slots, machine) => ({
+    settingsFor: async (steps, slots, { driver, ids }) => ({
       network: options.network === 'none' ? 'none' : 'host',
-      userns: options.userns !== 'host' && machine.userns ? 'private' : 'host',
+      userns: options.userns !== 'host' && driver.userns ? 'private' : 'host',
+      account: once(ids?.whyOne ? `ids: ${whatOneIdMeans(ids.whyOne)}` : undefined),
       secret,
       ssh,
       devices: await checkEntitlements(steps, { ...allow, networkHost }),
@@ -60,5 +65,15 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       cgroup: options.cgroup,
       upperBytes: memoryUpperBytes(slots),
     }),
+  };
+}
+
+/** The text for who asks first. */
+function once(text: string | undefined): () => string | undefined {
+  let left = text;
+  return () => {
+    const said = left;
+    left = undefined;
+    return said;
   };
 }

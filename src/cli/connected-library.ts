@@ -37,11 +37,12 @@ export const library: Library = {
     return withWorkplace(({ place }) => checkStore(place));
   },
   describeStore: () =>
-    withWorkplace(async ({ place: { store, driver, layers }, images }) => {
+    withWorkplace(async ({ place: { store, driver, ids, layers }, images }) => {
       const all = layers.all();
       return {
         root: store.root,
         driver,
+        ids,
         images: images.list().length,
         layers: all.length,
         layersSizeBytes: all.reduce((sum, layer) => sum + layer.bytes, 0),

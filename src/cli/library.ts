@@ -9,12 +9,15 @@ import type { Image, ImageIndex } from '../images/image.ts';
 import type { LoadOptions } from '../images/load.ts';
 import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
+import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
 export interface StoreInfo {
   readonly root: string;
   readonly driver: DriverChoice;
+  /** Of an account that is not root. */
+  readonly ids: OwnIds | undefined;
   readonly images: number;
   readonly layers: number;
   /** Of the files of all layers. */

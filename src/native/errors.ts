@@ -25,6 +25,8 @@ export function fromNative(error: NativeErrorObject): TbuildError {
 
 const hints: Readonly<Record<string, string>> = {
   'context/unreadable': 'make it readable, or exclude it in .dockerignore',
+  'unsupported/ids':
+    'give the account ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME, and install uidmap',
   'unsupported/idmap': "with --userns=host the container has the host's own ids",
   'context/changed': 'run the build again when nothing writes to the context',
 };

@@ -71,8 +71,17 @@ export interface LayerStack {
   readonly layers: readonly { readonly index: string; readonly data: string }[];
 }
 
+/** The ids that files of an account which is not root can have. */
+export interface OwnIds {
+  readonly uids: number;
+  readonly gids: number;
+  /** Why there is only one. */
+  readonly whyOne: string | null;
+}
+
 interface Operations {
-  open: [{ root: string }, { dir: string; dead: number }];
+  /** `ids`: null for root, who has them all. */
+  open: [{ root: string }, { dir: string; dead: number; ids: OwnIds | null }];
   close: [Record<string, never>, Record<string, never>];
   lock: [{ path: string; shared?: boolean; wait: boolean }, { lock: number | null }];
   unlock: [{ lock: number }, Record<string, never>];
@@ -103,6 +112,7 @@ interface Operations {
   placeTree: [{ from: string; to: string; delete: boolean }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];
   verify: [{ index: string; data: string }, { problems: string[] }];
+  setOwner: [{ path: string; uid: number; gid: number }, Record<string, never>];
   remove: [{ path: string }, Record<string, never>];
 }
 

@@ -2,7 +2,7 @@
 // client asks for (adding and removing keys, locking, extensions) is answered with a failure and reaches no agent, as in BuildKit
 // (session/sshforward/sshprovider). Protocol: draft-miller-ssh-agent.
 
-import { chmodSync, chownSync, closeSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 
@@ -57,7 +57,8 @@ export interface ServedAgent {
 export async function serveAgent(
   agent: SshAgent,
   folder: string,
-  owner: { readonly mode: number; readonly uid: number; readonly gid: number },
+  mode: number,
+  setOwner?: (path: string) => Promise<unknown>,
 ): Promise<ServedAgent> {
   mkdirSync(folder, { mode: 0o700 });
   const path = join(folder, 'agent');
@@ -70,8 +71,8 @@ export async function serveAgent(
   // By a descriptor: a socket's address holds some hundred bytes, and the path may be longer.
   const fd = openSync(folder, 'r');
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(`/proc/self/fd/${fd}/agent`, resolve));
-  chmodSync(path, owner.mode & 0o777);
-  chownSync(path, owner.uid, owner.gid);
+  chmodSync(path, mode & 0o777);
+  await setOwner?.(path);
   const close = async () => {
     for (const client of clients) client.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -12,3 +12,11 @@ export const ID_MAPPINGS = [{ containerID: 0, hostID: MAPPED_IDS.first, size: MA
 export function idmapOptions(userns: UserNamespace, all = false): string[] {
   return userns === 'host' ? [] : [all ? 'ridmap' : 'idmap'];
 }
+
+/** `why`: an account that is not root has none but its own. */
+export function whatOneIdMeans(why: string): string {
+  return (
+    `only this account's own (${why}): in containers every file and process is root's; chown to others, USER, ` +
+    'programs that change their user (apt, su, setuid files of others) fail'
+  );
+}

@@ -3,6 +3,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
+import { readAsOwner } from '../native/read-file.ts';
 import type { LayerSource } from '../native/serve.ts';
 import type { Entry } from './layer-index.ts';
 
@@ -16,7 +17,14 @@ export function readContent(entry: Entry, files: LayerSource, length = entry.siz
   const [path, start] = 'data' in files ? [files.data, entry.offset] : [join(files.root, entry.path), 0];
   const content = Buffer.alloc(Math.min(length, entry.size));
   // A context may change under us: neither a link is followed then nor a FIFO waited for.
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES' || 'data' in files) throw error;
+    // In a layer of an account that is not root a file may belong to one of its further ids.
+    return readAsOwner(path, content.length);
+  }
   try {
     for (let done = 0; done < content.length; ) {
       const count = readSync(fd, content, done, content.length - done, start + done);

@@ -50,9 +50,9 @@ export function knownDriver(store: Store): DriverChoice | undefined {
 
 /**
  * Finds out and remembers. `place`: a folder of this process in the store, to try things in.
- * `TBUILD_DRIVER=erofs|erofs-loop|directory` chooses for a new store.
+ * `isRootless`: everything is in a user namespace of the account's, containers too. `TBUILD_DRIVER=erofs|erofs-loop|directory` chooses for a new store.
  */
-export function findDriver(store: Store, place: string): DriverChoice {
+export function findDriver(store: Store, place: string, isRootless = false): DriverChoice {
   const before = readRow(store);
   const forced = before ? (before.forced ? nameOf(before) : undefined) : nameInEnvironment();
   const probe = runProbe(place, forced);
@@ -63,7 +63,9 @@ export function findDriver(store: Store, place: string): DriverChoice {
       ...probe.reasons,
       `${probe.driver}: ${forced ? 'TBUILD_DRIVER asked for it, and it works' : 'works'}`,
       ...(probe.upper ? [] : ['what containers write is kept in memory: overlayfs cannot write to this file system']),
-      ...(probe.withoutUserns === null ? [] : [`containers have the host's user namespace: ${probe.withoutUserns}`]),
+      ...(probe.withoutUserns === null || isRootless
+        ? []
+        : [`containers have the host's user namespace: ${probe.withoutUserns}`]),
     ],
     takesUppers: probe.upper,
     userns: probe.withoutUserns === null,

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Digest, hexOf } from '../base/digest.ts';
 import { assert } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
@@ -101,6 +101,12 @@ export class Layers {
   }
 
   #dataPath(id: Digest, driver: Driver): string {
+    const kept = this.#keptAt(id, driver);
+    return driver === 'directory' ? join(kept, 'root') : kept;
+  }
+
+  /** The name in layers/ that goes with a layer: the image, or the folder that its tree is in. */
+  #keptAt(id: Digest, driver: Driver): string {
     return this.#store.path('layers', driver === 'erofs' ? `${hexOf(id)}.erofs` : hexOf(id));
   }
 
@@ -139,10 +145,10 @@ export class Layers {
 
   #install(summary: LayerSummary, driver: Driver, origin: Origin | undefined): void {
     const id: Digest = `blake3:${summary.id}`;
-    const data = this.#dataPath(id, driver);
+    const kept = this.#keptAt(id, driver);
     // A folder cannot be renamed over one that waits for its end; a file can. Renamed, that one is a stray as before.
-    if (driver === 'directory' && existsSync(data)) renameSync(data, `${data}.${randomUUID()}`);
-    renameSync(summary.data, data);
+    if (driver === 'directory' && existsSync(kept)) renameSync(kept, `${kept}.${randomUUID()}`);
+    renameSync(driver === 'directory' ? dirname(summary.data) : summary.data, kept);
     if (origin) renameSync(origin.splitFile, this.splitPath(id));
     renameSync(summary.index, this.indexPath(id));
     this.#store.db.run(
@@ -163,7 +169,7 @@ export class Layers {
 
   /** Drops a finished layer that is not needed. */
   discard(summary: LayerSummary, origin?: Origin): void {
-    rmSync(summary.data, { recursive: true, force: true });
+    this.#removeTree(summary.data);
     rmSync(summary.index, { force: true });
     if (origin) rmSync(origin.splitFile, { force: true });
   }
@@ -207,7 +213,21 @@ export class Layers {
   remove(layer: Layer): void {
     this.#store.db.run('DELETE FROM layers WHERE id = ?', layer.id);
     for (const path of [this.indexPath(layer.id), this.splitPath(layer.id)]) rmSync(path, { force: true });
-    if (layer.driver === 'erofs' || this.#isAlone()) rmSync(this.dataPath(layer), { recursive: true, force: true });
+    const kept = this.#keptAt(layer.id, layer.driver);
+    if (layer.driver === 'erofs') rmSync(kept, { force: true });
+    else if (this.#isAlone()) this.#bury(kept);
+  }
+
+  /** Out of sight at once, and removed while this process goes on, or by the next that opens the store: what has this name there goes. */
+  #bury(path: string): void {
+    const grave = this.#store.path('tmp', `.dead-${randomUUID()}`);
+    renameSync(path, grave);
+    this.#removeTree(grave);
+  }
+
+  /** By the helper, who may remove files of an account's further ids; it ends what it has begun before it closes. */
+  #removeTree(path: string): void {
+    this.#serve.call('remove', { path }).catch(() => {}); // What stays is found by the next that opens the store.
   }
 
   /**
@@ -223,7 +243,7 @@ export class Layers {
   strays(): string[] {
     const known = new Set(
       this.all().flatMap((layer) => [
-        this.dataPath(layer),
+        this.#keptAt(layer.id, layer.driver),
         this.indexPath(layer.id),
         ...(layer.split ? [this.splitPath(layer.id)] : []),
       ]),
@@ -239,7 +259,8 @@ export class Layers {
     this.#store.db.immediate(() => {
       const isAlone = this.#isAlone();
       for (const path of this.strays()) {
-        if (isAlone || !lstatSync(path).isDirectory()) rmSync(path, { recursive: true, force: true });
+        if (!lstatSync(path).isDirectory()) rmSync(path, { force: true });
+        else if (isAlone) this.#bury(path);
       }
     });
   }

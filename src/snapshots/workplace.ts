@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { debug } from '../base/debug.ts';
 import { openStore, type Store } from '../base/store.ts';
-import { type Serve, startServe } from '../native/serve.ts';
+import { type OwnIds, type Serve, startServe } from '../native/serve.ts';
 import { type DriverChoice, findDriver, knownDriver, nameOf } from './driver.ts';
 import { Layers } from './layers.ts';
 
@@ -13,6 +13,8 @@ export interface Workplace {
   readonly serve: Serve;
   readonly layers: Layers;
   readonly driver: DriverChoice;
+  /** Of an account that is not root: the ids that it can give to files and processes. */
+  readonly ids: OwnIds | undefined;
   /** A path that nothing is at yet, in this process's folder, which goes when the process does. */
   newPath(): string;
   /** Ends the helper and closes the records. */
@@ -26,19 +28,21 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
   try {
     const opened = serve.call('open', { root: store.root });
     const known = knownDriver(store);
-    const { dir, dead } = await opened;
-    const driver = known ?? findDriver(store, dir);
+    const { dir, dead, ids } = await opened;
+    const driver = known ?? findDriver(store, dir, ids !== null);
     const layers = new Layers(store, serve, driver.loop);
     // Folders may be waiting for their last user to go.
     if (dead > 0 || driver.driver === 'directory') layers.sweep();
     debug(() => `store ${store.root}, layer driver ${nameOf(driver)} (${driver.reasons.join('; ')}), kernel ${driver.kernel}`);
     if (dead > 0) debug(() => `removed what ${dead} killed processes had not finished`);
     let made = 0;
+    if (ids) debug(() => `not root: ${ids.uids} uids, ${ids.gids} gids${ids.whyOne === null ? '' : ` (${ids.whyOne})`}`);
     const close = async () => {
       await serve.close();
       store.close();
     };
-    return { store, serve, layers, driver, newPath: () => join(dir, String(++made)), close };
+    const newPath = () => join(dir, String(++made));
+    return { store, serve, layers, driver, ids: ids ?? undefined, newPath, close };
   } catch (error) {
     await serve.close();
     store.close();

@@ -2,7 +2,7 @@
 // A cache is a family of directories of one name: where one may not be shared, the next free one is taken, or waited for
 // (BuildKit: solver/llbsolver/mounts, getRefCacheDir). The lock that says so dies with its process.
 
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import type { RunMount } from '../plan/graph.ts';
@@ -67,7 +67,7 @@ const strictness = (sharing: Sharing): number => ['locked', 'private', 'shared']
 
 function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, source: MountSource | undefined): Wanted {
   const make = async () => {
-    if (!source) return emptyCache(workshop.newPath(), mount);
+    if (!source) return emptyCache(workshop, mount);
     const open = openSource(workshop, input);
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
@@ -79,11 +79,12 @@ function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly 
   return hexOf(sha256(JSON.stringify(['cache', id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
 }
 
-function emptyCache(folder: string, { uid, gid, mode }: CacheMount): string {
+async function emptyCache({ serve, newPath }: Workshop, { uid, gid, mode }: CacheMount): Promise<string> {
+  const folder = newPath();
   const path = join(folder, 'source');
   mkdirSync(path, { recursive: true });
-  chownSync(path, uid, gid);
   chmodSync(path, mode);
+  await serve.call('setOwner', { path, uid, gid });
   return folder;
 }
 
@@ -98,15 +99,15 @@ async function hold(
     const folder = workshop.storePath('mounts', number === 0 ? name : `${name}.${number}`);
     if (sharing === 'locked' && number > 0 && !existsSync(folder)) break;
     const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: false });
-    if (lock !== null) return { path: await open(folder, make), lock };
+    if (lock !== null) return { path: await open(workshop, folder, make), lock };
   }
   const folder = workshop.storePath('mounts', name);
   report.status(`waiting for the cache at ${target}, which another step has to itself`);
   const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: true });
-  return { path: await open(folder, make), lock: lock as number };
+  return { path: await open(workshop, folder, make), lock: lock as number };
 }
 
-async function open(folder: string, make: () => Promise<string>): Promise<string> {
+async function open({ serve }: Workshop, folder: string, make: () => Promise<string>): Promise<string> {
   if (!existsSync(folder)) {
     const made = await make();
     try {
@@ -114,7 +115,7 @@ async function open(folder: string, make: () => Promise<string>): Promise<string
     } catch (cause) {
       // Another process was first: its directory is in use.
       if (!existsSync(folder)) throw cause;
-      rmSync(made, { recursive: true, force: true });
+      await serve.call('remove', { path: made });
     }
   }
   return join(folder, 'source');

@@ -118,8 +118,7 @@ async function withSshAgent<T>(
   const agent = ssh('default');
   if (agent === undefined) return work(process.env.SSH_AUTH_SOCK);
   const { serveAgent } = await import('../sandbox/ssh-agent.ts');
-  const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
-  const served = await serveAgent(agent, newPath(), { mode: 0o600, uid, gid });
+  const served = await serveAgent(agent, newPath(), 0o600);
   try {
     return await work(served.address);
   } finally {

@@ -26,6 +26,8 @@ export interface RunSettings {
   readonly secret: (id: string) => Buffer | undefined;
   /** What a RUN gets that asks for nothing of the host's. */
   readonly userns: UserNamespace;
+  /** What cannot work for who builds: for the first command that is executed to say. */
+  readonly account: () => string | undefined;
   /** Undefined: not given. */
   readonly ssh: (id: string) => SshAgent | undefined;
   readonly devices: (requests: readonly RunDevice[]) => DeviceEdits;
@@ -119,6 +121,8 @@ interface Held {
 
 async function execute(workshop: Workshop, settings: RunSettings, job: Job, report: Report): Promise<Executed> {
   const { mounts } = job.operation;
+  const account = settings.account();
+  if (account !== undefined) report.status(account);
   const caches = await holdCaches(workshop, mounts, job.inputs, job.sources, report);
   try {
     const agents = await holdAgents(workshop, settings.ssh, mounts);

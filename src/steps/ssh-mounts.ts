@@ -45,7 +45,9 @@ async function serve(
     });
   }
   const { serveAgent } = await import('../sandbox/ssh-agent.ts');
-  const one = await serveAgent(agent, workshop.newPath(), mount);
+  const { mode, uid, gid } = mount;
+  const setOwner = (path: string) => workshop.serve.call('setOwner', { path, uid, gid });
+  const one = await serveAgent(agent, workshop.newPath(), mode, setOwner);
   served.push(one);
   return one.path;
 }

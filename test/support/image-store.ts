@@ -46,6 +46,7 @@ export async function openImageStore(driver: Driver = 'directory'): Promise<Imag
     serve,
     layers,
     driver: { driver, loop: false, reasons: [], takesUppers: true, userns: true, kernel: '', fileSystem: 0, forced: false },
+    ids: undefined,
     newPath,
     close: async () => {},
   };

@@ -1,6 +1,8 @@
 // `tbuild info`: where the store is, how layers are mounted and why, and what is in it.
 
 import { release } from 'node:os';
+import type { OwnIds } from '../../native/serve.ts';
+import { whatOneIdMeans } from '../../sandbox/user-namespace.ts';
 import type { DriverChoice } from '../../snapshots/driver.ts';
 import { defineCommand } from '../command.ts';
 import { formatSize } from '../units.ts';
@@ -33,6 +35,7 @@ export const info = defineCommand({
       ['Store', store.root],
       ['Images', String(store.images)],
       ['Layers', `${store.layers} (${formatSize(store.layersSizeBytes)})`],
+      ...(store.ids ? [['Ids', idsOf(store.ids)] as [string, string]] : []),
       ['Layer driver', driverName(store.driver)],
     ];
     stdout.write(rows.map(([name, value]) => `${`${name}:`.padEnd(14)}${value}\n`).join(''));
@@ -40,6 +43,11 @@ export const info = defineCommand({
     return 0;
   },
 });
+
+/** Of an account that is not root. */
+function idsOf(ids: OwnIds): string {
+  return ids.whyOne === null ? `${ids.uids} uids and ${ids.gids} gids of this account` : whatOneIdMeans(ids.whyOne);
+}
 
 function driverName({ driver, loop }: DriverChoice): string {
   return loop ? `${driver} through loop devices` : driver;

@@ -435,6 +435,7 @@ test('info', async () => {
         fileSystem: 0xef53,
         forced: false,
       },
+      ids: undefined,
       images: 2,
       layers: 5,
       layersSizeBytes: 7_800_000,

@@ -22,7 +22,7 @@ const damages: readonly (readonly [string, RegExp, (store: ImageStore, image: Im
   [
     'a file in a layer',
     /layer blake3:\w+: hello: /,
-    ({ place }) => writeFileSync(place.store.path('layers', dataFolder(place), 'hello'), 'HELLO'),
+    ({ place }) => writeFileSync(place.store.path('layers', dataFolder(place), 'root/hello'), 'HELLO'),
   ],
   ['an index with other bytes', /./, ({ place }, image) => appendFileSync(place.layers.indexPath(image.layers[0]!), 'x')],
   ['a missing index', /lacks this file/, ({ place }, image) => rmSync(place.layers.indexPath(image.layers[0]!))],

@@ -1,9 +1,12 @@
 //! Reads contents out of a finished layer: ranges of an image, or files of a directory driver's tree.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::beneath;
 use crate::entry::{Entry, Place, as_path};
@@ -90,4 +93,15 @@ impl Data {
 
 fn unread(entry: &Entry, error: std::io::Error) -> NativeError {
     NativeError::io("read", error).or_code("store/damaged").path(as_path(&entry.path))
+}
+
+/// A part of a file, or what there is of it. No link is followed, no FIFO waited for.
+pub fn read_range(path: &Path, offset: u64, length: u64, mut to: impl std::io::Write) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: std::io::Result<File> = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(Into::into);
+    let copied = file.and_then(|mut file| {
+        file.seek(SeekFrom::Start(offset))?;
+        std::io::copy(&mut file.take(length), &mut to)
+    });
+    copied.map(drop).map_err(|error| NativeError::io("read", error).path(path))
 }

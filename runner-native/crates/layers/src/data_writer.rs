@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::directory_writer::DirectoryWriter;
+use crate::directory_writer::{self, DirectoryWriter};
 use crate::entry::{Content, Kind, Place, Tree};
 use crate::error::{NativeError, Result};
 use crate::image_writer::ImageWriter;
@@ -19,6 +19,8 @@ enum Kept {
 pub struct DataWriter {
     kept: Option<Kept>,
     data: PathBuf,
+    /// What is removed of a layer that is not finished, its index aside.
+    made: PathBuf,
     index: PathBuf,
     current: Content,
     hasher: blake3::Hasher,
@@ -26,15 +28,15 @@ pub struct DataWriter {
 
 impl DataWriter {
     pub fn create(driver: Driver, out: &Path) -> Result<Self> {
-        let (data, kept) = match driver {
+        let (data, made, kept) = match driver {
             Driver::Erofs => {
                 let path = out.with_added_extension("erofs");
-                (path.clone(), Kept::Image(ImageWriter::create(&path)?))
+                (path.clone(), path.clone(), Kept::Image(ImageWriter::create(&path)?))
             }
-            Driver::Directory => (out.into(), Kept::Directory(DirectoryWriter::create(out)?)),
+            Driver::Directory => (out.join(directory_writer::ROOT), out.into(), Kept::Directory(DirectoryWriter::create(out)?)),
         };
         let index = out.with_added_extension("index");
-        Ok(Self { kept: Some(kept), data, index, current: Content::default(), hasher: blake3::Hasher::new() })
+        Ok(Self { kept: Some(kept), data, made, index, current: Content::default(), hasher: blake3::Hasher::new() })
     }
 
     fn kept(&mut self) -> Result<&mut Kept> {
@@ -138,8 +140,7 @@ impl Drop for DataWriter {
     fn drop(&mut self) {
         if self.kept.take().is_some() {
             // The first failure is on its way to the caller; what cannot be removed lies in a lease directory and goes with it.
-            let _ = crate::remove::remove(&self.data);
-            let _ = crate::remove::remove(&self.data.with_added_extension("parts"));
+            let _ = crate::remove::remove(&self.made);
             let _ = crate::remove::remove(&self.index);
         }
     }

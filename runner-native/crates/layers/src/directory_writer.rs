@@ -1,6 +1,7 @@
 //! Writes a layer's data as a real tree, where EROFS cannot be mounted. Contents first go to numbered files in a staging directory; the tree is made
 //! from the finished, checked `Tree` by calls relative to directory fds, and the contents are renamed into it. No path from outside is ever resolved.
-//! What this system refuses to put on disk (owners and devices without root, some xattrs) stands in the index alone.
+//! What this system refuses to put on disk (devices and ids that a user namespace has not, some xattrs) stands in the index alone.
+//! The tree is `root` in a directory that belongs to us and that nobody else may enter: it can be renamed whatever its root is like.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,12 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Dev, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath;
 use crate::entry::{Content, Entry, Kind, Mtime, Place, Tree, as_path, split_path};
 use crate::error::{NativeError, Result};
+use crate::owner::set_owner_at;
 use crate::xattrs;
 
 pub struct DirectoryWriter {
@@ -26,14 +28,18 @@ pub struct DirectoryWriter {
     open: Option<(u64, File)>,
 }
 
+/// Of the layer's directory: what is in the layer.
+pub const ROOT: &str = "root";
+
 impl DirectoryWriter {
     pub fn create(path: &Path) -> Result<Self> {
-        let staging_path = path.with_added_extension("parts");
+        let (root_path, staging_path) = (path.join(ROOT), path.join("parts"));
         let make = |path: &Path| -> Result<OwnedFd> {
             rustix::fs::mkdirat(CWD, path, Mode::RWXU).map_err(|error| NativeError::io("create", error).path(path))?;
             beneath::open_root(path)
         };
-        Ok(Self { root: make(path)?, path: path.into(), staging: make(&staging_path)?, staging_path, parts: 0, open: None })
+        make(path)?;
+        Ok(Self { root: make(&root_path)?, path: root_path, staging: make(&staging_path)?, staging_path, parts: 0, open: None })
     }
 
     pub fn begin(&mut self, size: u64) -> Result<Place> {
@@ -159,15 +165,6 @@ impl DirectoryWriter {
     }
 }
 
-/// Without privilege we have to be able to read again what we wrote, whatever its mode; the true mode stands in the index.
-fn kept_open(entry: &Entry) -> u32 {
-    match entry.kind {
-        _ if rustix::process::geteuid().is_root() => 0,
-        Kind::Directory => 0o700,
-        _ => 0o400,
-    }
-}
-
 fn is_device(kind: Kind) -> bool {
     matches!(kind, Kind::CharDevice | Kind::BlockDevice)
 }
@@ -206,14 +203,9 @@ fn set_overlay_mark(directory: impl AsFd, name: &[u8], mark: &str, value: &[u8])
 
 /// Owner before mode (chown clears setuid) before xattrs (both clear capabilities) before the time.
 fn set_attributes(entry: &Entry, directory: BorrowedFd, name: &Path) -> rustix::io::Result<()> {
-    let owner =
-        rustix::fs::chownat(directory, name, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)), AtFlags::SYMLINK_NOFOLLOW);
-    // An id without a mapping in our user namespace is EINVAL.
-    if !matches!(owner, Err(Errno::PERM | Errno::INVAL)) {
-        owner?;
-    }
+    set_owner_at(directory, name, entry.uid, entry.gid)?;
     if entry.kind != Kind::Symlink {
-        rustix::fs::chmodat(directory, name, Mode::from_raw_mode(entry.mode | kept_open(entry)), AtFlags::empty())?;
+        rustix::fs::chmodat(directory, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
     }
     let path = xattrs::path_of(directory, std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()));
     for (key, value) in &entry.xattrs {

@@ -16,7 +16,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use tbuild_runtime::error::{Context, PROCESS, Result, USAGE, exit_status};
-use tbuild_runtime::{own_binary, probe, sys, with_root};
+use tbuild_runtime::{own_binary, own_ids, probe, sys, with_root};
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -25,11 +25,16 @@ fn main() {
         std::process::exit(oci::main(arguments));
     }
     let done = match command {
-        "serve" => tbuild_serve::main().during(PROCESS, "serve").map(|()| 0),
-        "with-root" => with_root(&arguments[1..]),
-        "probe" => probe(&arguments[1..]),
-        "tree-tar" => tree_tar(),
-        _ => Err(usage(format!("unknown command {command:?}: one of serve, with-root, probe, tree-tar, {}", help::command_names()))),
+        "serve" => own_ids::enter().and_then(|ids| tbuild_serve::main(&serde_json::json!(ids)).during(PROCESS, "serve").map(|()| 0)),
+        "with-root" => own_ids::enter().and_then(|_| with_root(&arguments[1..])),
+        "probe" => own_ids::enter().and_then(|_| probe(&arguments[1..])),
+        "read" => own_ids::enter().and_then(|_| read(&arguments[1..])),
+        "remove" => own_ids::enter().and_then(|_| remove(&arguments[1..])),
+        "tree-tar" => own_ids::enter().and_then(|_| tree_tar()),
+        _ => Err(usage(format!(
+            "unknown command {command:?}: one of serve, with-root, probe, tree-tar, read, remove, {}",
+            help::command_names()
+        ))),
     };
     std::process::exit(done.unwrap_or_else(|error| {
         let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(&error).unwrap_or_default());
@@ -88,4 +93,17 @@ fn probe(arguments: &[OsString]) -> Result<i32> {
 fn tree_tar() -> Result<i32> {
     sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
     tbuild_serve::tree_tar().map(|()| 0)
+}
+
+/// `read FILE OFFSET LENGTH`: of a file that an account's further ids may read and its own may not.
+fn read(arguments: &[OsString]) -> Result<i32> {
+    let number = |text: &OsString| text.to_str().and_then(|text| text.parse::<u64>().ok());
+    let [path, offset, length] = arguments else { return Err(usage("read wants a file, an offset and a length")) };
+    let (Some(offset), Some(length)) = (number(offset), number(length)) else { return Err(usage("read wants numbers")) };
+    tbuild_layers::read_range(Path::new(path), offset, length, std::io::stdout()).map(|()| 0)
+}
+
+/// `remove PATH…`: files of an account, and of its further ids.
+fn remove(paths: &[OsString]) -> Result<i32> {
+    paths.iter().try_for_each(|path| tbuild_layers::remove(Path::new(path))).map(|()| 0)
 }

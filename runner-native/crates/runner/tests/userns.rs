@@ -62,7 +62,7 @@ fn owners_on_disk_are_those_of_the_image() {
         assert!(output.stdout.starts_with(&seen), "{} {} {}", output.stdout, output.stderr, output.result);
         assert!(output.stdout.contains("CapEff:\t00000000a80425fb"), "{}", output.stdout);
         let owner = |path: &str| {
-            let stat = fs::symlink_metadata(fixture.path("out").join(path)).unwrap();
+            let stat = fs::symlink_metadata(fixture.path("out/root").join(path)).unwrap();
             (stat.uid(), stat.gid(), stat.mode() & 0o7777)
         };
         assert_eq!(owner("srv/new/f"), (5, 6, 0o644));

@@ -52,7 +52,7 @@ fn makes_directories_that_stay_and_says_whose_they_are() {
     assert_eq!(output.status, 0, "{} {}", output.stderr, output.result);
     assert_eq!(fixture.committed(), ["bin", "bin/work", "bin/work/dir", "bin/work/dir/file"]);
     for (path, owner) in [("bin", (0, 0)), ("bin/work", (12, 34)), ("bin/work/dir", (12, 34))] {
-        let stat = fs::metadata(fixture.path("out").join(path)).unwrap();
+        let stat = fs::metadata(fixture.path("out/root").join(path)).unwrap();
         assert_eq!((stat.uid(), stat.gid()), owner, "{path}");
     }
 }
@@ -64,7 +64,7 @@ fn commits_what_was_written_and_no_mount_point() {
     let output = fixture.run();
     assert_eq!(output.status, 0, "{} {}", output.stderr, output.result);
     assert_eq!(fixture.committed(), ["bin", "bin/ls", "etc", "new", "new/file", "tmp"]);
-    let out = fixture.path("out");
+    let out = fixture.path("out/root");
     assert_eq!(fs::read_to_string(out.join("new/file")).unwrap(), "content\n");
     assert_eq!(fs::metadata(out.join("etc")).unwrap().mode() & 0o7777, 0o600);
     assert_eq!(fs::metadata(out.join("tmp")).unwrap().mode() & 0o7777, 0o1777);
@@ -95,7 +95,7 @@ fn gives_the_upper_the_attributes_of_the_root_below() {
     });
     let output = fixture.run();
     assert_eq!(output.stdout, "711 3 4\n", "{}", output.result);
-    let out = fs::metadata(fixture.path("out")).unwrap();
+    let out = fs::metadata(fixture.path("out/root")).unwrap();
     assert_eq!((out.mode() & 0o7777, out.uid(), out.gid()), (0o711, 3, 4));
 }
 

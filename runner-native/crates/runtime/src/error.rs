@@ -11,6 +11,8 @@ pub const NAMESPACE: &str = "native/namespace";
 pub const PROCESS: &str = "native/process";
 pub const USAGE: &str = "native/usage";
 pub const NO_NAMESPACE: &str = "unsupported/no-namespace";
+/// A user or group that the user namespace has not.
+pub const IDS: &str = "unsupported/ids";
 /// A file system that idmapped mounts cannot be made of.
 pub const IDMAP: &str = "unsupported/idmap";
 /// The upper is on a file system that overlayfs does not write to.

@@ -6,8 +6,9 @@ use crate::root_spec::File;
 use crate::stack::Scratch;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustix::fs::{self, Gid, Mode, OFlags, Uid};
+use rustix::fs::{self, Mode, OFlags};
 use std::io::Write;
+use std::path::Path;
 
 /// At `<scratch>/files/<name>`.
 pub fn write(scratch: &Scratch, files: &[File], idmapped: &Idmapped) -> Result<()> {
@@ -23,7 +24,7 @@ pub fn write(scratch: &Scratch, files: &[File], idmapped: &Idmapped) -> Result<(
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let created = fs::openat(&folder, &file.name, flags, Mode::RUSR | Mode::WUSR).at(MOUNT, "make", &file.name)?;
         let (uid, gid) = idmapped.owner(file.uid, file.gid)?;
-        fs::fchown(&created, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).at(MOUNT, "give its owner to", &file.name)?;
+        tbuild_layers::set_owner_at(&folder, Path::new(&file.name), uid, gid).at(MOUNT, "give its owner to", &file.name)?;
         // After the owner: chown clears set-id bits.
         fs::fchmod(&created, Mode::from_raw_mode(file.mode & 0o7777)).at(MOUNT, "give its mode to", &file.name)?;
         std::fs::File::from(created).write_all(&data).at(MOUNT, "write", &file.name)?;

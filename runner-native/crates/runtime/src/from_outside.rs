@@ -18,9 +18,24 @@ pub struct Sources {
     /// In the places of the plan's mounts.
     binds: Vec<Option<OwnedFd>>,
     /// The host's /sys, for who may not mount one.
-    pub sysfs: Option<OwnedFd>,
+    pub sysfs: Option<HostSysfs>,
     /// Who is asked about system calls.
     pub agent: Option<OwnedFd>,
+}
+
+pub struct HostSysfs {
+    pub mount: OwnedFd,
+    /// With what is mounted below it: in a mount namespace that was copied for less rights nobody can take that away.
+    pub is_whole: bool,
+}
+
+impl HostSysfs {
+    fn open() -> Option<Self> {
+        [false, true].into_iter().find_map(|is_whole| {
+            let mount = mounts::detached_copy(CWD, Path::new("/sys"), is_whole).ok()?;
+            Some(Self { mount, is_whole })
+        })
+    }
 }
 
 impl Sources {
@@ -28,7 +43,8 @@ impl Sources {
         let namespaces = &plan.namespaces;
         let agent = seccomp_agent::connect_to(plan.seccomp.as_ref())?;
         let has_user_namespace = namespaces.is_own(libc::CLONE_NEWUSER);
-        if !has_user_namespace && plan.mounts.iter().all(|mount| mount.options.idmap.is_none()) {
+        let is_restricted = has_user_namespace || !user_namespace::is_initial();
+        if !is_restricted && plan.mounts.iter().all(|mount| mount.options.idmap.is_none()) {
             return Ok(Self { agent, ..Self::default() });
         }
         let mut maps = MapNamespaces::of(namespaces);
@@ -39,9 +55,8 @@ impl Sources {
             _ => Ok(None),
         });
         let binds = binds.collect::<Result<_>>()?;
-        let wants_sysfs =
-            has_user_namespace && !namespaces.is_new(libc::CLONE_NEWNET) && plan.mounts.iter().any(|mount| mount.kind == "sysfs");
-        let sysfs = if wants_sysfs { mounts::detached_copy(CWD, Path::new("/sys"), false).ok() } else { None };
+        let wants_sysfs = is_restricted && !namespaces.is_new(libc::CLONE_NEWNET) && plan.mounts.iter().any(|mount| mount.kind == "sysfs");
+        let sysfs = if wants_sysfs { HostSysfs::open() } else { None };
         Ok(Self { binds, sysfs, agent })
     }
 

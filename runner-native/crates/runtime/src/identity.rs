@@ -1,7 +1,7 @@
 //! Who the command is: limits, user and groups, capabilities, seccomp filter. The order is the kernel's: each step takes away the right
 //! to do the one before.
 
-use crate::error::{Context, PROCESS, Result};
+use crate::error::{Context, IDS, NativeError, PROCESS, Result};
 use crate::plan::{PlannedCapabilities, PlannedProcess};
 use crate::seccomp_agent::Guard;
 use crate::user_namespace;
@@ -44,12 +44,25 @@ pub fn assume(process: &PlannedProcess, filter: Option<&Guard>) -> Result<()> {
     limit_bounding_set(process.capabilities.bounding)?;
     set_keep_capabilities(true).during(PROCESS, "keep capabilities")?;
     let groups: Vec<Gid> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
-    user_namespace::set_groups(&groups)?;
+    user_namespace::set_groups(&groups).map_err(|error| explain_id(error, &format!("one of the groups {:?}", user.additional_gids)))?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    set_thread_res_gid(gid, gid, gid).during(PROCESS, &format!("become the group {}", user.gid))?;
-    set_thread_res_uid(uid, uid, uid).during(PROCESS, &format!("become the user {}", user.uid))?;
+    let group = format!("the group {}", user.gid);
+    set_thread_res_gid(gid, gid, gid).during(PROCESS, &format!("become {group}")).map_err(|error| explain_id(error, &group))?;
+    let name = format!("the user {}", user.uid);
+    set_thread_res_uid(uid, uid, uid).during(PROCESS, &format!("become {name}")).map_err(|error| explain_id(error, &name))?;
     rustix::process::umask(Mode::from_raw_mode(user.umask.unwrap_or(0o022)));
     set_capability_sets(&process.capabilities)
+}
+
+/// What nobody is mapped to is no id (setresuid(2)).
+fn explain_id(error: NativeError, who: &str) -> NativeError {
+    match error.errno.as_deref() {
+        Some("EINVAL") => {
+            let detail = format!("cannot become {who}: the container's user namespace has no such id");
+            NativeError { code: IDS.into(), ..error }.detail(detail)
+        }
+        _ => error,
+    }
 }
 
 fn limit_bounding_set(keep: CapabilitySet) -> Result<()> {

@@ -251,7 +251,8 @@ fn set_up_root(plan: &Plan, sources: &Sources, channel: &Child) -> Result<Option
     let root = mounts::open_root(plan.root(), plan.propagation)?;
     mounts::mount_all(&root, &plan.mounts, sources)?;
     if devices::are_wanted(&plan.mounts) {
-        devices::set_up(&root, &plan.devices, !plan.namespaces.is_own(libc::CLONE_NEWUSER))?;
+        let can_make = !plan.namespaces.is_own(libc::CLONE_NEWUSER) && user_namespace::is_initial();
+        devices::set_up(&root, &plan.devices, can_make)?;
     }
     let slave = match plan.process.terminal {
         false => None,

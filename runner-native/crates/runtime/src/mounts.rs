@@ -2,7 +2,7 @@
 //! is then moved to a target that was opened below the root. Runs in the container's own mount namespace, before pivot_root.
 
 use crate::error::{Context, MOUNT, NativeError, Result};
-use crate::from_outside::Sources;
+use crate::from_outside::{HostSysfs, Sources};
 use crate::inside_root::{self, Kind};
 use crate::mount_options::MountOptions;
 use crate::sys::{self, MountAttributes};
@@ -105,10 +105,7 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
     let target = target(root, mount, Kind::Directory)?;
     let made = match (new_file_system(mount), &sources.sysfs) {
         // It belongs to the network namespace: who has the host's network may only look at the host's.
-        (Err(Errno::PERM), Some(host)) if mount.kind == "sysfs" => {
-            set_attributes(host, MountAttrFlags::MOUNT_ATTR_RDONLY, false).at(MOUNT, "make read-only", "/sys")?;
-            host.try_clone().during(MOUNT, "copy a descriptor")?
-        }
+        (Err(Errno::PERM), Some(host)) if mount.kind == "sysfs" => return host_sysfs(root, mount, &target, host),
         (made, _) => made.at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?,
     };
     if mount.options.copies_up {
@@ -129,7 +126,7 @@ fn remount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
     if !(mount.options.flags.is_empty() && mount.options.values.is_empty()) {
         let reconfigure = || {
             let context = fspick(&target, "", FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH)?;
-            set_options(&context, &mount.options)?;
+            set_options(&context, &mount.options, |_| true)?;
             fsconfig_reconfigure(&context)
         };
         reconfigure().at(MOUNT, "remount", &mount.destination)?;
@@ -137,15 +134,34 @@ fn remount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
     finish(&target, mount, false)
 }
 
-fn set_options(context: &OwnedFd, options: &MountOptions) -> rustix::io::Result<()> {
+fn host_sysfs(root: &OwnedFd, mount: &PlannedMount, target: &OwnedFd, host: &HostSysfs) -> Result<()> {
+    finish(&host.mount, mount, host.is_whole)?;
+    set_attributes(&host.mount, MountAttrFlags::MOUNT_ATTR_RDONLY, host.is_whole).at(MOUNT, "make read-only", "/sys")?;
+    attach(&host.mount, target).at(MOUNT, "mount", &mount.destination)?;
+    match host.is_whole {
+        true => mask(root, &[mount.destination.join("fs/cgroup")]),
+        false => Ok(()),
+    }
+}
+
+fn set_options(context: &OwnedFd, options: &MountOptions, takes: impl Fn(&str) -> bool) -> rustix::io::Result<()> {
     options.flags.iter().try_for_each(|flag| fsconfig_set_flag(context, flag.as_str()))?;
-    options.values.iter().try_for_each(|(key, value)| fsconfig_set_string(context, key.as_str(), value.as_str()))
+    let mut values = options.values.iter().filter(|(key, _)| takes(key));
+    values.try_for_each(|(key, value)| fsconfig_set_string(context, key.as_str(), value.as_str()))
 }
 
 fn new_file_system(mount: &PlannedMount) -> rustix::io::Result<OwnedFd> {
+    match try_file_system(mount, |_| true) {
+        // The group of terminals, 5 by custom, is nobody in a user namespace of one id (crun: do_mount).
+        Err(Errno::INVAL) if mount.kind == "devpts" => try_file_system(mount, |key| key != "gid"),
+        made => made,
+    }
+}
+
+fn try_file_system(mount: &PlannedMount, takes: impl Fn(&str) -> bool) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", &mount.source)?;
-    set_options(&context, &mount.options)?;
+    set_options(&context, &mount.options, takes)?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }

@@ -153,7 +153,7 @@ fn try_user_namespace(place: &Place, driver: &str) -> Result<()> {
     let (first, count) = USER_NAMESPACE;
     let idmapped = Idmapped::of(Some(&UserNamespace { first, count }))?;
     let layers = ["base", "top"].map(|from| match driver {
-        "directory" => Layer::Directory { directory: place.path.join(format!("directory-{from}")) },
+        "directory" => Layer::Directory { directory: place.path.join(format!("directory-{from}/root")) },
         "erofs" => Layer::Erofs { erofs: place.path.join(format!("erofs-{from}.erofs")), by_loop: false },
         _ => Layer::Erofs { erofs: place.path.join(format!("loop-{from}.erofs")), by_loop: true },
     });

@@ -4,7 +4,7 @@
 use crate::error::{Context, MOUNT, NativeError, Result};
 use crate::idmapped::Idmapped;
 use crate::root_spec::Layer;
-use crate::{loop_device, mounts};
+use crate::{loop_device, mounts, user_namespace};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, open, openat};
 use rustix::io::Errno;
@@ -20,7 +20,7 @@ pub const LOWERS_MAX: usize = 500;
 /// fsconfig takes strings of up to 255 bytes.
 const FSCONFIG_BYTES_MAX: usize = 255;
 
-/// What overlays have in common. redirect_dir: a directory renamed by a RUN is copied, so that its layer means the same without overlayfs.
+/// What overlays have in common. Their marks are trusted xattrs, or the user's where nobody is trusted (userxattr). redirect_dir: a directory renamed by a RUN is copied, so that its layer means the same without overlayfs.
 const OPTIONS: [(&str, &str); 5] =
     [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"), ("nfs_export", "off"), ("xino", "off")];
 
@@ -121,6 +121,9 @@ fn overlay_by_descriptors(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>)
     for (key, value) in OPTIONS {
         fsconfig_set_string(&context, key, value)?;
     }
+    if !user_namespace::is_initial() {
+        fsconfig_set_flag(&context, "userxattr")?;
+    }
     for lower in lowers.iter().rev() {
         fsconfig_set_fd(&context, "lowerdir+", lower)?;
     }
@@ -145,6 +148,9 @@ pub fn overlay_by_paths(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, s
     let mut data = format!("lowerdir={}", lowerdirs.join(":"));
     for (key, value) in OPTIONS {
         data.push_str(&format!(",{key}={value}"));
+    }
+    if !user_namespace::is_initial() {
+        data.push_str(",userxattr");
     }
     let mut flags = MountFlags::NODEV;
     match upper {

@@ -2,6 +2,7 @@
 //! under such ids; and acting as a mapped user for a moment. Assumes a process of one thread.
 
 use crate::error::{Context, IDMAP, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result, invalid};
+use crate::id_helpers;
 use crate::sys::{self, Clone, MountAttributes};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -61,8 +62,20 @@ impl IdMaps {
         host_of(&self.gids, gid)
     }
 
-    /// By the parent, of a child that has a new user namespace and waits. Without privilege only oneself can be mapped, and no groups set.
+    /// By the parent, of a child that has a new user namespace and waits.
     pub fn give_to(&self, child: Pid) -> Result<()> {
+        match self.write(child) {
+            Err(error) if error.errno.as_deref() == Some("EPERM") && !rustix::process::geteuid().is_root() => self.give_by_helpers(child),
+            result => result,
+        }
+    }
+
+    pub fn give_by_helpers(&self, child: Pid) -> Result<()> {
+        id_helpers::map(child, &text(&self.uids), &text(&self.gids))
+    }
+
+    /// Without privilege only oneself can be mapped, and no groups set.
+    fn write(&self, child: Pid) -> Result<()> {
         let file = |name: &str| PathBuf::from(format!("/proc/{}/{name}", child.as_raw_nonzero()));
         let write = |path: &Path, ranges: &[IdRange]| std::fs::write(path, text(ranges)).at(NO_NAMESPACE, "map ids in", path);
         write(&file("uid_map"), &self.uids)?;
@@ -106,6 +119,11 @@ fn host_of(ranges: &[IdRange], id: u32) -> Option<u32> {
 
 fn text(ranges: &[IdRange]) -> String {
     ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
+}
+
+/// Whether this is the machine's own user namespace, which rights that no other has go with (linux/nsfs.h: USER_NS_INIT_INO).
+pub fn is_initial() -> bool {
+    rustix::fs::stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino == 0xEFFF_FFFD)
 }
 
 /// A user namespace with these maps that has no process in it: for idmapped mounts.
@@ -155,12 +173,10 @@ pub fn become_root() -> Result<()> {
     set_thread_res_uid(uid, uid, uid).during(PROCESS, "become root in the user namespace")
 }
 
-/// Where setgroups is denied nobody's groups can be given up; wanting any is an error.
+/// Where setgroups is denied, groups can neither be given up nor taken: there is but one in the namespace (crun: can_setgroups).
 pub fn set_groups(groups: &[rustix::fs::Gid]) -> Result<()> {
     match set_thread_groups(groups) {
-        Err(Errno::PERM) if groups.is_empty() && std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text == "deny\n") => {
-            Ok(())
-        }
+        Err(Errno::PERM) if std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text == "deny\n") => Ok(()),
         result => result.during(PROCESS, "set the groups"),
     }
 }

@@ -15,7 +15,7 @@ use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
 use crate::{files, foreign, mounts, plan, sys};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, unmount};
 use serde::Serialize;
@@ -207,11 +207,10 @@ fn make_directory(root: &OwnedFd, directory: &MadeDirectory, idmapped: &Idmapped
         if is_in_the_way { NativeError { code: WORKDIR.into(), ..error }.detail(detail) } else { error }
     })?;
     let (uid, gid) = idmapped.owner(directory.uid, directory.gid)?;
-    let (uid, gid) = (fs::Uid::from_raw(uid), fs::Gid::from_raw(gid));
     made.into_iter().try_for_each(|(parent, name)| {
         // The parent was opened for its path only: by that the name in it is reached.
         let parent = parent.at(MOUNT, "keep open the parent of", &name)?;
-        fs::chownat(parent, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).at(MOUNT, "give its owner to", &directory.path)
+        tbuild_layers::set_owner_at(parent, Path::new(&name), uid, gid).at(MOUNT, "give its owner to", &directory.path)
     })
 }
 
@@ -268,12 +267,17 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
         Err(Errno::OPNOTSUPP) => 0,
         result => result?,
     };
-    for name in names[..count].split(|byte| *byte == 0).filter(|name| !name.is_empty() && !name.starts_with(b"trusted.overlay.")) {
+    for name in names[..count].split(|byte| *byte == 0).filter(|name| !name.is_empty() && !is_mark(name)) {
         let mut value = vec![0; 64 << 10];
         let count = fs::fgetxattr(&from, name, &mut value[..])?;
         fs::fsetxattr(to, name, &value[..count], fs::XattrFlags::empty())?;
     }
     stubs::set_times(to, (stat.st_mtime, stat.st_mtime_nsec as i64))
+}
+
+/// overlayfs's own.
+fn is_mark(name: &[u8]) -> bool {
+    [b"trusted.overlay.".as_slice(), b"user.overlay."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// What config.json binds from: at `<scratch>/m/<number>`. What is written there is lost.

@@ -23,6 +23,8 @@ pub use crate::tree_tar::tree_tar;
 pub(crate) struct Session {
     lease: Mutex<Option<Lease>>,
     locks: Locks,
+    /// What `open` tells of them.
+    ids: Value,
 }
 
 struct Answers<W> {
@@ -31,8 +33,8 @@ struct Answers<W> {
     ended: Condvar,
 }
 
-/// Answers requests until stdin ends.
-pub fn main() -> io::Result<()> {
+/// Answers requests until stdin ends. `ids`: those that files can have, null for all.
+pub fn main(ids: &Value) -> io::Result<()> {
     let is_heard = || {
         // A pipe whose reader is gone is in error; asking does not wait.
         let stdout = io::stdout();
@@ -40,13 +42,13 @@ pub fn main() -> io::Result<()> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL)
     };
-    serve(io::stdin().lock(), io::stdout(), is_heard)
+    serve(io::stdin().lock(), io::stdout(), is_heard, ids)
 }
 
 /// Returns when `input` has ended and what was asked is answered, or when nobody hears the answers any more. Waiting for a lock ends with `input`.
-pub fn serve<W: Write + Send + 'static>(mut input: impl BufRead, output: W, is_heard: impl Fn() -> bool) -> io::Result<()> {
+pub fn serve<W: Write + Send + 'static>(mut input: impl BufRead, output: W, is_heard: impl Fn() -> bool, ids: &Value) -> io::Result<()> {
     let answers = Arc::new(Answers { out: Mutex::new(output), running: Mutex::new(0), ended: Condvar::new() });
-    let session = Arc::new(Session { lease: Mutex::new(None), locks: Locks::default() });
+    let session = Arc::new(Session { lease: Mutex::new(None), locks: Locks::default(), ids: ids.clone() });
     loop {
         let mut line = Vec::new();
         if input.read_until(b'\n', &mut line)? == 0 {

@@ -107,6 +107,13 @@ struct PlaceTree {
 }
 
 #[derive(Deserialize)]
+struct SetOwner {
+    path: PathBuf,
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Deserialize)]
 struct OnePath {
     path: PathBuf,
 }
@@ -179,6 +186,10 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let Verify { index, data } = parse(op, line)?;
             Ok(json!({ "problems": tbuild_layers::verify(&index, &data)? }))
         }
+        "setOwner" => {
+            let SetOwner { path, uid, gid } = parse(op, line)?;
+            tbuild_layers::set_owner(&path, uid, gid).map(|()| json!({}))
+        }
         "remove" => {
             let OnePath { path } = parse(op, line)?;
             refuse_root(&path)?;
@@ -196,7 +207,7 @@ fn open(request: &Open, session: &Session) -> Answer {
     let (opened, dead) = Lease::open(&request.root)?;
     let dir = opened.dir().to_path_buf();
     *lease = Some(opened);
-    Ok(json!({ "dir": dir, "dead": dead }))
+    Ok(json!({ "dir": dir, "dead": dead, "ids": session.ids }))
 }
 
 fn parse_digest(op: &str, hex: &str) -> Result<Digest, NativeError> {

@@ -145,7 +145,7 @@ impl Fixture {
     /// Paths of what was committed (with the directory driver), sorted.
     pub fn committed(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        list(&self.path("out"), Path::new(""), &mut paths);
+        list(&self.path("out/root"), Path::new(""), &mut paths);
         paths.sort();
         paths
     }
