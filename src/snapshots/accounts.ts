@@ -80,8 +80,9 @@ function ownerNumber(text: string): number | undefined {
   return number === undefined || number > 0x7fffffff ? undefined : number;
 }
 
+/** The last number means to the kernel that an id stays as it is: root's (CVE-2024-40635). */
 function numeric(text: string): number | undefined {
-  return /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff ? Number(text) : undefined;
+  return /^\d{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined;
 }
 
 function readAccounts(indexes: readonly LayerIndex[]): Account[] {

@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 #[derive(Deserialize, Default, Clone)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Hooks {
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub prestart: Vec<Hook>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub create_runtime: Vec<Hook>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub create_container: Vec<Hook>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub start_container: Vec<Hook>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub poststart: Vec<Hook>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub poststop: Vec<Hook>,
 }
 
@@ -35,9 +35,9 @@ pub struct Hooks {
 pub struct Hook {
     pub path: PathBuf,
     /// argv, its first word included; none: the path.
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub args: Vec<String>,
-    #[serde(deserialize_with = "crate::spec::null_is_default")]
+    #[serde(deserialize_with = "crate::spec::list")]
     pub env: Vec<String>,
     /// Seconds.
     pub timeout: Option<i64>,
@@ -138,8 +138,9 @@ fn failed(hook: &Hook, detail: String) -> NativeError {
 
 /// None: it took too long, and was killed.
 fn wait(child: &mut Child, timeout_seconds: Option<i64>) -> io::Result<Option<std::process::ExitStatus>> {
-    let Some(seconds) = timeout_seconds else { return child.wait().map(Some) };
-    let until = Instant::now() + Duration::from_secs(seconds.unsigned_abs());
+    let until = timeout_seconds.map(|seconds| Instant::now().checked_add(Duration::from_secs(seconds.unsigned_abs())));
+    // None: there is no limit, or none that anyone lives to see.
+    let Some(until) = until.flatten() else { return child.wait().map(Some) };
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));

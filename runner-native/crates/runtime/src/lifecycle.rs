@@ -252,9 +252,13 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
         Err(error) if force && error.code == NO_CONTAINER => return Ok(()),
         result => result?,
     };
-    let Some(record) = folder.read()? else {
+    let record = match folder.read() {
+        Ok(Some(record)) => record,
         // A command was killed before it had said what it would make: it made nothing.
-        return folder.remove();
+        Ok(None) => return folder.remove(),
+        // Nothing can be known of it any more.
+        Err(_) if force => return folder.remove(),
+        Err(error) => return Err(error),
     };
     let status = folder.status(&record);
     let may_go = force || matches!(status, Status::Stopped | Status::Created | Status::Creating);

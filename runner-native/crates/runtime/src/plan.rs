@@ -191,15 +191,21 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
     Ok(namespaces)
 }
 
+/// To the kernel it means that an id stays as it is: root's (CVE-2024-40635).
+const NO_ID: u32 = u32::MAX;
+
 /// Ids that nobody maps cannot be had.
 pub fn check_user(user: &User, maps: &IdMaps) -> Result<()> {
+    let mut groups = std::iter::once(user.gid).chain(user.additional_gids.iter().copied());
+    if user.uid == NO_ID || groups.clone().any(|gid| gid == NO_ID) {
+        return Err(invalid("process.user", format!("{NO_ID} is no id")));
+    }
     if maps.is_empty() {
         return Ok(());
     }
     if maps.host_uid(user.uid).is_none() {
         return Err(invalid("process.user", format!("the uid {} is not in linux.uidMappings", user.uid)));
     }
-    let mut groups = std::iter::once(user.gid).chain(user.additional_gids.iter().copied());
     match groups.find(|gid| maps.host_gid(*gid).is_none()) {
         Some(gid) => Err(invalid("process.user", format!("the gid {gid} is not in linux.gidMappings"))),
         None => Ok(()),
@@ -285,6 +291,9 @@ fn check_devices(devices: Vec<spec::Device>) -> Result<Vec<spec::Device>> {
         }
         if ![device.major, device.minor].into_iter().all(|number| u32::try_from(number).is_ok()) {
             return Err(invalid("linux.devices", format!("{path} has no such number")));
+        }
+        if device.uid == Some(NO_ID) || device.gid == Some(NO_ID) {
+            return Err(invalid("linux.devices", format!("the owner of {path} is {NO_ID}, which is no id")));
         }
     }
     Ok(devices)

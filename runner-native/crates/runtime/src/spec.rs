@@ -3,7 +3,10 @@
 
 use crate::user_namespace::IdRange;
 use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
 use std::collections::BTreeMap;
+use std::fmt::Formatter;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 /// Go programs write `null` for empty lists and structs.
@@ -15,12 +18,47 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// More than Linux has of anything that is listed (fs.mount-max is as much). An entry of two bytes can take hundreds when it is read.
+const ENTRIES_MAX: usize = 100_000;
+
+/// A list, perhaps `null`.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Entries<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, to: &mut Formatter<'_>) -> std::fmt::Result {
+            to.write_str("a list")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
+            let mut read = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if read.len() == ENTRIES_MAX {
+                    return Err(A::Error::custom(format_args!("a list has more than {ENTRIES_MAX} entries")));
+                }
+                read.push(entry);
+            }
+            Ok(read)
+        }
+    }
+    deserializer.deserialize_any(Entries(PhantomData))
+}
+
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Config {
     pub oci_version: String,
     pub root: Option<Root>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub mounts: Vec<Mount>,
     pub process: Option<Process>,
     #[serde(deserialize_with = "null_is_default")]
@@ -50,11 +88,11 @@ pub struct Mount {
     pub kind: String,
     #[serde(deserialize_with = "null_is_default")]
     pub source: PathBuf,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub options: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub uid_mappings: Vec<IdRange>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub gid_mappings: Vec<IdRange>,
 }
 
@@ -65,13 +103,13 @@ pub struct Process {
     pub console_size: Option<ConsoleSize>,
     #[serde(deserialize_with = "null_is_default")]
     pub user: User,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub args: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub env: Vec<String>,
     pub cwd: PathBuf,
     pub capabilities: Option<Capabilities>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub rlimits: Vec<Rlimit>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
@@ -101,7 +139,7 @@ pub struct Scheduler {
     pub policy: String,
     pub nice: i32,
     pub priority: i32,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub flags: Vec<String>,
     /// Nanoseconds, as the next two.
     pub runtime: u64,
@@ -137,22 +175,22 @@ pub struct User {
     pub uid: u32,
     pub gid: u32,
     pub umask: Option<u32>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub additional_gids: Vec<u32>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Capabilities {
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub bounding: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub effective: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub inheritable: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub permitted: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub ambient: Vec<String>,
 }
 
@@ -167,25 +205,25 @@ pub struct Rlimit {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Linux {
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub namespaces: Vec<Namespace>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub uid_mappings: Vec<IdRange>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub gid_mappings: Vec<IdRange>,
     /// By clock.
     #[serde(deserialize_with = "null_is_default")]
     pub time_offsets: BTreeMap<String, TimeOffset>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub devices: Vec<Device>,
     #[serde(deserialize_with = "null_is_default")]
     pub sysctl: BTreeMap<String, String>,
     pub seccomp: Option<Seccomp>,
     #[serde(deserialize_with = "null_is_default")]
     pub rootfs_propagation: String,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub masked_paths: Vec<PathBuf>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub readonly_paths: Vec<PathBuf>,
     #[serde(deserialize_with = "null_is_default")]
     pub mount_label: String,
@@ -228,7 +266,7 @@ pub struct Device {
 #[derive(Deserialize)]
 pub struct Personality {
     pub domain: String,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "list")]
     pub flags: Vec<String>,
 }
 
@@ -237,7 +275,7 @@ pub struct Personality {
 pub struct Seccomp {
     pub default_action: String,
     pub default_errno_ret: Option<u32>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "list")]
     pub architectures: Vec<String>,
     /// Absent is not empty: without the list runc sets SPEC_ALLOW.
     pub flags: Option<Vec<String>>,
@@ -245,7 +283,7 @@ pub struct Seccomp {
     pub listener_path: PathBuf,
     #[serde(default, deserialize_with = "null_is_default")]
     pub listener_metadata: String,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "list")]
     pub syscalls: Vec<SeccompRule>,
 }
 
@@ -255,7 +293,7 @@ pub struct SeccompRule {
     pub names: Vec<String>,
     pub action: String,
     pub errno_ret: Option<u32>,
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "list")]
     pub args: Vec<SeccompArgument>,
 }
 

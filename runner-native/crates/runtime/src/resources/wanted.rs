@@ -3,7 +3,7 @@
 
 use super::device_rules::{self, DeviceRule};
 use crate::error::{Result, invalid};
-use crate::spec::null_is_default;
+use crate::spec::{list, null_is_default};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 #[derive(Deserialize, Default, Clone, Debug)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resources {
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub devices: Vec<DeviceRule>,
     #[serde(deserialize_with = "null_is_default")]
     pub memory: Memory,
@@ -21,7 +21,7 @@ pub struct Resources {
     pub pids: Pids,
     #[serde(rename = "blockIO", deserialize_with = "null_is_default")]
     pub block_io: BlockIo,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub hugepage_limits: Vec<HugepageLimit>,
     #[serde(deserialize_with = "null_is_default")]
     pub network: Network,
@@ -79,15 +79,15 @@ pub struct Pids {
 pub struct BlockIo {
     pub weight: Option<u16>,
     pub leaf_weight: Option<u16>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub weight_device: Vec<WeightDevice>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub throttle_read_bps_device: Vec<ThrottleDevice>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub throttle_write_bps_device: Vec<ThrottleDevice>,
-    #[serde(rename = "throttleReadIOPSDevice", deserialize_with = "null_is_default")]
+    #[serde(rename = "throttleReadIOPSDevice", deserialize_with = "list")]
     pub throttle_read_iops_device: Vec<ThrottleDevice>,
-    #[serde(rename = "throttleWriteIOPSDevice", deserialize_with = "null_is_default")]
+    #[serde(rename = "throttleWriteIOPSDevice", deserialize_with = "list")]
     pub throttle_write_iops_device: Vec<ThrottleDevice>,
 }
 
@@ -120,7 +120,7 @@ pub struct HugepageLimit {
 pub struct Network {
     #[serde(rename = "classID")]
     pub class_id: Option<u32>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "list")]
     pub priorities: Vec<Priority>,
 }
 
