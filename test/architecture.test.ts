@@ -20,6 +20,7 @@ const floors: Readonly<Record<string, number>> = {
   context: 1,
   oci: 1,
   base: 0,
+  http: 0,
   native: 0,
 };
 /** The library's face, which the command line too may look at: just under it. */

@@ -3,9 +3,10 @@
 
 import { posix } from 'node:path';
 import type { Digest } from '../base/digest.ts';
-import { checkChecksum, type GitSource, parseGitUrl, redactUrl } from '../context/git/url.ts';
+import { checkChecksum, type GitSource, parseGitUrl } from '../context/git/url.ts';
 import { dockerfileError, locate } from '../dockerfile/errors.ts';
 import type { AddInstruction, CopyInstruction } from '../dockerfile/instructions.ts';
+import { redactUrl } from '../http/url.ts';
 import type { GitOperation, HttpOperation, RemoteOperation } from './graph.ts';
 
 /** Undefined: a path. `source` and `checksum` are expanded already. */

@@ -3,7 +3,7 @@
 
 import { type ContextArgument, readContextArgument } from '../../context/argument.ts';
 import { listContext, readIgnore } from '../../context/directory.ts';
-import { redactUrl } from '../../context/git/url.ts';
+import { redactUrl } from '../../http/url.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { RemoteSettings } from '../../steps/remote.ts';
 import { readDockerfile } from '../dockerfile-source.ts';

@@ -2,8 +2,8 @@
 
 import { assert } from '../../base/errors.ts';
 import { readIgnore } from '../../context/directory.ts';
-import { redactUrl } from '../../context/git/url.ts';
 import { contextName, type NamedSource, readNamedContext } from '../../context/named.ts';
+import { redactUrl } from '../../http/url.ts';
 import type { NamedContext, NamedContexts } from '../../plan/plan.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { RemoteSettings } from '../../steps/remote.ts';

@@ -5,10 +5,11 @@ import { lstatSync, lutimesSync, mkdirSync, readdirSync, realpathSync, rmSync } 
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../../http/url.ts';
 import { fetchInto, type GitPlaces, objectFormat, refOf, type WantedCommit } from './clones.ts';
 import { type GitAccess, type GitCall, runGit } from './command.ts';
 import type { ResolvedGit } from './refs.ts';
-import { checkRemote, type GitSource, isCommit, redactUrl } from './url.ts';
+import { checkRemote, type GitSource, isCommit } from './url.ts';
 
 export interface CheckedOut {
   readonly root: string;

@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utime
 import { join } from 'node:path';
 import { hexOf, sha256 } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../../http/url.ts';
 import type { Serve } from '../../native/serve.ts';
 import { type GitAccess, type GitCall, runGit } from './command.ts';
 import { remoteCall, remotely } from './remote.ts';
-import { redactUrl } from './url.ts';
 
 export interface GitPlaces {
   readonly serve: Serve;

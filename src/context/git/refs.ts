@@ -1,9 +1,10 @@
 // Which commit a source is now: what its remote says of its refs, held against the checksum (BuildKit: source/git, resolveMetadata).
 
 import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../../http/url.ts';
 import { type GitAccess, runGit } from './command.ts';
 import { remoteCall, remotely } from './remote.ts';
-import { type GitSource, isCommit, redactUrl } from './url.ts';
+import { type GitSource, isCommit } from './url.ts';
 
 export interface ResolvedGit {
   /** What was asked for: the commit, or the annotated tag of it. */

@@ -1,8 +1,8 @@
 // How a remote repository is spoken to: by which transports, with whose credentials, and how its failures are told.
 
 import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../../http/url.ts';
 import type { GitAccess, GitCall } from './command.ts';
-import { redactUrl } from './url.ts';
 
 /** An encrypted remote never sends us to an open one. Credentials go to the remote that they are for, and to no other that it sends us to. */
 export function remoteCall(access: GitAccess, remote: string, scope: string): GitCall {

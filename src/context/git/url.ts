@@ -2,6 +2,7 @@
 // (BuildKit: util/gitutil, dfgitutil). Pure. What comes out can be given to git: no option, no other transport, no control character is in it.
 
 import { TbuildError } from '../../base/errors.ts';
+import { redactUrl } from '../../http/url.ts';
 
 export interface GitSource {
   /** The repository: without fragment and query; user and password are still in it. */
@@ -155,11 +156,6 @@ function cleanSubdir(subdir: string): string {
   if (names.includes('..') || subdir.includes('\0'))
     throw urlError(`the subdirectory ${JSON.stringify(subdir)} leads out of the repository`);
   return names.join('/');
-}
-
-/** Without user, password and parameters: for people to read. */
-export function redactUrl(url: string): string {
-  return url.replace(/^([a-z0-9+.-]+:\/\/)[^/]*@/i, '$1').replace(/[?#].*$/s, '');
 }
 
 function urlError(message: string, hint?: string): TbuildError {

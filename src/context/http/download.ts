@@ -22,7 +22,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type Digest, hexOf, sha256 } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
-import { redactUrl } from '../git/url.ts';
+import { redactUrl } from '../../http/url.ts';
 import { type HttpLimits, type HttpResponse, httpError, httpGet, httpLimits } from './request.ts';
 
 export interface HttpSource {

@@ -2,19 +2,17 @@
 // for the host they are for and no other, and from https to nowhere but https. Loaded only when there is something to fetch.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { TbuildError } from '../../base/errors.ts';
-import { redactUrl } from '../git/url.ts';
+import { Agents } from '../../http/agents.ts';
+import { type Patience, retryPauseMs, StatusError } from '../../http/retry.ts';
+import { isRedirect, redactUrl, redirectTarget } from '../../http/url.ts';
 
-export interface HttpLimits {
+export interface HttpLimits extends Patience {
   readonly connectMs: number;
   /** Without a byte, be it the answer's first. */
   readonly idleMs: number;
   readonly redirects: number;
-  readonly tries: number;
-  /** Before the second try; then doubled. A server's Retry-After takes its place, up to `retryAfterMaxMs`. */
-  readonly backoffMs: number;
-  readonly retryAfterMaxMs: number;
   readonly bytes: number;
 }
 
@@ -46,46 +44,31 @@ export interface HttpResponse {
 /** `take` is given an answer of 200, or of 304; and another, when the network fails while it reads: what it has is then to be thrown away. */
 export async function httpGet<T>(asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
   const { limits, signal } = asked;
-  const agent = new EnvHttpProxyAgent({
-    ...allProxy(),
-    connect: { timeout: limits.connectMs },
-    headersTimeout: limits.idleMs,
-    bodyTimeout: limits.idleMs,
-  });
+  const agents = new Agents(limits);
   try {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await follow(agent, asked, take);
+        return await follow(agents, asked, take);
       } catch (error) {
         signal.throwIfAborted();
-        const pauseMs = retryPauseMs(error, attempt, limits);
+        const pauseMs = error instanceof TbuildError ? undefined : retryPauseMs(error, attempt, limits);
         if (pauseMs === undefined) throw asFailure(error, asked.url);
         await sleep(pauseMs, undefined, { signal });
       }
     }
   } finally {
-    // What is still open has been read, or is not wanted.
-    await agent.destroy();
+    await agents.destroy();
   }
 }
 
-/** What undici does not read by itself. */
-function allProxy(): { httpProxy?: string; httpsProxy?: string } {
-  const { env } = process;
-  const all = env.all_proxy || env.ALL_PROXY;
-  if (!all) return {};
-  return { httpProxy: env.http_proxy || env.HTTP_PROXY || all, httpsProxy: env.https_proxy || env.HTTPS_PROXY || all };
-}
-
-const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status);
-
-async function follow<T>(agent: Dispatcher, asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
+async function follow<T>(agents: Agents, asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
   const { signal, limits } = asked;
   let url = new URL(asked.url);
   let authorization = asked.authorization ?? basicOf(url);
   for (let redirects = 0; ; redirects++) {
     const headers = { ...asked.headers, ...(authorization !== undefined && { authorization }) };
-    const { statusCode, headers: received, body } = await request(withoutUser(url), { dispatcher: agent, signal, headers });
+    const options = { dispatcher: agents.of(url), signal, headers };
+    const { statusCode, headers: received, body } = await request(withoutUser(url), options);
     const header = (name: string) => [received[name] ?? []].flat()[0];
     // Errors of a body that nobody reads are nobody's.
     body.on('error', () => {});
@@ -93,7 +76,7 @@ async function follow<T>(agent: Dispatcher, asked: HttpRequest, take: (response:
     if (isRedirect(statusCode) && location !== undefined) {
       body.destroy();
       if (redirects === limits.redirects) throw httpError(asked.url, `stopped after ${limits.redirects} redirects`);
-      const next = nextUrl(url, location, asked.url);
+      const next = redirectTarget(url, location, (why) => httpError(asked.url, why));
       if (next.origin !== url.origin) authorization = undefined;
       url = next;
       continue;
@@ -104,15 +87,6 @@ async function follow<T>(agent: Dispatcher, asked: HttpRequest, take: (response:
     }
     return take({ status: statusCode, header, body });
   }
-}
-
-function nextUrl(url: URL, location: string, asked: string): URL {
-  const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
-  if (next?.protocol !== 'https:' && next?.protocol !== 'http:') throw httpError(asked, 'redirected to what is no http URL');
-  if (url.protocol === 'https:' && next.protocol === 'http:') {
-    throw httpError(asked, `redirected from https to http: ${redactUrl(next.href)}`);
-  }
-  return next;
 }
 
 function basicOf({ username, password }: URL): string | undefined {
@@ -126,39 +100,6 @@ function withoutUser(url: URL): URL {
   bare.password = '';
   bare.hash = '';
   return bare;
-}
-
-class StatusError extends Error {
-  readonly status: number;
-  readonly retryAfter: string | undefined;
-
-  constructor(status: number, retryAfter: string | undefined) {
-    super(`invalid response status ${status}`);
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** Undefined: another try would end in the same way. */
-function retryPauseMs(error: unknown, attempt: number, limits: HttpLimits): number | undefined {
-  if (attempt >= limits.tries || error instanceof TbuildError) return undefined;
-  const backoffMs = limits.backoffMs * 2 ** (attempt - 1);
-  if (error instanceof StatusError) {
-    if (error.status !== 429 && error.status < 500) return undefined;
-    return Math.min(readRetryAfterMs(error.retryAfter) ?? backoffMs, limits.retryAfterMaxMs);
-  }
-  const { code } = error as NodeJS.ErrnoException;
-  return code === undefined || !passing.test(code) ? undefined : backoffMs;
-}
-
-/** A name that does not resolve, a certificate that does not hold, a full disk stay so. */
-const passing = /^(?:ECONN|EPIPE|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|UND_ERR_(?!INVALID|ABORTED))/;
-
-/** Seconds, or a date. */
-function readRetryAfterMs(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 function asFailure(error: unknown, url: string): unknown {

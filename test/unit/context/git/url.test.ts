@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TbuildError } from '../../../../src/base/errors.ts';
-import { checkRemote, parseGitContext, parseGitUrl, redactUrl } from '../../../../src/context/git/url.ts';
+import { checkRemote, parseGitContext, parseGitUrl } from '../../../../src/context/git/url.ts';
+import { redactUrl } from '../../../../src/http/url.ts';
 
 const sha = '0123456789abcdef0123456789abcdef01234567';
 
