@@ -110,6 +110,7 @@ interface Operations {
   ];
   copyTree: [{ stacks: readonly LayerStack[]; out: string; mtime?: number }, { entries: number; bytes: number }];
   placeTree: [{ from: string; to: string; delete: boolean }, Record<string, never>];
+  fifo: [{ path: string }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];
   verify: [{ index: string; data: string }, { problems: string[] }];
   setOwner: [{ path: string; uid: number; gid: number }, Record<string, never>];

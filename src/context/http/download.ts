@@ -22,8 +22,9 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type Digest, hexOf, sha256 } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
+import type { HttpResponse } from '../../http/exchange.ts';
 import { redactUrl } from '../../http/url.ts';
-import { type HttpLimits, type HttpResponse, httpError, httpGet, httpLimits } from './request.ts';
+import { type HttpLimits, httpError, httpGet, httpLimits } from './request.ts';
 
 export interface HttpSource {
   readonly url: string;

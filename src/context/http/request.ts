@@ -2,11 +2,11 @@
 // for the host they are for and no other, and from https to nowhere but https. Loaded only when there is something to fetch.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, request } from 'undici';
 import { TbuildError } from '../../base/errors.ts';
 import { Agents } from '../../http/agents.ts';
+import { exchange, type HttpResponse } from '../../http/exchange.ts';
 import { type Patience, retryPauseMs, StatusError } from '../../http/retry.ts';
-import { isRedirect, redactUrl, redirectTarget } from '../../http/url.ts';
+import { redactUrl } from '../../http/url.ts';
 
 export interface HttpLimits extends Patience {
   readonly connectMs: number;
@@ -35,12 +35,6 @@ export interface HttpRequest {
   readonly limits: HttpLimits;
 }
 
-export interface HttpResponse {
-  readonly status: number;
-  readonly header: (name: string) => string | undefined;
-  readonly body: Dispatcher.ResponseData['body'];
-}
-
 /** `take` is given an answer of 200, or of 304; and another, when the network fails while it reads: what it has is then to be thrown away. */
 export async function httpGet<T>(asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
   const { limits, signal } = asked;
@@ -48,7 +42,7 @@ export async function httpGet<T>(asked: HttpRequest, take: (response: HttpRespon
   try {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await follow(agents, asked, take);
+        return await ask(agents, asked, take);
       } catch (error) {
         signal.throwIfAborted();
         const pauseMs = error instanceof TbuildError ? undefined : retryPauseMs(error, attempt, limits);
@@ -61,45 +55,22 @@ export async function httpGet<T>(asked: HttpRequest, take: (response: HttpRespon
   }
 }
 
-async function follow<T>(agents: Agents, asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
-  const { signal, limits } = asked;
-  let url = new URL(asked.url);
-  let authorization = asked.authorization ?? basicOf(url);
-  for (let redirects = 0; ; redirects++) {
-    const headers = { ...asked.headers, ...(authorization !== undefined && { authorization }) };
-    const options = { dispatcher: agents.of(url), signal, headers };
-    const { statusCode, headers: received, body } = await request(withoutUser(url), options);
-    const header = (name: string) => [received[name] ?? []].flat()[0];
-    // Errors of a body that nobody reads are nobody's.
-    body.on('error', () => {});
-    const location = header('location');
-    if (isRedirect(statusCode) && location !== undefined) {
-      body.destroy();
-      if (redirects === limits.redirects) throw httpError(asked.url, `stopped after ${limits.redirects} redirects`);
-      const next = redirectTarget(url, location, (why) => httpError(asked.url, why));
-      if (next.origin !== url.origin) authorization = undefined;
-      url = next;
-      continue;
-    }
-    if (statusCode !== 200 && statusCode !== 304) {
-      body.destroy();
-      throw new StatusError(statusCode, header('retry-after'));
-    }
-    return take({ status: statusCode, header, body });
-  }
-}
-
-function basicOf({ username, password }: URL): string | undefined {
-  if (username === '' && password === '') return undefined;
-  return `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
-}
-
-function withoutUser(url: URL): URL {
-  const bare = new URL(url);
-  bare.username = '';
-  bare.password = '';
-  bare.hash = '';
-  return bare;
+async function ask<T>(agents: Agents, asked: HttpRequest, take: (response: HttpResponse) => Promise<T>): Promise<T> {
+  const { url, headers, authorization, signal, limits } = asked;
+  const { redirects } = limits;
+  const refuse = (why: string) => httpError(url, why);
+  const response = await exchange(agents, {
+    method: 'GET',
+    url: new URL(url),
+    headers,
+    authorization,
+    signal,
+    redirects,
+    refuse,
+  });
+  if (response.status === 200 || response.status === 304) return take(response);
+  response.body.destroy();
+  throw new StatusError(response.status, response.header('retry-after'));
 }
 
 function asFailure(error: unknown, url: string): unknown {

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -181,6 +182,7 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let Retime { driver, out, index, data, mtime } = parse(op, line)?;
             ok(tbuild_layers::retime(driver, &out, &index, &data, mtime)?)
         }
+        "fifo" => make_fifo(&parse::<OnePath>(op, line)?.path),
         "sha256" => ok(tbuild_layers::sha256(&parse::<OnePath>(op, line)?.path)?),
         "verify" => {
             let Verify { index, data } = parse(op, line)?;
@@ -208,6 +210,12 @@ fn open(request: &Open, session: &Session) -> Answer {
     let dir = opened.dir().to_path_buf();
     *lease = Some(opened);
     Ok(json!({ "dir": dir, "dead": dead, "ids": session.ids }))
+}
+
+fn make_fifo(path: &Path) -> Answer {
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, path, FileType::Fifo, mode, 0).map_err(|error| NativeError::io("make FIFO", error).path(path))?;
+    Ok(json!({}))
 }
 
 fn parse_digest(op: &str, hex: &str) -> Result<Digest, NativeError> {

@@ -147,3 +147,17 @@ fn a_layer_goes_all_the_way() {
     );
     client.end();
 }
+
+#[test]
+fn a_fifo_is_made_once_and_for_its_owner_alone() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    let mut client = Client::start();
+    assert_eq!(client.ask(&json!({"id": 1, "op": "fifo", "path": path}))["ok"], json!({}));
+    let made = std::fs::symlink_metadata(&path).unwrap();
+    assert!(made.file_type().is_fifo());
+    assert_eq!(made.permissions().mode() & 0o077, 0);
+    assert_eq!(client.ask(&json!({"id": 2, "op": "fifo", "path": path}))["error"]["errno"], "EEXIST");
+    client.end();
+}
