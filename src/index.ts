@@ -13,4 +13,5 @@ export type { Image } from './images/image.ts';
 export { loadImages } from './images/load.ts';
 export { saveImages } from './images/save.ts';
 export { Images } from './images/store.ts';
+export { type PullEvent, type PullOptions, pullImages } from './registry/pull.ts';
 export { openWorkplace, type Workplace } from './snapshots/workplace.ts';

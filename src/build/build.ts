@@ -9,7 +9,6 @@ import { checkFrontend } from '../dockerfile/frontend.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
 import { parseDockerfile } from '../dockerfile/parse.ts';
 import { ownRules } from '../dockerfile/rules.ts';
-import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
@@ -19,9 +18,9 @@ import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
+import { BaseImageFinder } from './base-images.ts';
 import { openLog } from './build-log.ts';
 import { findContexts } from './contexts/contexts.ts';
-import { isLayoutReference, LayoutImages } from './contexts/layout-images.ts';
 import type { ContextOptions, Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
 import type { BuiltImage } from './outputs/built-image.ts';
@@ -38,7 +37,7 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   /** Unset: this machine's, or what the base image is for. Of several an index is made. */
   readonly platforms?: readonly Platform[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Base images are to be the newest there are: an error where there is one, until this version talks to registries. */
+  /** Base images are to be the newest there are: their registries are asked, even for what is here. */
   readonly pull?: boolean;
   /** Stages whose earlier results do not count. */
   readonly noCacheStages?: readonly string[];
@@ -60,6 +59,8 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
   const openContexts = await findContexts(options);
   const workplace = await openWorkplace(options.root);
+  const images = new Images(workplace.store, workplace.layers);
+  const bases = new BaseImageFinder(workplace, images, options.pull === true, options.signal);
   const log = openLog(workplace.store);
   const emit = (event: BuildEvent) => {
     log.write(event);
@@ -68,7 +69,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   try {
     const sandbox = await openSandbox(options);
     const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
-    const { exported, ...result } = await build(options, workplace, contexts, sandbox, names, emit);
+    const { exported, ...result } = await build(options, workplace, contexts, sandbox, images, bases, names, emit);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
     return result;
   } catch (error) {
@@ -80,6 +81,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     throw shown;
   } finally {
     log.close();
+    await bases.close();
     await workplace.close();
   }
 }
@@ -89,20 +91,18 @@ async function build(
   workplace: Workplace,
   contexts: Contexts,
   sandbox: Sandbox,
+  images: Images,
+  bases: BaseImageFinder,
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<BuildResult & { exported: readonly string[] }> {
-  const images = new Images(workplace.store, workplace.layers);
-  const layouts = new LayoutImages(workplace, images);
-  const imageOf: FindImage = async (reference, platform) =>
-    isLayoutReference(reference) ? layouts.find(reference, platform) : findImage(images, options, reference, platform);
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
   const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
   const warn = (from: number) => {
     for (const warning of checks.warnings.slice(from)) emit({ type: 'warning', time: Date.now(), warning });
   };
   const remote = { ...sandbox, fresh: options.noCache };
-  const planned = await plan(options, wanted, { workplace, contexts, remote }, imageOf, checks).finally(() => warn(0));
+  const planned = await plan(options, wanted, { workplace, contexts, remote }, bases, checks).finally(() => warn(0));
   const { graph, epoch } = planned;
   checks.refuse();
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
@@ -114,7 +114,7 @@ async function build(
     settings: await sandbox.settingsFor(graph.steps, slots, workplace),
     slots,
     noCache: options.noCache,
-    image: async ({ reference, platform }) => stateOf(workplace, reference, await imageOf(reference, platform)),
+    image: (operation, report) => bases.state(operation, report),
     context: reproducible ? async (name) => reproducible.withoutHost(await contexts.open(name)) : contexts.open,
     listener: listenerOf(emit),
     signal: options.signal,
@@ -141,22 +141,12 @@ async function build(
   return { image: id, names: names.map(familiarName), exported: exported.paths, metadata };
 }
 
-/** An image by its normalised reference, or where a layout has it. */
-type FindImage = (reference: string, platform: Platform) => Promise<Image>;
-
-function findImage(images: Images, { pull }: BuildOptions, reference: string, platform: Platform): Image {
-  if (!pull) return images.resolve(reference, platform);
-  throw new TbuildError('unsupported/pull', `cannot pull ${familiarName(reference)}: registries are not supported yet`, {
-    hint: 'without --pull the image that is here is taken; tbuild load brings in a newer one',
-  });
-}
-
 /** What was found before an error is in `checks`. */
 async function plan(
   options: BuildOptions,
   wanted: Wanted,
   sources: EpochSources,
-  imageOf: FindImage,
+  bases: BaseImages,
   checks: Checks,
 ): Promise<{ readonly graph: Plan; readonly epoch: number | undefined }> {
   const { dockerfile, named, ignored, files } = sources.contexts;
@@ -166,7 +156,7 @@ async function plan(
   const settled = isDated ? await (await import('./source-date-epoch.ts')).settleEpoch(parsed, options, sources) : undefined;
   const buildArgs = settled?.buildArgs ?? options.buildArgs;
   const planOptions = { ...options, buildArgs, contexts: named, checks, ignored, contextFiles: files };
-  return { graph: await planPlatforms(parsed, wanted, planOptions, baseImages(imageOf)), epoch: settled?.epoch };
+  return { graph: await planPlatforms(parsed, wanted, planOptions, bases), epoch: settled?.epoch };
 }
 
 /** Looked for without loading what reads it: few builds have one. */
@@ -178,23 +168,6 @@ function namesEpoch({ globalArgs }: Dockerfile, buildArgs: BuildOptions['buildAr
 async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {
   const { keepIndex } = await import('../images/keep-index.ts');
   return keepIndex(workplace, images, built, names);
-}
-
-/** An image that is there for one platform is taken whatever that is, as by BuildKit: there is a check that says so. */
-function baseImages(imageOf: FindImage): BaseImages {
-  return { config: async (reference, platform) => (await imageOf(reference, platform)).config };
-}
-
-const shownName = (reference: string): string => (isLayoutReference(reference) ? reference : familiarName(reference));
-
-function stateOf(workplace: Workplace, reference: string, image: Image): State {
-  return image.layers.map((id) => {
-    const layer = workplace.layers.get(id);
-    if (layer) return layer;
-    throw new TbuildError('store/layer-gone', `the layer ${id} of ${shownName(reference)} is not in the store`, {
-      hint: 'load the image again; tbuild fsck lists what else is missing',
-    });
-  });
 }
 
 function workshopOf(workplace: Workplace, times: Workshop['times']): Workshop {

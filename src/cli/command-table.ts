@@ -22,6 +22,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/tag.ts')).tag,
   },
   rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
+  pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
   load: {
     summary: 'Load images from a tar archive, an OCI layout or STDIN',
     load: async () => (await import('./commands/load.ts')).load,

@@ -28,6 +28,10 @@ export const library: Library = {
     const { loadImages } = await import('../images/load.ts');
     return withWorkplace(({ place, images }) => loadImages(place, images, options));
   },
+  pullImages: async (name, options) => {
+    const { pullImages } = await import('../registry/pull.ts');
+    return withWorkplace(({ place, images }) => pullImages(place, images, name, options));
+  },
   saveImages: async (names, options) => {
     const { saveImages } = await import('../images/save.ts');
     return withWorkplace(({ place, images }) => saveImages(place, images, names, options));

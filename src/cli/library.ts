@@ -11,6 +11,7 @@ import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
 import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
+import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
 export interface StoreInfo {
@@ -38,6 +39,7 @@ export interface Library {
   tagImage(source: string, target: string): Promise<void>;
   removeImage(name: string, options: { readonly force: boolean }): Promise<readonly Removal[]>;
   loadImages(options: LoadOptions): Promise<readonly (Image | ImageIndex)[]>;
+  pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;
   describeStore(): Promise<StoreInfo>;

@@ -3,10 +3,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { TbuildError } from '../base/errors.ts';
+import { findHere } from '../images/find-here.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
 import { type RootSpec, startInRoot } from '../native/with-root.ts';
 import type { Platform } from '../oci/config.ts';
+import type { PullEvent, Pulled } from '../registry/pull.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import type { Limits } from '../sandbox/limits.ts';
@@ -24,6 +26,10 @@ export interface RunOptions {
   readonly image: string;
   /** Unset: of an image for several platforms this machine's. */
   readonly platform?: Platform;
+  /** Whether the image's registry is asked: where it is not here (unset), before each run, or never. */
+  readonly pull?: 'missing' | 'always' | 'never';
+  /** Called when there is something to pull: who is told of it. */
+  readonly showPull?: () => Promise<PullWatcher>;
   /** Empty: the image's own. */
   readonly command: readonly string[];
   /** Standard input goes to the container; else it sees the end of file. */
@@ -47,11 +53,16 @@ export interface RunOptions {
   readonly limits?: Limits;
 }
 
+export interface PullWatcher {
+  readonly show: (event: PullEvent) => void;
+  readonly end: () => void;
+}
+
 /** The container's exit status, as a shell's `$?`. Throws `run/…` where it cannot be started. */
 export async function runContainer(options: RunOptions): Promise<number> {
   const workplace = await openWorkplace(options.root);
   try {
-    const image = new Images(workplace.store, workplace.layers).resolveFor(options.image, options.platform);
+    const image = await obtainImage(workplace, options);
     const id = randomBytes(32).toString('hex');
     const spec = rootSpec(workplace, image, options, id);
     const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input');
@@ -63,6 +74,24 @@ export async function runContainer(options: RunOptions): Promise<number> {
     }
   } finally {
     await workplace.close();
+  }
+}
+
+/** What talks to registries is loaded when there is something to ask them. */
+async function obtainImage(workplace: Workplace, options: RunOptions): Promise<Image> {
+  const { image: name, platform, pull = 'missing' } = options;
+  const images = new Images(workplace.store, workplace.layers);
+  const here = pull === 'always' ? undefined : findHere(images, name, platform);
+  if (here || pull === 'never') return images.resolveFor(name, platform);
+  const { pullImages } = await import('../registry/pull.ts');
+  const watcher = await options.showPull?.();
+  try {
+    const { signal } = new AbortController();
+    const how = { signal, ...(platform && { platform }), ...(watcher && { onEvent: watcher.show }) };
+    const [pulled] = await pullImages(workplace, images, name, how);
+    return (pulled as Pulled).image;
+  } finally {
+    watcher?.end();
   }
 }
 

@@ -56,10 +56,14 @@ export function indexDigest({ id, images }: ImageIndex): Digest | undefined {
   return images.every(({ image }) => image.manifest !== undefined) ? id : undefined;
 }
 
-/** One for each repository it has a name in. */
+/** For each repository it has a name in: what its registry knows it by, else its manifest's. */
 function repoDigests(names: readonly string[], manifest: Digest | undefined): string[] {
-  if (manifest === undefined) return [];
-  return [...new Set(names.map((name) => `${familiarRepository(parseReference(name))}@${manifest}`))];
+  const byRepository = Map.groupBy(names.map(parseReference), familiarRepository);
+  return [...byRepository].flatMap(([repository, references]) => {
+    const known = references.flatMap(({ digest }) => digest ?? []);
+    const digests = known.length > 0 || manifest === undefined ? known : [manifest];
+    return digests.map((digest) => `${repository}@${digest}`);
+  });
 }
 
 export interface HistoryRow {

@@ -46,13 +46,24 @@ export interface PlatformImage {
   readonly image: Image;
 }
 
-/** A layer on its way in. */
-export interface IncomingLayer {
+/** A layer on its way in. Nothing about its bytes needs to be checked yet. */
+export type IncomingLayer = NearLayer | FarLayer;
+
+/** One in an archive or a layout. */
+export interface NearLayer {
   readonly diffId: Digest;
   /** What a manifest says of its blob; undefined: none speaks of it (docker-archive), and no blob is kept. */
   readonly blob: Descriptor | undefined;
-  /** Writes the blob, or the plain tar, to a new file `to` of the store's file system. Nothing about it needs to be checked yet. */
+  /** Writes the blob, or the plain tar, to a new file `to` of the store's file system. */
   fetch(to: string): Promise<void>;
+}
+
+/** One in a registry: unpacked while it arrives, and kept as soon as it is whole, so that nobody needs to fetch it again. */
+export interface FarLayer {
+  readonly diffId: Digest;
+  readonly blob: Descriptor;
+  /** The blob's bytes. */
+  open(): AsyncIterable<Uint8Array>;
 }
 
 /** An image on its way in: what an archive, a layout or a registry gives. Documents are checked against their digests, layers are not. */
@@ -64,8 +75,6 @@ export interface IncomingImage {
   readonly layers: readonly IncomingLayer[];
   /** In full. */
   readonly names: readonly string[];
-  /** Fetching costs little: the blobs of layers that are here already are taken too, so that the manifest's digest survives. */
-  readonly isLocal: boolean;
 }
 
 /** Images for several platforms on their way in. */

@@ -20,7 +20,7 @@ import { parseImageConfig } from '../oci/image-config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { type ArchiveFile, type ArchiveFiles, badArchive } from './archive-files.ts';
 import { type Chosen, type ChosenIndex, chooseManifests, type LayoutReader } from './choose-manifests.ts';
-import type { IncomingImage, IncomingIndex, IncomingLayer } from './image.ts';
+import type { IncomingImage, IncomingIndex, NearLayer } from './image.ts';
 
 /** `platform`: of what is there for several only the image for this one; undefined: all of them. */
 export async function readImages(
@@ -105,7 +105,6 @@ async function openLayoutImage(files: ArchiveFiles, { descriptor, manifest, byte
     config,
     manifest: bytes,
     names,
-    isLocal: true,
     layers: manifest.layers.map((blob, position) => ({
       diffId: diffIds[position] as Digest,
       blob,
@@ -203,7 +202,7 @@ async function openDockerImage(files: ArchiveFiles, image: DockerImage): Promise
   const { bytes, digest } = await readConfigOf(files, image);
   const label = labelOf(files, image.names, digest);
   const diffIds = diffIdsOf(parseImageConfig(bytes, `${label}, config`), image.layers.length, label);
-  const layers = image.layers.map((name, position): IncomingLayer => {
+  const layers = image.layers.map((name, position): NearLayer => {
     const fetch = async (to: string): Promise<void> => {
       const file = await files.find(name);
       if (!file) throw badArchive(label, `its layer ${name} is missing`);
@@ -211,5 +210,5 @@ async function openDockerImage(files: ArchiveFiles, image: DockerImage): Promise
     };
     return { diffId: diffIds[position] as Digest, blob: undefined, fetch };
   });
-  return { label, config: bytes, manifest: undefined, names: image.names, layers, isLocal: true };
+  return { label, config: bytes, manifest: undefined, names: image.names, layers };
 }

@@ -1,18 +1,20 @@
 // Brings images from outside into the store. All layers of all of them are unpacked and checked first, in the process's own folder; only then
-// anything is committed, so that whatever is wrong with an image leaves the store as it was.
+// anything is committed, so that whatever is wrong with an image leaves the store as it was. Layers from far away are kept when they are whole,
+// for whoever tries again: they go only where something is wrong with the image itself.
 
-import { copyFile, rm } from 'node:fs/promises';
+import { copyFile, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
-import type { LayerSummary } from '../native/serve.ts';
+import type { LayerSummary, UnpackedLayer } from '../native/serve.ts';
 import type { Blobs } from '../oci/blobs.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Origin } from '../snapshots/layers.ts';
+import { type UnpackedLimit, unpackedLimit } from '../snapshots/unpacked.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import type { Image, IncomingImage, IncomingLayer } from './image.ts';
+import type { FarLayer, Image, IncomingImage, IncomingLayer, NearLayer } from './image.ts';
 import { fitImplied, isFitting } from './implied-directories.ts';
 import type { Images } from './store.ts';
 
@@ -25,36 +27,66 @@ interface StagedBlob {
 /** A layer that was checked: `known` are those of this diff ID in the store, `fresh` is what was unpacked when there was none. */
 interface StagedLayer {
   readonly known: readonly Layer[];
-  readonly fresh: { readonly summary: LayerSummary; readonly origin: Origin } | undefined;
+  readonly fresh: FreshLayer | undefined;
   readonly blob: StagedBlob | undefined;
 }
 
-/** The layer of an image, with the attributes that its implied directories get from the layers below. */
-type FittedLayer = Layer | { readonly summary: LayerSummary; readonly origin: Origin };
+interface FreshLayer {
+  readonly summary: LayerSummary;
+  readonly origin: Origin;
+}
 
-export async function receiveImages(place: Workplace, store: Images, incoming: readonly IncomingImage[]): Promise<Image[]> {
-  const staged = await stageAll(place, store.blobs, incoming);
-  const fitted: FittedLayer[][] = [];
-  for (const layers of staged) fitted.push(await fitLayers(place, layers));
+/** The layer of an image, with the attributes that its implied directories get from the layers below. */
+type FittedLayer = Layer | FreshLayer;
+
+export interface ReceiveOptions {
+  /** Layers at a time; unset: as many as there are CPUs. */
+  readonly concurrency?: number;
+  readonly onLayer?: (layer: IncomingLayer, state: 'known' | 'unpacked') => void;
+}
+
+export async function receiveImages(
+  place: Workplace,
+  store: Images,
+  incoming: readonly IncomingImage[],
+  options: ReceiveOptions = {},
+): Promise<Image[]> {
+  const kept: Digest[] = [];
   const added: Digest[] = [];
+  let isKept = false;
   try {
+    const staged = await stageAll(place, store.blobs, incoming, options, kept);
+    const fitted: FittedLayer[][] = [];
+    for (const layers of staged) fitted.push(await fitLayers(place, layers));
     return incoming.map((image, position) =>
       commitImage(place, store, image, staged[position] as StagedLayer[], fitted[position] as FittedLayer[], added),
     );
   } catch (error) {
+    isKept = !(error instanceof TbuildError) || !error.code.startsWith('image/');
     store.releaseLayers(added);
     throw error;
+  } finally {
+    // Of an image that is here, what did not fit it.
+    if (!isKept && kept.length > 0) store.releaseLayers(kept);
   }
 }
 
 /** Layers that several images share are unpacked once. After a failure nothing more is begun, and what is under way is waited for. */
-async function stageAll(place: Workplace, blobs: Blobs, incoming: readonly IncomingImage[]): Promise<StagedLayer[][]> {
-  const limit = pLimit({ concurrency: availableParallelism(), rejectOnClear: true });
+async function stageAll(
+  place: Workplace,
+  blobs: Blobs,
+  incoming: readonly IncomingImage[],
+  { concurrency = availableParallelism(), onLayer }: ReceiveOptions,
+  kept: Digest[],
+): Promise<StagedLayer[][]> {
+  const limit = pLimit({ concurrency, rejectOnClear: true });
   const staging = new Map<string, Promise<StagedLayer>>();
   const failures: unknown[] = [];
   const stage = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
     try {
-      return await stageLayer(place, blobs, image, layer);
+      const staged = await stageLayer(place, blobs, image, layer);
+      onLayer?.(layer, staged.fresh ? 'unpacked' : 'known');
+      return 'open' in layer && staged.fresh ? keepLayer(place, blobs, staged, staged.fresh, kept) : staged;
     } catch (error) {
       failures.push(error);
       limit.clearQueue();
@@ -77,17 +109,22 @@ async function stageAll(place: Workplace, blobs: Blobs, incoming: readonly Incom
 async function stageLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
   const known = place.layers.withDiffId(layer.diffId);
   if (known.length === 0) return unpackLayer(place, blobs, image, layer);
-  const isWanted =
-    layer.blob !== undefined && image.isLocal && isWorthKeeping(layer) && !blobs.has(layer.blob.digest, layer.blob.size);
-  return { known, fresh: undefined, blob: isWanted ? await fetchBlob(place, image, layer, layer.blob) : undefined };
+  // Fetching from an archive costs little, and the manifest's digest survives. From far away it would cost all that is saved.
+  const isWanted = 'fetch' in layer && isWorthKeeping(layer) && !isHere(blobs, layer);
+  return { known, fresh: undefined, blob: isWanted ? await fetchBlob(place, image, layer) : undefined };
 }
 
 /** A blob that is the plain tar can be made again from the layer, byte for byte. */
-function isWorthKeeping(layer: IncomingLayer): boolean {
-  return layer.blob !== undefined && layer.blob.digest !== layer.diffId;
+function isWorthKeeping({ blob, diffId }: IncomingLayer): boolean {
+  return blob !== undefined && blob.digest !== diffId;
 }
 
-async function fetchBlob(place: Workplace, image: IncomingImage, layer: IncomingLayer, blob: Descriptor): Promise<StagedBlob> {
+function isHere(blobs: Blobs, { blob }: IncomingLayer): boolean {
+  return blob !== undefined && blobs.has(blob.digest, blob.size);
+}
+
+async function fetchBlob(place: Workplace, image: IncomingImage, layer: NearLayer): Promise<StagedBlob> {
+  const blob = layer.blob as Descriptor;
   const file = place.newPath();
   await layer.fetch(file);
   const { digest, size } = await place.serve.call('sha256', { path: file });
@@ -96,33 +133,73 @@ async function fetchBlob(place: Workplace, image: IncomingImage, layer: Incoming
 }
 
 async function unpackLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
-  const isHere = layer.blob !== undefined && blobs.has(layer.blob.digest, layer.blob.size);
-  const archive = layer.blob && isHere ? blobs.path(layer.blob.digest) : place.newPath();
-  if (!isHere) await layer.fetch(archive);
+  if (layer.blob && isHere(blobs, layer)) return unpackFile(place, image, layer, blobs.path(layer.blob.digest), false);
+  if ('open' in layer) return unpackFar(place, image, layer);
+  const archive = place.newPath();
+  await layer.fetch(archive);
+  return unpackFile(place, image, layer, archive, true);
+}
+
+/** `isOurs`: the file is to be kept or removed. */
+async function unpackFile(
+  place: Workplace,
+  image: IncomingImage,
+  layer: IncomingLayer,
+  archive: string,
+  isOurs: boolean,
+): Promise<StagedLayer> {
   const out = place.newPath();
+  const limit = unpackedLimit((await stat(archive)).size);
+  const { driver } = place.driver;
   const summary = await place.serve
-    .call('unpack', { driver: place.driver.driver, out, archive, whiteouts: true, split: true })
-    .catch((cause) => Promise.reject(layerError(image, layer, cause)));
-  if (layer.blob) assertBlob(image, layer.blob, summary.blobDigest, summary.blobSize);
-  if (`sha256:${summary.diffId}` !== layer.diffId) {
-    throw new TbuildError(
-      'image/wrong-layer',
-      `${image.label}: the layer that should be ${layer.diffId} is sha256:${summary.diffId}`,
-    );
+    .call('unpack', { driver, out, archive, whiteouts: true, split: true, maxBytes: limit.maxBytes })
+    .catch((cause) => Promise.reject(layerError(image, layer, limit, cause)));
+  return checkedLayer(image, layer, summary, out, isOurs ? archive : undefined);
+}
+
+async function unpackFar(place: Workplace, image: IncomingImage, layer: FarLayer): Promise<StagedLayer> {
+  const { unpackStream } = await import('./unpack-stream.ts');
+  const limit = unpackedLimit(layer.blob.size);
+  const { unpacked, out, file } = await unpackStream(place, layer.open(), limit.maxBytes);
+  if (!('failure' in unpacked)) return checkedLayer(image, layer, unpacked, out, file);
+  // What cannot be unpacked may be something else than the layer that was asked for.
+  const { digest, size } = await place.serve.call('sha256', { path: file });
+  assertBlob(image, layer.blob, digest, size);
+  throw layerError(image, layer, limit, unpacked.failure);
+}
+
+/** `file`: the blob, to be kept or removed. */
+async function checkedLayer(
+  image: IncomingImage,
+  layer: IncomingLayer,
+  summary: UnpackedLayer,
+  out: string,
+  file: string | undefined,
+): Promise<StagedLayer> {
+  const { diffId, blob } = layer;
+  if (blob) assertBlob(image, blob, summary.blobDigest, summary.blobSize);
+  if (`sha256:${summary.diffId}` !== diffId) {
+    throw new TbuildError('image/wrong-layer', `${image.label}: the layer that should be ${diffId} is sha256:${summary.diffId}`);
   }
-  const keeps = isWorthKeeping(layer) && !isHere;
-  if (!keeps && !isHere) await rm(archive, { force: true });
-  const origin: Origin = {
-    diffId: layer.diffId,
-    tarSize: summary.tarSize,
-    blob: layer.blob?.digest ?? layer.diffId,
-    splitFile: summary.split ?? `${out}.split`,
-  };
-  return {
-    known: [],
-    fresh: { summary, origin },
-    blob: keeps && layer.blob ? { file: archive, digest: layer.blob.digest } : undefined,
-  };
+  const isKept = file !== undefined && isWorthKeeping(layer);
+  if (file !== undefined && !isKept) await rm(file, { force: true });
+  const { tarSize, split } = summary;
+  const origin: Origin = { diffId, tarSize, blob: blob?.digest ?? diffId, splitFile: split ?? `${out}.split` };
+  return { known: [], fresh: { summary, origin }, blob: isKept && blob ? { file, digest: blob.digest } : undefined };
+}
+
+/** Fitted to what is below it, it may become another. */
+function keepLayer(
+  place: Workplace,
+  blobs: Blobs,
+  { blob }: StagedLayer,
+  { summary, origin }: FreshLayer,
+  kept: Digest[],
+): StagedLayer {
+  if (blob) blobs.adopt(blob.file, blob.digest);
+  const layer = place.layers.commit(summary, place.driver.driver, origin);
+  kept.push(layer.id);
+  return { known: [layer], fresh: undefined, blob: undefined };
 }
 
 function assertBlob(image: IncomingImage, blob: Descriptor, hex: string, size: number): void {
@@ -134,8 +211,11 @@ function assertBlob(image: IncomingImage, blob: Descriptor, hex: string, size: n
 }
 
 /** What is wrong with the tar of a layer is said with the image it is of; a full disk is no matter of the image. */
-function layerError(image: IncomingImage, layer: IncomingLayer, cause: unknown): unknown {
+function layerError(image: IncomingImage, layer: IncomingLayer, { why, hint }: UnpackedLimit, cause: unknown): unknown {
   if (!(cause instanceof TbuildError) || cause.code.startsWith('store/') || cause.code === 'native/crashed') return cause;
+  if (cause.code === 'native/over-limit') {
+    return new TbuildError('image/too-large', `${image.label}: the layer ${layer.diffId} unpacks to more than ${why}`, { hint });
+  }
   return new TbuildError('image/bad-layer', `${image.label}: cannot unpack the layer ${layer.diffId}: ${cause.message}`, {
     cause,
   });

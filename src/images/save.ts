@@ -105,7 +105,8 @@ function selectImages(store: Images, names: readonly string[], options: SaveOpti
     const entry = selected.get(subject.id) ?? { subject, names: [] };
     selected.set(subject.id, entry);
     const full = fullName(name);
-    if (full !== undefined && (index ?? subject).names.includes(full) && !entry.names.includes(full)) entry.names.push(full);
+    const isTag = full !== undefined && !full.includes('@') && (index ?? subject).names.includes(full);
+    if (isTag && !entry.names.includes(full)) entry.names.push(full);
   }
   return [...selected.values()];
 }

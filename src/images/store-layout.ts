@@ -15,9 +15,10 @@ export interface Whole<T extends Image | ImageIndex> {
 export function writeLayoutIndex(store: Store, images: readonly Whole<Image>[], indexes: readonly Whole<ImageIndex>[]): void {
   const inside = new Set(indexes.flatMap(({ subject }) => subject.images.map(({ image }) => image.id)));
   const alone = images.filter(({ subject }) => subject.names.length > 0 || !inside.has(subject.id));
-  const manifests = [...alone, ...indexes].flatMap(({ subject: { names }, descriptor }) =>
-    names.length === 0 ? [descriptor] : names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) })),
-  );
+  const manifests = [...alone, ...indexes].flatMap(({ subject, descriptor }) => {
+    const names = subject.names.filter((name) => !name.includes('@'));
+    return names.length === 0 ? [descriptor] : names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
+  });
   const temporary = store.path('tmp', `index-${process.pid}.json`);
   writeFileSync(temporary, JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }));
   renameSync(temporary, store.path('index.json'));

@@ -183,13 +183,16 @@ export class Images {
   }
 
   #unknown(nameOrId: string): TbuildError {
-    const names = this.#store.db.all<{ name: string }>('SELECT name FROM names').map(({ name }) => familiarName(name));
-    const near = nearestName(nameOrId, names);
+    const near = this.nearest(nameOrId);
     return new TbuildError('image/unknown', `no image named ${nameOrId} here`, {
-      hint: near
-        ? `did you mean ${near}?`
-        : 'tbuild images lists what is here; others come in with tbuild load, since this version does not pull',
+      hint: near ? `did you mean ${near}?` : 'tbuild images lists what is here; tbuild pull brings in others',
     });
+  }
+
+  /** What somebody may have meant who wrote the name of no image here. */
+  nearest(name: string): string | undefined {
+    const names = this.#store.db.all<{ name: string }>('SELECT name FROM names').map((row) => familiarName(row.name));
+    return nearestName(name, names);
   }
 
   /** Keeps an image under its names. One with the same config that is here already is the same image. */
@@ -282,14 +285,14 @@ export class Images {
       const { image, index, name } = this.#find(nameOrId);
       const { names } = index ?? image;
       const own = name !== undefined && names.includes(name) ? name : undefined;
-      if (own === undefined && names.length > 1 && !options.force) {
+      if (own === undefined && names.filter((each) => !each.includes('@')).length > 1 && !options.force) {
         throw new TbuildError('image/in-use', `the image ${nameOrId} has several names: ${names.map(familiarName).join(', ')}`, {
           hint: 'remove it by name, or all of them with --force',
         });
       }
       const holder = index ? undefined : this.#indexes.holding(image.id);
       if (own === undefined && holder) throw partOf(nameOrId, holder);
-      const leaving = own === undefined ? names : [own];
+      const leaving = own === undefined ? names : [own, ...pinsWithout(own, names)];
       for (const each of leaving) this.#store.db.run('DELETE FROM names WHERE name = ?', each);
       const removals: Removal[] = leaving.map((each) => ({ untagged: each }));
       if (leaving.length === names.length && !holder) {
@@ -389,6 +392,18 @@ export class Images {
       tagged: names.length === 0 ? undefined : Math.max(...names.map(({ updated }) => updated)),
     };
   }
+}
+
+/** The names with digests in a repository, once its last tag goes: docker lets them go with it. */
+function pinsWithout(tagged: string, names: readonly string[]): string[] {
+  const repository = repositoryOf(tagged);
+  const others = names.filter((name) => name !== tagged && repositoryOf(name) === repository);
+  return tagged.includes('@') || others.some((name) => !name.includes('@')) ? [] : others;
+}
+
+function repositoryOf(name: string): string {
+  const { domain, path } = parseReference(name);
+  return `${domain}/${path}`;
 }
 
 /** A document may leave its media type out. */

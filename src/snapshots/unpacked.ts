@@ -28,7 +28,7 @@ export async function unpackArchive(
   driver: Driver,
   { archive, label, digest, hint }: UnpackArchiveOptions,
 ): Promise<Unpacked | undefined> {
-  const { maxBytes, why } = limitOf(statSync(archive, { throwIfNoEntry: false })?.size ?? 0);
+  const { maxBytes, why, hint: more } = unpackedLimit(statSync(archive, { throwIfNoEntry: false })?.size ?? 0);
   try {
     const { index, data } = await workplace.serve.call('unpack', {
       driver,
@@ -44,9 +44,7 @@ export async function unpackArchive(
     if (!(error instanceof TbuildError)) throw error;
     if (error.code === 'native/no-archive') return undefined;
     if (error.code === 'native/over-limit') {
-      throw new TbuildError('context/too-large', `cannot extract ${label}: it unpacks to more than ${why}`, {
-        hint: `if that is meant, set ${VARIABLE} to what it may come to, as in ${VARIABLE}=200g`,
-      });
+      throw new TbuildError('context/too-large', `cannot extract ${label}: it unpacks to more than ${why}`, { hint: more });
     }
     if (!badArchive.includes(error.code)) throw error;
     throw new TbuildError('context/bad-archive', `cannot extract ${label}: ${error.message}`, { cause: error, hint });
@@ -59,14 +57,22 @@ const MAX_BYTES = 64 * 2 ** 30;
 const MAX_RATIO = 1000;
 const HARMLESS_BYTES = 2 ** 30;
 
+export interface UnpackedLimit {
+  readonly maxBytes: number;
+  /** What it is, for messages. */
+  readonly why: string;
+  readonly hint: string;
+}
+
 /** Against archives that are made to fill disks: small ones that unpack to a great deal, and any that would take a disk as a whole. */
-function limitOf(archiveBytes: number): { maxBytes: number; why: string } {
+export function unpackedLimit(archiveBytes: number): UnpackedLimit {
+  const hint = `if that is meant, set ${VARIABLE} to what it may come to, as in ${VARIABLE}=200g`;
   const asked = process.env[VARIABLE];
-  if (asked !== undefined && asked !== '') return { maxBytes: parseSize(asked), why: `${asked} (${VARIABLE})` };
+  if (asked !== undefined && asked !== '') return { maxBytes: parseSize(asked), why: `${asked} (${VARIABLE})`, hint };
   const byRatio = Math.max(HARMLESS_BYTES, archiveBytes * MAX_RATIO);
-  if (byRatio >= MAX_BYTES) return { maxBytes: MAX_BYTES, why: '64 GiB' };
-  if (byRatio > HARMLESS_BYTES) return { maxBytes: byRatio, why: `${MAX_RATIO} times its size` };
-  return { maxBytes: HARMLESS_BYTES, why: `1 GiB, and more than ${MAX_RATIO} times its size` };
+  if (byRatio >= MAX_BYTES) return { maxBytes: MAX_BYTES, why: '64 GiB', hint };
+  if (byRatio > HARMLESS_BYTES) return { maxBytes: byRatio, why: `${MAX_RATIO} times its size`, hint };
+  return { maxBytes: HARMLESS_BYTES, why: `1 GiB, and more than ${MAX_RATIO} times its size`, hint };
 }
 
 function parseSize(text: string): number {

@@ -30,7 +30,7 @@ export interface SolveOptions {
   readonly slots: number;
   /** Execute everything; results are stored all the same. */
   readonly noCache: boolean;
-  readonly image: (operation: ImageOperation) => Promise<State>;
+  readonly image: (operation: ImageOperation, report: Report) => Promise<State>;
   readonly context: (name: string) => Promise<ContextResult>;
   readonly listener: Listener;
   readonly signal: AbortSignal;
@@ -151,7 +151,7 @@ class Solver {
 
   async #source(step: Step): Promise<Input | undefined> {
     const { op } = step;
-    if (op.kind === 'image') return { kind: 'state', state: await this.#options.image(op) };
+    if (op.kind === 'image') return { kind: 'state', state: await this.#options.image(op, this.#reportOf(step)) };
     if (op.kind === 'context') return this.#options.context(op.name);
     if (op.kind !== 'http' && op.kind !== 'git') return undefined;
     const { workshop, settings, noCache } = this.#options;

@@ -45,9 +45,9 @@ describe('a Dockerfile', () => {
   });
 
   it('with an image that is not here', async () => {
-    const said = await failure([makeContext({ Dockerfile: 'FROM no/such:image\nRUN true\n' })], 6);
-    expect(said).toContain('no image named');
-    expect(said).toContain('no/such:image');
+    const said = await failure([makeContext({ Dockerfile: 'FROM 127.0.0.1:1/no/such:image\nRUN true\n' })], 5);
+    expect(said).toContain('failed to resolve source metadata for 127.0.0.1:1/no/such:image');
+    expect(said).toContain('cannot reach the registry 127.0.0.1:1');
   });
 
   it('that is empty', async () => {

@@ -59,7 +59,7 @@ const flagTable = {
     choices: progressKinds,
     help: 'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
-  pull: { help: 'Always attempt to pull all referenced images (not supported yet)' },
+  pull: { help: 'Always attempt to pull all referenced images' },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
   reproducible: { help: 'Build an image that says nothing of when, where and by whom it was built' },
   resource: {

@@ -57,9 +57,12 @@ interface Row {
 function rowsOf(listed: Image | ImageIndex): Row[] {
   const row = 'config' in listed ? imageRow(listed) : indexRow(listed);
   if (listed.names.length === 0) return [{ ...row, repository: undefined, tag: undefined }];
-  return listed.names.map((name) => {
-    const reference = parseReference(name);
-    return { ...row, repository: familiarRepository(reference), tag: reference.tag };
+  const byRepository = Map.groupBy(listed.names.map(parseReference), familiarRepository);
+  return [...byRepository].flatMap(([repository, references]) => {
+    // By which its registry knows it: a row of its own only where it has no tag.
+    const digest = references.find((reference) => reference.digest)?.digest ?? row.digest;
+    const tags = references.flatMap(({ tag }) => tag ?? []);
+    return (tags.length > 0 ? tags : [undefined]).map((tag) => ({ ...row, digest, repository, tag }));
   });
 }
 

@@ -2,11 +2,12 @@
 
 import { readFile } from 'node:fs/promises';
 import { TbuildError } from '../../base/errors.ts';
+import type { PullWatcher } from '../../containers/run.ts';
 import type { Limits } from '../../sandbox/limits.ts';
 import { defineCommand } from '../command.ts';
 import type { LimitFlags } from '../limit-values.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
-import type { Environment } from '../surroundings.ts';
+import type { Environment, Output } from '../surroundings.ts';
 
 export const run = defineCommand({
   name: 'run',
@@ -36,6 +37,8 @@ export const run = defineCommand({
     },
     'pids-limit': { value: 'int', help: 'Tune container pids limit (set -1 for unlimited)' },
     platform: platformFlag,
+    pull: { value: 'string', choices: ['always', 'missing', 'never'], default: 'missing', help: 'Pull image before running' },
+    quiet: { short: 'q', help: 'Suppress the pull output' },
     'read-only': { help: "Mount the container's root filesystem as read only" },
     rm: { help: 'Automatically remove the container when it exits (always so, while containers are not kept)' },
     tty: { short: 't', help: 'Allocate a pseudo-TTY' },
@@ -49,7 +52,7 @@ export const run = defineCommand({
     volume: { short: 'v', value: 'list', repeated: true, help: 'Bind mount a volume' },
     workdir: { short: 'w', value: 'string', help: 'Working directory inside the container' },
   },
-  run: async ({ flags, positionals: [image, ...command], library, env }) => {
+  run: async ({ flags, positionals: [image, ...command], library, env, stderr }) => {
     const platform = parsePlatformFlag(flags.platform);
     const limits = await readLimits(flags);
     return library.runContainer({
@@ -63,6 +66,8 @@ export const run = defineCommand({
       network: flags.network as 'default' | 'host' | 'none',
       ...(flags.userns === 'host' && { userns: 'host' as const }),
       readOnly: flags['read-only'],
+      pull: flags.pull as 'always' | 'missing' | 'never',
+      ...(!flags.quiet && { showPull: () => showPull(image!, flags.pull, stderr) }),
       ...(platform && { platform }),
       ...(limits && { limits }),
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
@@ -73,6 +78,13 @@ export const run = defineCommand({
   },
   exitCodeOf: containerExitCode,
 });
+
+/** In docker's words. Few runs have to pull. */
+async function showPull(image: string, policy: string, stderr: Output): Promise<PullWatcher> {
+  if (policy === 'missing') stderr.write(`Unable to find image '${image}' locally\n`);
+  const { pullDisplay } = await import('../pull-display.ts');
+  return pullDisplay(stderr);
+}
 
 const limitFlags = 'memory memory-swap cpus cpu-shares cpu-period cpu-quota cpuset-cpus cpuset-mems pids-limit'.split(' ');
 

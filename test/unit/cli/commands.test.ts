@@ -221,6 +221,8 @@ describe('run', () => {
       network: 'none',
       readOnly: true,
       hostname: 'box',
+      pull: 'missing',
+      showPull: expect.any(Function),
     });
   });
 

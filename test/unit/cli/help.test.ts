@@ -21,6 +21,7 @@ test('tbuild', async () => {
       history   Show the history of an image
       tag       Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi       Remove one or more images
+      pull      Download an image from a registry
       load      Load images from a tar archive, an OCI layout or STDIN
       save      Save one or more images to a tar archive
       fsck      Check the store
@@ -104,7 +105,6 @@ test('tbuild build', async () => {
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
           --pull                        Always attempt to pull all referenced images
-                                        (not supported yet)
           --reproducible                Build an image that says nothing of when,
                                         where and by whom it was built
 
@@ -157,6 +157,8 @@ test('tbuild run: -h is the host name', async () => {
           --pids-limit int       Tune container pids limit (set -1 for unlimited)
           --platform string      Platform of the image, where it is there for
                                  several: "os/architecture[/variant]"
+          --pull string          Pull image before running (default "missing")
+      -q, --quiet                Suppress the pull output
           --read-only            Mount the container's root filesystem as read only
           --rm                   Automatically remove the container when it exits
                                  (always so, while containers are not kept)

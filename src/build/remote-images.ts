@@ -1,0 +1,96 @@
+// Images of registries, for one build. Loaded only by builds that lack one, or are told to ask for the newest.
+
+import { TbuildError } from '../base/errors.ts';
+import type { Image } from '../images/image.ts';
+import type { Images } from '../images/store.ts';
+import type { ImageConfig, Platform } from '../oci/config.ts';
+import { familiarName, parseReference } from '../oci/reference.ts';
+import { RegistryClient } from '../registry/client.ts';
+import { type LayerEvent, receiveRemote } from '../registry/receive-remote.ts';
+import { type RemoteImage, resolveImage } from '../registry/resolve.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import type { Report } from '../steps/step.ts';
+
+export interface FoundRemote {
+  readonly config: ImageConfig;
+  /** Brings it into the store. */
+  pull(report: Report): Promise<Image>;
+}
+
+export class RemoteImages {
+  readonly #workplace: Workplace;
+  readonly #images: Images;
+  readonly #client: RegistryClient;
+  /** By name: the images for several platforms that share one come one after the other, each to join those before it. */
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  constructor(workplace: Workplace, images: Images, signal: AbortSignal) {
+    this.#workplace = workplace;
+    this.#images = images;
+    this.#client = new RegistryClient({ signal });
+  }
+
+  async find(reference: string, platform: Platform): Promise<FoundRemote> {
+    const remote = await this.#resolve(reference, platform);
+    let pulling: Promise<Image> | undefined;
+    const pull = (report: Report): Promise<Image> => {
+      pulling ??= this.#inTurn(remote.name, () => this.#receive(remote, report));
+      return pulling;
+    };
+    return { config: remote.config, pull };
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  async #resolve(reference: string, platform: Platform): Promise<RemoteImage> {
+    try {
+      const parsed = parseReference(reference);
+      const repository = this.#client.open(parsed, { actions: ['pull'] });
+      return await resolveImage(repository, parsed, { platform, isStrict: false });
+    } catch (error) {
+      if (!(error instanceof TbuildError)) throw error;
+      const { code, message, cause, details } = error;
+      const near = this.#images.nearest(familiarName(reference));
+      const hint = near === undefined ? error.hint : `it is not here, either; did you mean ${near}?`;
+      throw new TbuildError(code, `failed to resolve source metadata for ${reference}: ${message}`, { hint, cause, details });
+    }
+  }
+
+  #inTurn<T>(name: string, act: () => Promise<T>): Promise<T> {
+    const turn = (this.#last.get(name) ?? Promise.resolve()).then(act, act);
+    this.#last.set(name, turn);
+    return turn;
+  }
+
+  async #receive(remote: RemoteImage, report: Report): Promise<Image> {
+    report.status(`resolve ${remote.name}${remote.name.includes('@') ? '' : `@${remote.digest}`}`);
+    return receiveRemote(this.#workplace, this.#images, remote, sayProgress(report));
+  }
+}
+
+const PROGRESS_EVERY_MS = 200;
+
+/** What is fetched of all layers, as one line. */
+function sayProgress(report: Report): (event: LayerEvent) => void {
+  const received = new Map<string, number>();
+  const sizes = new Map<string, number>();
+  let saidMs = 0;
+  const say = (verb: string) => {
+    const sum = (numbers: Iterable<number>) => [...numbers].reduce((all, each) => all + each, 0);
+    const wanted = [...received.keys()].map((layer) => sizes.get(layer) ?? 0);
+    report.status(`${verb} ${megabytes(sum(received.values()))} / ${megabytes(sum(wanted))}`);
+  };
+  return (event) => {
+    if (event.type === 'layers') for (const { digest, size } of event.layers) sizes.set(digest, size);
+    else if (event.type === 'progress') {
+      received.set(event.layer, event.bytes);
+      if (Date.now() - saidMs < PROGRESS_EVERY_MS) return;
+      saidMs = Date.now();
+      say('downloading');
+    } else if (event.type === 'complete') say('unpacked');
+  };
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)}MB`;

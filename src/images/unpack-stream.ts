@@ -1,0 +1,80 @@
+// A layer's blob that is unpacked while it arrives: what comes is written to a file, to be kept, and to a FIFO that the helper reads from. Neither waits
+// for more than the other. Nothing is checked here but that the helper could read it. Loaded when something is pulled.
+
+import { constants, openSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { UnpackedLayer } from '../native/serve.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+
+export interface UnpackedStream {
+  /** The whole blob, whatever came of unpacking it. */
+  readonly file: string;
+  readonly out: string;
+  /** What the helper made of it, or why it could not. */
+  readonly unpacked: UnpackedLayer | { readonly failure: unknown };
+}
+
+/** Rejects with what `chunks` throws, once nothing is going on any more; `file` is gone then. */
+export async function unpackStream(
+  place: Workplace,
+  chunks: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<UnpackedStream> {
+  const [fifo, file, out] = [place.newPath(), place.newPath(), place.newPath()];
+  await place.serve.call('fifo', { path: fifo });
+  let hasEnded = false;
+  const unpacking = place.serve
+    .call('unpack', { driver: place.driver.driver, out, archive: fifo, whiteouts: true, split: true, maxBytes })
+    .catch((failure: unknown) => ({ failure }))
+    .finally(() => {
+      hasEnded = true;
+    });
+  const reader = await openFifo(fifo, () => hasEnded);
+  rmSync(fifo, { force: true });
+  try {
+    await copyTo(file, reader, chunks);
+  } catch (error) {
+    reader?.destroy();
+    await unpacking;
+    rmSync(file, { force: true });
+    throw error;
+  }
+  reader?.end();
+  return { file, out, unpacked: await unpacking };
+}
+
+/** A write that waits for its reader would hold one of Node's few threads; undefined: the reader ended before it opened its end. */
+async function openFifo(path: string, hasEnded: () => boolean): Promise<Socket | undefined> {
+  while (!hasEnded()) {
+    try {
+      const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      // The helper may stop reading at any time; it says itself why.
+      return new Socket({ fd, readable: false, writable: true }).on('error', () => {});
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      await sleep(1);
+    }
+  }
+  return undefined;
+}
+
+async function copyTo(path: string, reader: Socket | undefined, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of chunks) await Promise.all([writeAll(file, chunk), feed(reader, chunk)]);
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten;
+}
+
+/** Resolves when there is room for more; what a reader that is gone does not take is not missed. */
+function feed(reader: Socket | undefined, chunk: Uint8Array): Promise<void> | undefined {
+  if (!reader?.writable) return undefined;
+  return new Promise((resolve) => reader.write(chunk, () => resolve()));
+}
