@@ -2,12 +2,13 @@
 // no registry: `busybox`, and `debian:12`, also called `debian:bookworm-slim`. Each is an OCI layout in a cache directory, named after all
 // that goes into it, so that every checkout on the machine shares it. Run as a program it loads them into the store, where they are missing.
 import { execFileSync, spawn } from 'node:child_process';
-import { createHash, hash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { hash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { type Pack, pack } from 'tar-stream';
+import { cached } from './cache.ts';
+import { readAptOptions, readDebianSources } from './debian-sources.ts';
 import { writeLayout } from './oci-layout.ts';
 
 export interface BaseImage {
@@ -47,7 +48,7 @@ export function loadBaseImages(images: readonly BaseImage[], env: NodeJS.Process
 
 async function makeBusybox(say: (line: string) => void): Promise<string> {
   const binary = readFileSync('/bin/busybox');
-  return cached('busybox', [hash('sha256', binary)], (directory) => {
+  return cached('busybox', [recipe, epochSeconds, hash('sha256', binary)], (directory) => {
     say('making the base image busybox out of /bin/busybox');
     const config = { Env: [searchPath], Cmd: ['sh'] };
     return writeLayout(directory, Readable.from(packBusybox(binary)), { created, createdBy: 'busybox-static', config });
@@ -82,7 +83,7 @@ function packBusybox(binary: Buffer): Pack {
 async function makeDebian(say: (line: string) => void): Promise<string> {
   const sources = readDebianSources('/etc/apt', 'bookworm');
   const aptOptions = readAptOptions();
-  const inputs = [process.arch, ...sources.map((source) => source.text), ...aptOptions];
+  const inputs = [recipe, epochSeconds, process.arch, ...sources.map((source) => source.text), ...aptOptions];
   return cached('debian-12', inputs, async (directory) => {
     say('making the base image debian:12 with mmdebstrap (about 20 seconds, once on this machine)');
     const mirrors = sources.map(({ name, text }) => {
@@ -132,67 +133,6 @@ async function bootstrapDebian(directory: string, mirrors: readonly string[], ap
     writeLayout(directory, child.stdout, { created, createdBy: 'mmdebstrap bookworm', config }),
   ]);
   if (status !== 0) throw new Error(`mmdebstrap failed (${status ?? 'killed'}), its last words:\n${log}`);
-}
-
-interface Source {
-  /** Ends as apt tells the two formats apart: .list or .sources. */
-  readonly name: string;
-  readonly text: string;
-}
-
-/**
- * The machine's own entries for that release, so that a base has the mirror, and the mirror's date, that the machine has. Entries of others (signed by
- * another key) are left out. Empty on a machine that has none: mmdebstrap then takes Debian's defaults.
- */
-function readDebianSources(directory: string, release: string): Source[] {
-  const parts = path.join(directory, 'sources.list.d');
-  const files = [
-    path.join(directory, 'sources.list'),
-    ...(existsSync(parts) ? readdirSync(parts).sort() : []).map((name) => path.join(parts, name)),
-  ];
-  const ofDebian = (entry: string, suites: RegExp) =>
-    suites.test(entry) &&
-    (!/signed-by/i.test(entry) || entry.includes('debian-archive-keyring')) &&
-    !/^enabled:\s*no/im.test(entry);
-  const sources: Source[] = [];
-  for (const file of files.filter((name) => existsSync(name))) {
-    const text = readFileSync(file, 'utf8');
-    if (file.endsWith('.sources')) {
-      const stanzas = text.split(/\n\s*\n/).filter((stanza) => ofDebian(stanza, new RegExp(`^suites:.*\\b${release}\\b`, 'im')));
-      if (stanzas.length > 0) sources.push({ name: `debian-${sources.length}.sources`, text: `${stanzas.join('\n\n')}\n` });
-    } else if (file.endsWith('.list')) {
-      const lines = text.split('\n').filter((line) => ofDebian(line, new RegExp(`^deb\\s.*\\s${release}(-\\S+)?\\s`)));
-      if (lines.length > 0) sources.push({ name: `debian-${sources.length}.list`, text: `${lines.join('\n')}\n` });
-    }
-  }
-  return sources;
-}
-
-/** What apt on this machine must be told to reach its mirror: proxies, and leave to use a mirror of an older date. */
-function readAptOptions(): string[] {
-  const wanted = ['Acquire::Check-Valid-Until', 'Acquire::Check-Date', 'Acquire::http::Proxy', 'Acquire::https::Proxy'];
-  const dump = execFileSync('apt-config', ['dump', ...wanted], { encoding: 'utf8' });
-  return dump.split('\n').filter((line) => /"[^"]+";$/.test(line));
-}
-
-/** The directory for a layout made of these inputs; `make` fills it, unseen until it is whole. */
-async function cached(name: string, inputs: readonly string[], make: (directory: string) => Promise<void>): Promise<string> {
-  const cache = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'tbuild-setup');
-  const key = createHash('sha256').update(JSON.stringify([recipe, epochSeconds, ...inputs]));
-  const finished = path.join(cache, `${name}-${key.digest('hex').slice(0, 16)}`);
-  if (existsSync(finished)) return finished;
-  mkdirSync(cache, { recursive: true });
-  const temporary = mkdtempSync(path.join(cache, 'tmp-'));
-  try {
-    await make(path.join(temporary, 'layout'));
-    renameSync(path.join(temporary, 'layout'), finished);
-  } catch (error) {
-    // Another process may have been first; its layout is as good.
-    if (!existsSync(finished)) throw error;
-  } finally {
-    rmSync(temporary, { recursive: true, force: true });
-  }
-  return finished;
 }
 
 /** An image's ID. */

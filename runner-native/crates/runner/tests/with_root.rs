@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
-use support::{Fixture, eventually, is_mounted_below, processes_with, signal, unique_seconds};
+use support::{Fixture, eventually, image, is_mounted_below, processes_with, signal, unique_seconds};
 use tbuild_layers::Driver;
 
 fn whiteout(path: &std::path::Path) {
@@ -20,7 +20,7 @@ fn shows_whiteouts_and_opaque_directories_of_layers() {
         let mut fixture = Fixture::new(&["sh", "-c", "ls -A /data /opaque; cat /data/kept"]);
         let mut add = |name: &str, fill: &dyn Fn(&std::path::Path)| {
             let data = fixture.pack(name, driver, fill).data;
-            let layer = if driver == Driver::Erofs { json!({ "erofs": data }) } else { json!({ "directory": data }) };
+            let layer = if driver == Driver::Erofs { image(data) } else { json!({ "directory": data }) };
             fixture.spec["layers"].as_array_mut().unwrap().push(layer);
         };
         add("one", &|root| {
@@ -265,7 +265,7 @@ fn names_a_layer_that_is_missing_or_no_image() {
         if let Some(content) = content {
             fs::write(&path, content.repeat(4096)).unwrap();
         }
-        fixture.spec["layers"] = json!([{ "erofs": path }]);
+        fixture.spec["layers"] = json!([image(json!(path))]);
         let output = fixture.run();
         let error = &output.result["error"];
         assert_eq!((&error["code"], &error["errno"], &error["path"]), (&json!("native/mount"), &json!(errno), &json!(path)));

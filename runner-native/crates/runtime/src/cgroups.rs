@@ -30,8 +30,8 @@ struct Directory {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
-    /// `wanted`: config.json's cgroupsPath; absolute from the hierarchy's root, else from the runtime's own cgroup. Makes nothing. Refuses
-    /// one that has processes: with the container they would be killed.
+    /// `wanted`: config.json's cgroupsPath; absolute from the hierarchy's root, else from the runtime's own cgroup or, in version 2, the one
+    /// above. Makes nothing. Refuses one that has processes: with the container they would be killed.
     pub fn choose(wanted: &Path, id: &str) -> Result<Self> {
         let chosen = Self::named(wanted, id)?;
         match chosen.processes().first() {
@@ -66,6 +66,13 @@ impl Cgroup {
         let holds =
             |directory: &&Directory| directory.controllers.is_empty() || directory.controllers.iter().any(|name| name == controller);
         self.directories.iter().find(holds).map(|directory| directory.path.as_path())
+    }
+
+    /// Version 2: the cgroup above that cannot give this one the controller, though it has it.
+    pub fn withheld_by(&self, controller: &str) -> Option<&Path> {
+        let [only] = self.directories.as_slice() else { return None };
+        let has = |directory: &Path| read_words(directory, "cgroup.controllers").is_ok_and(|all| all.iter().any(|name| name == controller));
+        only.path.ancestors().skip(1).find(|above| has(above)).filter(|above| has_own_processes(above))
     }
 
     pub fn make(&self) -> Result<()> {
@@ -181,12 +188,20 @@ impl Directory {
         }
     }
 
-    /// Version 2: what a cgroup offers, its parent must have turned on.
+    /// Version 2: what a cgroup offers, its parent must have turned on. What cannot be had is missed only when a limit asks for it.
     fn enable_controllers(&self) -> io::Result<()> {
-        for parent in self.below_mount().into_iter().rev().skip(1).collect::<Vec<_>>() {
-            let offered = fs::read_to_string(parent.join("cgroup.controllers"))?;
-            for controller in offered.split_whitespace() {
-                // One that cannot be had (a realtime process in the way of cpu, say) is missed only when a limit asks for it.
+        let below_mount = self.below_mount();
+        for parent in &below_mount[..below_mount.len() - 1] {
+            let (offered, enabled) = (read_words(parent, "cgroup.controllers")?, read_words(parent, "cgroup.subtree_control")?);
+            let missing: Vec<&String> = offered.iter().filter(|controller| !enabled.contains(controller)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if has_own_processes(parent) {
+                return Ok(());
+            }
+            for controller in missing {
+                // A realtime process is in the way of cpu, say.
                 let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
             }
         }
@@ -232,6 +247,16 @@ impl Directory {
     }
 }
 
+fn read_words(directory: &Path, file: &str) -> io::Result<Vec<String>> {
+    Ok(fs::read_to_string(directory.join(file))?.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Of version 2. Such a cgroup has nothing to give to cgroups below: memory is refused, and with cpu or pids turned on those below could
+/// take no process. The hierarchy's root, which has no type, is the exception.
+fn has_own_processes(directory: &Path) -> bool {
+    directory.join("cgroup.type").exists() && fs::read(directory.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
+}
+
 /// Every cgroup from `top` down, parents first.
 fn visit(top: &Path, each: &mut dyn FnMut(&Path)) {
     let Ok(entries) = fs::read_dir(top) else { return };
@@ -256,7 +281,9 @@ impl Hierarchy {
             Ok(absolute) => absolute.to_path_buf(),
             Err(_) => {
                 let own = self.own.strip_prefix(&self.root).or(self.own.strip_prefix("/")).unwrap_or(Path::new(""));
-                own.join(wanted)
+                // Beside our own in version 2, as with runc: below it, where we are, there is nothing to be had.
+                let start = if self.controllers.is_empty() { own.parent().unwrap_or(own) } else { own };
+                start.join(wanted)
             }
         };
         Directory { path: self.mount.join(below_root), controllers: self.controllers, mount: self.mount }
@@ -330,7 +357,7 @@ mod tests {
     #[test]
     fn a_path_starts_at_the_hierarchy_or_at_the_own_cgroup() {
         assert_eq!(paths("/a/b"), ["/sys/fs/cgroup/cpu,cpuacct/a/b", "/sys/fs/cgroup/memory/a/b", "/sys/fs/cgroup/unified/a/b"]);
-        assert_eq!(paths("c"), ["/sys/fs/cgroup/cpu,cpuacct/c", "/sys/fs/cgroup/memory/inner/c", "/sys/fs/cgroup/unified/init/c"]);
+        assert_eq!(paths("c"), ["/sys/fs/cgroup/cpu,cpuacct/c", "/sys/fs/cgroup/memory/inner/c", "/sys/fs/cgroup/unified/c"]);
     }
 
     #[test]

@@ -108,8 +108,8 @@ pub fn overlay(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, scratch: &
         return Err(NativeError::new("unsupported/too-many-layers", "mount the root").detail(detail));
     }
     match overlay_by_descriptors(lowers, upper) {
-        // Kernels before 6.13 do not take descriptors, nor detached mounts.
-        Err(Errno::INVAL) => overlay_by_paths(lowers, upper, scratch),
+        // Kernels before 6.13 do not take descriptors, nor detached mounts; before 6.5 overlayfs knows no descriptors at all.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => overlay_by_paths(lowers, upper, scratch),
         result => result,
     }
     .during(MOUNT, "mount the root's overlay")

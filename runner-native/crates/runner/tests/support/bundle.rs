@@ -103,6 +103,11 @@ pub fn cgroups(id: &str) -> usize {
     found
 }
 
+/// What version 2 offers, where nothing of version 1 is mounted: a line of names.
+pub fn unified_controllers() -> Option<String> {
+    fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").ok()
+}
+
 fn visit(directory: &Path, depth: usize, each: &mut dyn FnMut(&Path)) {
     each(directory);
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tbuild_layers::{Driver, LayerSummary, pack_dir};
 use tempfile::TempDir;
@@ -85,7 +86,7 @@ impl Fixture {
 
     /// What `fill` puts into a directory, as an EROFS layer.
     pub fn layer(&self, name: &str, fill: impl FnOnce(&Path)) -> Value {
-        json!({ "erofs": self.pack(name, Driver::Erofs, fill).data })
+        image(self.pack(name, Driver::Erofs, fill).data)
     }
 
     pub fn pack(&self, name: &str, driver: Driver, fill: impl FnOnce(&Path)) -> LayerSummary {
@@ -160,6 +161,20 @@ fn list(root: &Path, below: &Path, paths: &mut Vec<String>) {
             list(root, &path, paths);
         }
     }
+}
+
+/// What this machine can mount, as `probe` finds out.
+pub fn machine() -> &'static Value {
+    static FOUND: OnceLock<Value> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let output = Command::new(RUNNER).args(["probe", env!("CARGO_TARGET_TMPDIR")]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    })
+}
+
+/// A layer's image as this machine mounts it.
+pub fn image(data: impl Into<Value>) -> Value {
+    json!({ "erofs": data.into(), "loop": machine()["driver"] != "erofs" })
 }
 
 /// As tbuild's own configuration is: Docker's defaults.

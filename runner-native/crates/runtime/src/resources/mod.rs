@@ -44,19 +44,22 @@ impl Write {
     }
 
     fn perform(&self, cgroup: &Cgroup) -> Result<()> {
-        let Some(directory) = cgroup.path_of(self.controller) else { return self.without(self.controller) };
+        let Some(directory) = cgroup.path_of(self.controller) else { return self.without(cgroup, self.controller) };
         for (file, value) in &self.choices {
             match write_existing(&directory.join(file), value) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => return result.at(CGROUP, &format!("set linux.resources.{} to {value:?} by", self.field), directory.join(file)),
             }
         }
-        if self.is_optional { Ok(()) } else { self.without(&self.choices[0].0) }
+        if self.is_optional { Ok(()) } else { self.without(cgroup, &self.choices[0].0) }
     }
 
-    fn without(&self, what: &str) -> Result<()> {
-        let detail = format!("linux.resources.{} cannot be had: this machine's cgroups lack {what}", self.field);
-        Err(NativeError::new(FEATURE, "set limits").detail(detail))
+    fn without(&self, cgroup: &Cgroup, what: &str) -> Result<()> {
+        let why = match cgroup.withheld_by(self.controller) {
+            Some(above) => format!("{} has processes of its own, and gives no controller to cgroups below it", above.display()),
+            None => format!("this machine's cgroups lack {what}"),
+        };
+        Err(NativeError::new(FEATURE, "set limits").detail(format!("linux.resources.{} cannot be had: {why}", self.field)))
     }
 }
 

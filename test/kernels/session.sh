@@ -1,0 +1,50 @@
+#!/bin/busybox sh
+# shellcheck shell=dash
+# The guest's process 1 on its disk: what an init would have mounted, cgroups in the version that the kernel's command line asks for, then one
+# command after the other from the host, over a virtio port: a line of base64 in, a line "STATUS BYTES" and the output out.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run
+mkdir -p /dev/shm /dev/pts /dev/mqueue
+mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+mount -t mqueue mqueue /dev/mqueue
+ln -sf /proc/self/fd /dev/fd
+busybox ip link set lo up
+busybox hostname guest
+
+version_1() {
+    for controller in "$@"; do
+        mkdir "/sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
+    done
+}
+
+all_of_version_1() {
+    mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+    version_1 cpuset cpu,cpuacct blkio memory devices freezer net_cls,net_prio perf_event hugetlb pids rdma
+}
+
+case $(cat /proc/cmdline) in
+*tbuild.cgroups=v1*) all_of_version_1 ;;
+*tbuild.cgroups=hybrid*)
+    all_of_version_1
+    mkdir /sys/fs/cgroup/unified
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+    ;;
+*)
+    # As after a login: with everything delegated by the levels above, which have no processes of their own.
+    mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
+    sed 's/\(^\| \)/ +/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir /sys/fs/cgroup/session
+    echo 0 >/sys/fs/cgroup/session/cgroup.procs
+    ;;
+esac
+
+for port in /dev/vport*; do :; done
+exec 3<>"$port"
+while read -r line <&3; do
+    echo "$line" | base64 -d >/run/command
+    setsid sh /run/command >/run/output 2>&1 </dev/null
+    status=$?
+    { echo "$status $(stat -c %s /run/output)" && cat /run/output; } >&3
+done
