@@ -13,6 +13,7 @@ const floors: Readonly<Record<string, number>> = {
   images: 3,
   registry: 3,
   cache: 3,
+  sbom: 3,
   plan: 2,
   snapshots: 2,
   sandbox: 2,

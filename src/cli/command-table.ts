@@ -28,6 +28,10 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/load.ts')).load,
   },
   save: { summary: 'Save one or more images to a tar archive', load: async () => (await import('./commands/save.ts')).save },
+  sbom: {
+    summary: 'List the packages of an image, as a software bill of materials',
+    load: async () => (await import('./commands/sbom.ts')).sbom,
+  },
   fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },
   parse: { summary: 'Show how a Dockerfile is read', load: async () => (await import('./commands/parse.ts')).parse },
   info: {

@@ -2,6 +2,7 @@
 
 import type { Records } from '../images/records.ts';
 import type { Images } from '../images/store.ts';
+import { familiarName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Library } from './library.ts';
 
@@ -21,6 +22,15 @@ export const library: Library = {
   imageHistory: async (name, platform) => {
     const { imageHistory } = await import('../images/describe.ts');
     return withRecords(({ images, layers }) => imageHistory(images.resolveFor(name, platform), layers));
+  },
+  describeContents: async (name, { format, platform, epoch }) => {
+    const [{ describeContents }, { version }] = await Promise.all([import('../images/image-sbom.ts'), import('./version.ts')]);
+    return withRecords((records) => {
+      const image = records.images.resolveFor(name, platform);
+      const names = records.images.resolveIndex(name)?.names ?? image.names;
+      const known = { name: nameAmong(names, name), epoch, tool: `tbuild-${version}` };
+      return describeContents(records, image, format, known);
+    });
   },
   tagImage: (source, target) => withRecords(({ images }) => void images.tag(source, target)),
   removeImage: (name, options) => withWorkplace(async ({ images }) => images.remove(name, options)),
@@ -72,4 +82,9 @@ async function withWorkplace<T>(act: (opened: { place: Workplace; images: Images
   } finally {
     await place.close();
   }
+}
+
+/** Of an image that was asked for by its ID, the first. */
+function nameAmong(names: readonly string[], asked: string): string | undefined {
+  return names.find((name) => [name, familiarName(name)].includes(asked) || familiarName(name) === `${asked}:latest`) ?? names[0];
 }

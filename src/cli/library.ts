@@ -6,6 +6,7 @@ import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
 import type { Image, ImageIndex } from '../images/image.ts';
+import type { Sbom, SbomFormat } from '../images/image-sbom.ts';
 import type { LoadOptions } from '../images/load.ts';
 import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
@@ -25,6 +26,12 @@ export interface StoreInfo {
   readonly layersSizeBytes: number;
 }
 
+export interface SbomRequest {
+  readonly format: SbomFormat;
+  readonly platform: Platform | undefined;
+  readonly epoch: number | undefined;
+}
+
 export interface Library {
   buildImage(options: BuildOptions): Promise<BuildResult>;
   checkBuild(options: InspectOptions): Promise<CheckResult>;
@@ -36,6 +43,8 @@ export interface Library {
   inspectImage(name: string, platform?: Platform): Promise<ImageInspection>;
   /** Newest first. */
   imageHistory(name: string, platform?: Platform): Promise<readonly HistoryRow[]>;
+  /** What an image is made of; `epoch`: when the document is said to be of, in seconds. */
+  describeContents(name: string, options: SbomRequest): Promise<Sbom>;
   tagImage(source: string, target: string): Promise<void>;
   removeImage(name: string, options: { readonly force: boolean }): Promise<readonly Removal[]>;
   loadImages(options: LoadOptions): Promise<readonly (Image | ImageIndex)[]>;

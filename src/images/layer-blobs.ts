@@ -57,7 +57,7 @@ export async function originalBlobs(
   return found;
 }
 
-export function layerOf(place: Workplace, image: Image, id: Digest): Layer {
+export function layerOf(place: Pick<Workplace, 'layers'>, image: Image, id: Digest): Layer {
   const layer = place.layers.get(id);
   if (layer) return layer;
   throw new TbuildError('store/layer-gone', `the layer ${id} of the image ${image.id} is not in the store`, {

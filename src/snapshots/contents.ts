@@ -14,8 +14,13 @@ export function placeOf(entry: Entry, files: LayerSource): string | number {
 
 /** The content of a regular file, or its first `length` bytes. No parent of the entry is a link, or was not when the entry was made. */
 export function readContent(entry: Entry, files: LayerSource, length = entry.size): Buffer {
-  const [path, start] = 'data' in files ? [files.data, entry.offset] : [join(files.root, entry.path), 0];
-  const content = Buffer.alloc(Math.min(length, entry.size));
+  return readPart(entry, files, 0, length);
+}
+
+/** At most `length` bytes of it from `start` on. */
+export function readPart(entry: Entry, files: LayerSource, start: number, length: number): Buffer {
+  const [path, offset] = 'data' in files ? [files.data, entry.offset] : [join(files.root, entry.path), 0];
+  const content = Buffer.alloc(Math.max(0, Math.min(length, entry.size - start)));
   // A context may change under us: neither a link is followed then nor a FIFO waited for.
   let fd: number;
   try {
@@ -27,7 +32,7 @@ export function readContent(entry: Entry, files: LayerSource, length = entry.siz
   }
   try {
     for (let done = 0; done < content.length; ) {
-      const count = readSync(fd, content, done, content.length - done, start + done);
+      const count = readSync(fd, content, done, content.length - done, offset + start + done);
       if (count === 0) throw new TbuildError('store/damaged', `${path} is cut short: ${entry.path} is not there whole`);
       done += count;
     }

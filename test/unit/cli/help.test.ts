@@ -24,6 +24,7 @@ test('tbuild', async () => {
       pull      Download an image from a registry
       load      Load images from a tar archive, an OCI layout or STDIN
       save      Save one or more images to a tar archive
+      sbom      List the packages of an image, as a software bill of materials
       fsck      Check the store
       parse     Show how a Dockerfile is read
       info      Display information about the store and the machine

@@ -1,0 +1,59 @@
+// What an image of the store is made of, as a document (docs/attestations.md). Reads its layers where they are; nothing is mounted or written.
+
+import { familiarName, parseReference } from '../oci/reference.ts';
+import { cycloneDxDocument } from '../sbom/cyclonedx.ts';
+import { findPackages } from '../sbom/find-packages.ts';
+import { openImageFiles } from '../sbom/image-files.ts';
+import { packageUrl } from '../sbom/purl.ts';
+import { type Subject, spdxDocument } from '../sbom/spdx.ts';
+import type { Workplace } from '../snapshots/workplace.ts';
+import type { Image } from './image.ts';
+import { layerOf } from './layer-blobs.ts';
+
+export const sbomFormats = ['spdx-json', 'cyclonedx-json'] as const;
+export type SbomFormat = (typeof sbomFormats)[number];
+
+export interface SbomOptions {
+  /** What the image is called, in full; undefined: it has no name. */
+  readonly name: string | undefined;
+  /** Seconds since the epoch; undefined: when the image was made. */
+  readonly epoch?: number | undefined;
+  /** Who writes the document, as in `tbuild-1.0`. */
+  readonly tool: string;
+}
+
+export interface Sbom {
+  readonly document: object;
+  /** What could not be read, a line each; in the document, too. */
+  readonly notes: readonly string[];
+  readonly packages: number;
+}
+
+export function describeContents(place: Pick<Workplace, 'layers'>, image: Image, format: SbomFormat, options: SbomOptions): Sbom {
+  const state = image.layers.map((id) => layerOf(place, image, id));
+  const inventory = findPackages(openImageFiles(place.layers, state));
+  const write = format === 'spdx-json' ? spdxDocument : cycloneDxDocument;
+  const document = write(subjectOf(image, options), inventory, options.tool);
+  return { document, notes: inventory.notes, packages: inventory.packages.length };
+}
+
+/** An image that did not come with a manifest gets one when it is written, as many as there are ways to: its ID is what they share. */
+function subjectOf({ id, manifest, config }: Image, { name, epoch }: SbomOptions): Subject {
+  const reference = name === undefined ? undefined : parseReference(name);
+  const purl = packageUrl('oci', {
+    name: reference?.path.split('/').at(-1)?.toLowerCase() ?? 'image',
+    version: manifest ?? id,
+    qualifiers: {
+      arch: config.architecture,
+      repository_url: reference && `${reference.domain}/${reference.path}`,
+      tag: reference?.tag,
+    },
+  });
+  const made = Math.floor(Date.parse(config.created ?? '') / 1000);
+  return {
+    name: name === undefined ? id : familiarName(name),
+    version: manifest ?? id,
+    purl,
+    createdAt: epoch ?? (Number.isNaN(made) ? 0 : made),
+  };
+}
