@@ -101,7 +101,6 @@ fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &
     if let (Some(score), false) = (plan.process.oom_score_adj, plan.namespaces.is_own(libc::CLONE_NEWUSER)) {
         set_oom_score("self", score)?;
     }
-    identity::set_rlimits(&plan.process);
     change_root(plan, ways)?;
     match slave {
         Some(slave) => terminal::take(slave)?,
@@ -159,6 +158,7 @@ fn become_command(
     if !plan.hooks.start_container.is_empty() {
         hooks::run(&plan.hooks.start_container, &told.state(Status::Created, Some(rustix::process::getpid())))?;
     }
+    identity::set_rlimits(&plan.process); // so late that they are the command's alone
     identity::assume(&plan.process, filter)?;
     if !has_entered {
         enter_cwd(&plan.process.cwd, true)?;

@@ -111,20 +111,19 @@ pub fn run(root: &Path, id: &str, bundle: &Bundle, options: &CreateOptions, end:
     }
     let folder = Folder::make(root, id)?;
     let made = make(&folder, id, bundle, options)?;
-    folder.tell_to_start(id)?;
-    after_start(&folder, &made.record)?;
-    if detached {
+    let started = folder.tell_to_start(id).and_then(|()| after_start(&folder, &made.record));
+    if detached && started.is_ok() {
         made.container.release();
         return Ok(0);
     }
     drop(folder); // others may look at it, and change it, while it runs
-    let status = container::attend(&made.container, &signals, made.master.as_ref())?;
-    if end == RunEnd::Kept {
-        return Ok(status);
+    let ended = started.and_then(|()| container::attend(&made.container, &signals, made.master.as_ref()));
+    if end == RunEnd::Kept && ended.is_ok() {
+        return ended;
     }
     match delete(root, id, true) {
-        Err(error) if error.code != NO_CONTAINER => Err(error),
-        _ => Ok(status),
+        Err(error) if ended.is_ok() && error.code != NO_CONTAINER => Err(error),
+        _ => ended,
     }
 }
 
