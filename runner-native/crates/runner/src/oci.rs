@@ -135,6 +135,7 @@ impl Making {
                 other => return Err(wrong(other.unexpected())),
             }
         }
+        making.id()?; // that one is missing is said first
         Ok(making)
     }
 

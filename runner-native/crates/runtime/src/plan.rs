@@ -193,12 +193,17 @@ fn namespaces(linux: &Linux) -> Result<Namespaces> {
 
 /// To the kernel it means that an id stays as it is: root's (CVE-2024-40635).
 const NO_ID: u32 = u32::MAX;
+/// <linux/limits.h>: NGROUPS_MAX
+const GROUPS_MAX: usize = 65_536;
 
 /// Ids that nobody maps cannot be had.
 pub fn check_user(user: &User, maps: &IdMaps) -> Result<()> {
     let mut groups = std::iter::once(user.gid).chain(user.additional_gids.iter().copied());
     if user.uid == NO_ID || groups.clone().any(|gid| gid == NO_ID) {
         return Err(invalid("process.user", format!("{NO_ID} is no id")));
+    }
+    if user.additional_gids.len() > GROUPS_MAX {
+        return Err(invalid("process.user.additionalGids", format!("are more than the {GROUPS_MAX} that Linux takes")));
     }
     if maps.is_empty() {
         return Ok(());
