@@ -1,11 +1,12 @@
 //! A mount of type `cgroup`, which is no file system type: version 2's tree, or a tmpfs with a mount for each controller of version 1, of which
 //! the container's own cgroup is all that shows. Assumes that this process is in it, and has entered the cgroup namespace, if there is one.
 
+use crate::cgroups;
 use crate::error::{Context, MOUNT, Result};
 use crate::inside_root::{self, Kind};
 use crate::mounts::{self, PlannedMount};
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, mkdirat, openat, statfs, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, statfs, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
 use std::path::Path;
@@ -27,7 +28,15 @@ fn is_unified() -> bool {
 }
 
 fn version_2() -> rustix::io::Result<OwnedFd> {
-    mounts::detached("cgroup2", "cgroup", &[], MountAttrFlags::empty())
+    mounts::detached("cgroup2", "cgroup", &[], MountAttrFlags::empty()).or_else(|errno| seen_on_the_host("", errno))
+}
+
+/// Who is in a user namespace and in the host's cgroup namespace may mount none: he gets what the host shows of his own cgroup.
+fn seen_on_the_host(controller: &str, errno: Errno) -> rustix::io::Result<OwnedFd> {
+    match cgroups::own_directory(controller) {
+        Some(directory) if errno == Errno::PERM => mounts::detached_copy(CWD, &directory, false),
+        _ => Err(errno),
+    }
 }
 
 fn version_1() -> rustix::io::Result<OwnedFd> {
@@ -50,6 +59,17 @@ fn version_1() -> rustix::io::Result<OwnedFd> {
 fn hierarchy(tmpfs: &OwnedFd, controllers: &str, path: &Path) -> rustix::io::Result<()> {
     let name = controllers.strip_prefix("name=").unwrap_or(controllers);
     mkdirat(tmpfs, name, Mode::from_raw_mode(0o755))?;
+    let first = controllers.split(',').next().unwrap_or_default();
+    let made = own_hierarchy(controllers, path).or_else(|errno| seen_on_the_host(first, errno))?;
+    let target = openat(tmpfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    mounts::attach(made, target)?;
+    if name.contains(',') {
+        name.split(',').try_for_each(|controller| symlinkat(name, tmpfs, controller))?;
+    }
+    Ok(())
+}
+
+fn own_hierarchy(controllers: &str, path: &Path) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("cgroup", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", "cgroup")?;
     match controllers.strip_prefix("name=") {
@@ -62,14 +82,8 @@ fn hierarchy(tmpfs: &OwnedFd, controllers: &str, path: &Path) -> rustix::io::Res
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let whole = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    let made = match inside_root::relative(path) {
-        own if own.as_os_str().is_empty() => whole,
-        own => mounts::while_attached(&whole, || mounts::detached_copy(&whole, own, false))?,
-    };
-    let target = openat(tmpfs, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    mounts::attach(made, target)?;
-    if name.contains(',') {
-        name.split(',').try_for_each(|controller| symlinkat(name, tmpfs, controller))?;
+    match inside_root::relative(path) {
+        own if own.as_os_str().is_empty() => Ok(whole),
+        own => mounts::while_attached(&whole, || mounts::detached_copy(&whole, own, false)),
     }
-    Ok(())
 }

@@ -290,6 +290,15 @@ impl Hierarchy {
     }
 }
 
+/// Where this process's cgroup can be seen: that of a controller's hierarchy, or for `""` version 2's.
+pub fn own_directory(controller: &str) -> Option<PathBuf> {
+    let is_it = |hierarchy: &Hierarchy| match controller {
+        "" => hierarchy.controllers.is_empty(),
+        name => hierarchy.controllers.iter().any(|known| known == name),
+    };
+    read_hierarchies().ok()?.into_iter().find(is_it).map(|hierarchy| hierarchy.directory(Path::new("")).path)
+}
+
 fn read_hierarchies() -> Result<Vec<Hierarchy>> {
     let read = |path: &str| fs::read_to_string(path).at(CGROUP, "read", path);
     Ok(parse_hierarchies(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?))

@@ -109,7 +109,8 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
         (made, _) => made.at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?,
     };
     if mount.options.copies_up {
-        tmpfs_copy::copy_up(&target, &made).at(MOUNT, "copy what a tmpfs covers at", &mount.destination)?;
+        let has_mode = mount.options.values.iter().any(|(key, _)| key == "mode");
+        tmpfs_copy::copy_up(&target, &made, has_mode).at(MOUNT, "copy what a tmpfs covers at", &mount.destination)?;
     }
     finish(&made, mount, false)?;
     if mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination) {

@@ -10,9 +10,12 @@ use std::fs::File;
 /// Each level holds two descriptors.
 const DEPTH_MAX: usize = 200;
 
-/// `to` is the tmpfs's root, and gets the directory's attributes as well.
-pub fn copy_up(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    copy_directory(&open(from, c".", OFlags::DIRECTORY)?, &open(to, c".", OFlags::DIRECTORY)?, DEPTH_MAX)
+/// `to` is the tmpfs's root, and gets the directory's attributes as well; `keeps_mode`: but for the mode, which was asked for.
+pub fn copy_up(from: &OwnedFd, to: &OwnedFd, keeps_mode: bool) -> Result<()> {
+    let to = open(to, c".", OFlags::DIRECTORY)?;
+    let mode = fs::fstat(&to)?.st_mode;
+    copy_directory(&open(from, c".", OFlags::DIRECTORY)?, &to, DEPTH_MAX)?;
+    if keeps_mode { fs::fchmod(&to, Mode::from_raw_mode(mode as RawMode & 0o7777)) } else { Ok(()) }
 }
 
 fn open(directory: impl AsFd, name: &CStr, flags: OFlags) -> Result<OwnedFd> {
@@ -110,7 +113,7 @@ mod tests {
         files::create_dir(&to).unwrap();
         fill(&from);
         let open = |path: &Path| fs::open(path, OFlags::PATH, Mode::empty()).unwrap();
-        (copy_up(&open(&from), &open(&to)), directory)
+        (copy_up(&open(&from), &open(&to), false), directory)
     }
 
     #[test]
