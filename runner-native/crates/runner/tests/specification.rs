@@ -11,9 +11,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use support::bundle::{Bundle, cgroups, id};
-use support::{Fixture, eventually};
+use support::{Fixture, RUNNER, eventually};
 
 fn mount(config: &mut Value, mount: Value) {
     config["mounts"].as_array_mut().unwrap().push(mount);
@@ -100,6 +100,28 @@ fn what_is_mounted_can_be_mounted_again_otherwise() {
     assert!(output.stdout.contains("shm /dev/shm tmpfs ro,nosuid,nodev,noexec,relatime,size=1024k"), "{}", output.stdout);
     mount(fixture.config(), json!({ "destination": "/none", "type": "none", "options": ["remount", "ro"] }));
     assert_eq!(fixture.run().error_code(), "native/mount");
+}
+
+/// What goes with the old root must not go from the host, even where mounts are shared with it.
+#[test]
+fn a_shared_root_leaves_the_host_its_mounts() {
+    for propagation in ["shared", "rshared", "rslave", "unbindable"] {
+        let (bundle, id) = (Bundle::with("true", |config| config["linux"]["rootfsPropagation"] = json!(propagation)), id(propagation));
+        let run = format!("{RUNNER} --root states run {id}");
+        // From another mount than "/", which is made private where the bundle is on it.
+        let script =
+            format!("mount --bind . here && cd here && sort /proc/self/mounts >before && {run} && sort /proc/self/mounts | diff before -");
+        fs::create_dir(bundle.path("here")).unwrap();
+        let mut command = Command::new("unshare");
+        let output =
+            command.args(["--mount", "--propagation", "shared", "sh", "-c", &script]).current_dir(bundle.dir.path()).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{propagation}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::seccomp_agent::{self, Guard};
 use crate::spec::Process;
 use crate::terminal;
 use crate::user_namespace::{self, IdMaps};
-use crate::{identity, sys};
+use crate::{home, identity, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -57,6 +57,9 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     let signals = sys::signals().during(PROCESS, "block signals")?;
     if !process.terminal {
         identity::give_streams(maps.host_uid(process.user.uid).unwrap_or(process.user.uid));
+    }
+    if let Some(personality) = &config.linux.personality {
+        sys::set_personality(plan::personality(personality)?).during(PROCESS, "set the personality")?; // the child has it from us
     }
     let told = lifecycle::told(&record);
     let (container, parent) = fork(first, &process, seccomp.as_ref(), &told, options.preserved)?;
@@ -158,6 +161,7 @@ fn become_command(
     }
     identity::set_rlimits(process);
     target.enter()?;
+    init::leave_keyring()?;
     if process.terminal {
         let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", "/")?;
         let pty = terminal::make(&root, process.console_size.as_ref(), process.user.uid)?;
@@ -166,6 +170,7 @@ fn become_command(
     }
     init::close_ways_out(preserved, [Some(channel.as_fd()), filter.and_then(Guard::agent), None])?;
     let has_entered = init::enter_cwd(&process.cwd, false)?;
+    let environment = home::complete(&process.environment, process.user.uid);
     identity::assume(process, filter)?;
     if !has_entered {
         init::enter_cwd(&process.cwd, true)?;
@@ -177,5 +182,5 @@ fn become_command(
     {
         filter.set()?;
     }
-    Err(init::execute(&process.arguments, &process.environment))
+    Err(init::execute(&process.arguments, &environment))
 }

@@ -13,7 +13,7 @@ use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
 use crate::seccomp_agent::Guard;
 use crate::streams::Streams;
-use crate::{devices, mounts, sys, terminal, user_namespace};
+use crate::{devices, home, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
@@ -121,7 +121,7 @@ fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &
 }
 
 /// The keys of who started us are not the container's.
-fn leave_keyring() -> Result<()> {
+pub fn leave_keyring() -> Result<()> {
     match sys::join_new_session_keyring() {
         Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::DQUOT) => Ok(()),
         result => result.during(PROCESS, "make a keyring"),
@@ -158,6 +158,7 @@ fn become_command(
     if !plan.hooks.start_container.is_empty() {
         hooks::run(&plan.hooks.start_container, &told.state(Status::Created, Some(rustix::process::getpid())))?;
     }
+    let environment = home::complete(&plan.process.environment, plan.process.user.uid);
     identity::set_rlimits(&plan.process); // so late that they are the command's alone
     identity::assume(&plan.process, filter)?;
     if !has_entered {
@@ -171,7 +172,7 @@ fn become_command(
     {
         filter.set()?;
     }
-    Err(execute(&plan.process.arguments, &plan.process.environment))
+    Err(execute(&plan.process.arguments, &environment))
 }
 
 /// PDEATHSIG tells only of a death after it was set: so the parent is looked for, too.

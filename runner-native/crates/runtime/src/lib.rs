@@ -14,6 +14,7 @@ pub mod features;
 mod files;
 mod foreign;
 mod from_outside;
+mod home;
 pub mod hooks;
 mod id_helpers;
 mod identity;

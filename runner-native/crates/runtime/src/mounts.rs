@@ -8,7 +8,7 @@ use crate::mount_options::MountOptions;
 use crate::sys::{self, MountAttributes};
 use crate::tmpfs_copy;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -102,8 +102,9 @@ fn explain_mismatch(error: NativeError, kind: Kind) -> NativeError {
 }
 
 fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Result<()> {
-    let target = target(root, mount, Kind::Directory)?;
-    let made = match (new_file_system(mount), &sources.sysfs) {
+    let (target, is_new) = target_or_new(root, mount, Kind::Directory)?;
+    let mode = if is_new { None } else { mode_to_keep(mount, &target).at(MOUNT, "look at", &mount.destination)? };
+    let made = match (new_file_system(mount, mode.as_deref()), &sources.sysfs) {
         // It belongs to the network namespace: who has the host's network may only look at the host's.
         (Err(Errno::PERM), Some(host)) if mount.kind == "sysfs" => return host_sysfs(root, mount, &target, host),
         (made, _) => made.at(MOUNT, &format!("mount {} at", mount.kind), &mount.destination)?,
@@ -151,18 +152,27 @@ fn set_options(context: &OwnedFd, options: &MountOptions, takes: impl Fn(&str) -
     values.try_for_each(|(key, value)| fsconfig_set_string(context, key.as_str(), value.as_str()))
 }
 
-fn new_file_system(mount: &PlannedMount) -> rustix::io::Result<OwnedFd> {
-    match try_file_system(mount, |_| true) {
+/// A tmpfs that says nothing of its mode has that of the directory which it covers (runc): nobody expects /root to be open to all.
+fn mode_to_keep(mount: &PlannedMount, target: &OwnedFd) -> rustix::io::Result<Option<String>> {
+    if mount.kind != "tmpfs" || mount.options.values.iter().any(|(key, _)| key == "mode") {
+        return Ok(None);
+    }
+    rustix::fs::statat(target, c"", AtFlags::EMPTY_PATH).map(|stat| Some(format!("{:o}", stat.st_mode & 0o7777)))
+}
+
+fn new_file_system(mount: &PlannedMount, mode: Option<&str>) -> rustix::io::Result<OwnedFd> {
+    match try_file_system(mount, mode, |_| true) {
         // The group of terminals, 5 by custom, is nobody in a user namespace of one id (crun: do_mount).
-        Err(Errno::INVAL) if mount.kind == "devpts" => try_file_system(mount, |key| key != "gid"),
+        Err(Errno::INVAL) if mount.kind == "devpts" => try_file_system(mount, mode, |key| key != "gid"),
         made => made,
     }
 }
 
-fn try_file_system(mount: &PlannedMount, takes: impl Fn(&str) -> bool) -> rustix::io::Result<OwnedFd> {
+fn try_file_system(mount: &PlannedMount, mode: Option<&str>, takes: impl Fn(&str) -> bool) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", &mount.source)?;
     set_options(&context, &mount.options, takes)?;
+    mode.map_or(Ok(()), |mode| fsconfig_set_string(context.as_fd(), "mode", mode))?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
@@ -183,6 +193,11 @@ pub fn finish(made: &OwnedFd, mount: &PlannedMount, is_one: bool) -> Result<()> 
 
 /// proc and sysfs go to a real directory only: through a link, an image could put them where masked paths do not reach (CVE-2019-19921).
 pub fn target(root: &OwnedFd, mount: &PlannedMount, kind: Kind) -> Result<OwnedFd> {
+    target_or_new(root, mount, kind).map(|(target, _)| target)
+}
+
+/// True: it was not there before.
+fn target_or_new(root: &OwnedFd, mount: &PlannedMount, kind: Kind) -> Result<(OwnedFd, bool)> {
     let path = inside_root::relative(&mount.destination);
     if matches!(mount.kind.as_str(), "proc" | "sysfs") {
         match inside_root::open_without_links(root, path, OFlags::PATH | OFlags::DIRECTORY) {
@@ -191,10 +206,12 @@ pub fn target(root: &OwnedFd, mount: &PlannedMount, kind: Kind) -> Result<OwnedF
                 return Err(NativeError::new(MOUNT, "mount").path(&mount.destination).detail(what));
             }
             Err(Errno::NOENT) => {}
-            result => return result.at(MOUNT, "open the mount point", &mount.destination),
+            result => return result.at(MOUNT, "open the mount point", &mount.destination).map(|target| (target, false)),
         }
     }
-    inside_root::open_or_make(root, path, kind, &mut |_, _| {})
+    let mut is_new = false;
+    let target = inside_root::open_or_make(root, path, kind, &mut |_, _| is_new = true)?;
+    Ok((target, is_new))
 }
 
 /// Hides what must not be read: a file behind the null device, a directory behind an empty one.
@@ -240,9 +257,14 @@ pub fn make_read_only(root: &OwnedFd, paths: &[PathBuf]) -> Result<()> {
 /// Puts the root on a mount of its own, as pivot_root wants it, and returns that.
 pub fn open_root(path: &Path, propagation: Option<(MountPropagationFlags, bool)>) -> Result<OwnedFd> {
     // As runc: changes below "/" reach the host only when config.json asks for it.
-    let (kind, recursive) = propagation.unwrap_or((MountPropagationFlags::DOWNSTREAM, true));
+    let (kind, recursive) = match propagation {
+        // What may not be bound could not be copied either: it becomes so at the end (init::change_root).
+        Some((MountPropagationFlags::UNBINDABLE, recursive)) => (MountPropagationFlags::PRIVATE, recursive),
+        Some(wanted) => wanted,
+        None => (MountPropagationFlags::DOWNSTREAM, true),
+    };
     set_propagation(CWD, Path::new("/"), kind, recursive).during(MOUNT, "set the propagation of /")?;
-    if kind == MountPropagationFlags::SHARED {
+    if kind == MountPropagationFlags::SHARED || !recursive {
         make_parent_private(path)?;
     }
     let copy = detached_copy(CWD, path, true).at(MOUNT, "open the root", path)?;
@@ -275,8 +297,11 @@ pub fn move_to_root() -> Result<()> {
 /// Makes the working directory `/`, and the host's tree unreachable.
 pub fn pivot() -> Result<()> {
     let pivoted = || {
-        // With "." twice the old root ends up on top of the new one (pivot_root(2)).
+        let old = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        // With "." twice the old root ends up on top of the new one (pivot_root(2)), which "." still is: with it the container's mounts would be meant.
         rustix::process::pivot_root(".", ".")?;
+        rustix::process::fchdir(&old)?;
+        // Where config.json shares the root, the host's own would go with these mounts.
         set_propagation(CWD, Path::new("."), MountPropagationFlags::DOWNSTREAM, true)?;
         unmount(".", UnmountFlags::DETACH)?;
         rustix::process::chdir("/")

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -329,7 +329,7 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<(PathBuf, Strin
     Ok(sysctls)
 }
 
-fn personality(personality: &spec::Personality) -> Result<u64> {
+pub fn personality(personality: &spec::Personality) -> Result<u64> {
     if !personality.flags.is_empty() {
         return Err(unsupported("linux.personality.flags"));
     }
@@ -355,17 +355,20 @@ pub fn plan_process(process: Process, has_user_namespace: bool) -> Result<Planne
         return Err(invalid("process.user.umask", format!("{umask} is more than 0777")));
     }
     // A later entry wins, as in Docker: C libraries would find the first.
-    let mut seen = HashSet::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     let mut environment: Vec<CString> = Vec::with_capacity(process.env.len());
-    for entry in process.env.iter().rev() {
+    for entry in &process.env {
         let name = entry.split('=').next().unwrap_or_default();
-        if seen.insert(name) {
-            // Not with its value, which may be a secret.
-            let wrong = |_| invalid("process.env", format!("{name:?} contains a zero byte"));
-            environment.push(CString::new(entry.as_str()).map_err(wrong)?);
+        // Not with its value, which may be a secret.
+        let text = CString::new(entry.as_str()).map_err(|_| invalid("process.env", format!("{name:?} contains a zero byte")))?;
+        match places.get(name) {
+            Some(place) => environment[*place] = text,
+            None => {
+                places.insert(name, environment.len());
+                environment.push(text);
+            }
         }
     }
-    environment.reverse();
     Ok(PlannedProcess {
         terminal: process.terminal,
         console_size: process.console_size,

@@ -124,10 +124,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// To every set but the ambient one (runc: exec --cap; a process that is not root's gets it by the inheritable set).
+    /// To be had at once; none that others could inherit (CVE-2022-29162).
     pub fn add_capabilities(&mut self, names: &[String]) {
         let sets = self.capabilities.get_or_insert_default();
-        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.extend(names.iter().cloned());
         }
     }

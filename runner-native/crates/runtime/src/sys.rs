@@ -203,10 +203,14 @@ pub fn next_signal(signals: BorrowedFd<'_>) -> Option<i32> {
 
 /// Every signal to its default action (Rust ignores SIGPIPE, callers may ignore others), none blocked.
 pub fn reset_signals() -> Result<()> {
+    const SET_BYTES: usize = 8;
+    // The kernel's struct sigaction, all zero: SIG_DFL, no flags. By the call itself, for the C library does not let its own two be reset, which its
+    // posix_spawn leaves ignored.
+    let default = [0_u64; 4];
     // SAFETY: SIG_DFL needs no handler; the set is initialised before it is used.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<c_void>(), SET_BYTES);
         }
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
