@@ -1,12 +1,14 @@
 // Which images of a layout are meant: every one of its index. Of one that is there for several platforms all that are in the layout with their
 // layers, or where a platform is asked for the best for that.
 
+import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { annotations, type Descriptor, type Index, type Manifest, mediaTypes } from '../oci/descriptor.ts';
 import { formatPlatform, hostPlatform, normalizePlatform, rankPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference, withDefaultTag } from '../oci/reference.ts';
 import { badArchive } from './archive-files.ts';
+import { type Attestation, attestedBy, readAttestations } from './attestations.ts';
 
 /** A manifest and the names its index gives it. */
 export interface Chosen {
@@ -17,11 +19,12 @@ export interface Chosen {
   readonly names: readonly string[];
 }
 
-/** Manifests for several platforms, and the names they have together. */
+/** Manifests for several platforms, or one beside which something is said of it, and the names they have together. */
 export interface ChosenIndex {
   readonly kind: 'index';
   /** The index they come from, when it has nothing else in it. */
   readonly bytes: Buffer | undefined;
+  readonly attestations: readonly Attestation[];
   readonly platforms: readonly { readonly platform: Platform; readonly chosen: Chosen }[];
   readonly names: readonly string[];
 }
@@ -33,6 +36,8 @@ export interface LayoutReader {
   /** A manifest or an index, checked against its descriptor. */
   read(descriptor: Descriptor): Promise<{ readonly document: Manifest | Index; readonly bytes: Buffer }>;
   has(descriptor: Descriptor): Promise<boolean>;
+  /** Checked against its descriptor; undefined: it is not there, or larger than `limitBytes`. */
+  readBlob(descriptor: Descriptor, limitBytes: number): Promise<Buffer | undefined>;
 }
 
 const MAX_DEPTH = 4;
@@ -66,7 +71,7 @@ function keyOf(chosen: Chosen | ChosenIndex): string {
 }
 
 /** BuildKit's attestations stand among the platforms of an index. */
-function isImage(descriptor: Descriptor): boolean {
+export function isImage(descriptor: Descriptor): boolean {
   return descriptor.annotations?.[annotations.referenceType] === undefined && descriptor.platform?.os !== 'unknown';
 }
 
@@ -135,15 +140,14 @@ async function descend(
   if (document.kind === 'manifest') return { kind: 'manifest', descriptor, manifest: document, bytes, names: [] };
   const images = document.manifests.filter(isImage);
   if (!platform) {
-    const original = images.length === document.manifests.length ? bytes : undefined;
-    const together = await allOf(images, original, layout, depth - 1);
+    const together = await allOf(document.manifests, bytes, layout, depth - 1);
     if (together) return together;
   }
   const next = chooseBest(images, platform ?? hostPlatform(), layout.label);
   return next && descend(next, platform, layout, depth - 1);
 }
 
-/** Those of an index's images that are in the layout, layers and all; undefined where this leaves fewer than two platforms. */
+/** Those of an index's images that are in the layout, layers and all; undefined where this leaves one alone, of which nothing is said, or none. */
 async function allOf(
   descriptors: readonly Descriptor[],
   original: Buffer | undefined,
@@ -151,15 +155,18 @@ async function allOf(
   depth: number,
 ): Promise<ChosenIndex | undefined> {
   const platforms = new Map<string, ChosenIndex['platforms'][number]>();
-  for (const descriptor of descriptors) {
+  for (const descriptor of descriptors.filter(isImage)) {
     if (!descriptor.platform?.os || platforms.has(platformKey(descriptor)) || !(await layout.has(descriptor))) continue;
     const chosen = await descend(descriptor, undefined, layout, depth);
     if (chosen?.kind !== 'manifest' || !(await isComplete(chosen.manifest, layout))) continue;
     platforms.set(platformKey(descriptor), { platform: descriptor.platform, chosen });
   }
-  if (platforms.size < 2) return undefined;
-  const bytes = platforms.size === descriptors.length ? original : undefined;
-  return { kind: 'index', bytes, platforms: [...platforms.values()], names: [] };
+  const there = new Set([...platforms.values()].map(({ chosen }) => chosen.descriptor.digest));
+  const speaking = descriptors.filter((descriptor) => there.has(attestedBy(descriptor) as Digest));
+  const attestations = await readAttestations({ manifests: speaking }, (descriptor, limit) => layout.readBlob(descriptor, limit));
+  if (platforms.size < (attestations.length > 0 ? 1 : 2)) return undefined;
+  const bytes = platforms.size + attestations.length === descriptors.length ? original : undefined;
+  return { kind: 'index', bytes, platforms: [...platforms.values()], attestations, names: [] };
 }
 
 async function isComplete({ config, layers }: Manifest, layout: LayoutReader): Promise<boolean> {

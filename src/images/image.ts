@@ -3,6 +3,7 @@
 import type { Digest } from '../base/digest.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Attestation } from './attestations.ts';
 
 export interface Image {
   /** Digest of the config's bytes. */
@@ -83,6 +84,8 @@ export interface IncomingIndex {
   /** Undefined: what holds them holds other things too, or lacks some of them. */
   readonly document: Buffer | undefined;
   readonly platforms: readonly { readonly platform: Platform; readonly image: IncomingImage }[];
+  /** What is said of its images beside them. */
+  readonly attestations: readonly Attestation[];
   /** In full. */
   readonly names: readonly string[];
 }

@@ -63,7 +63,7 @@ async function receiveAll(
     const images = received.splice(0, imagesOf(each).length);
     if ('platforms' in each) {
       const members = each.platforms.map(({ platform }, position) => ({ platform, image: images[position] as Image }));
-      kept.push(await keepIndex(place, store, members, each.names, each.document));
+      kept.push(await keepIndex(place, store, members, each.names, each));
     } else kept.push(...images);
   }
   return kept;

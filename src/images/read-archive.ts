@@ -65,6 +65,10 @@ const layoutReader = (files: ArchiveFiles): LayoutReader => ({
   label: files.label,
   read: (descriptor) => readDocument(files, descriptor),
   has: async ({ digest, size }) => (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size === size,
+  readBlob: async (descriptor, limitBytes) => {
+    const file = await files.find(`blobs/sha256/${hexOf(descriptor.digest)}`);
+    return file?.size === descriptor.size && file.size <= limitBytes ? readBlob(files, descriptor, limitBytes) : undefined;
+  },
 });
 
 async function readLayout(
@@ -83,7 +87,10 @@ async function readLayout(
   );
 }
 
-async function openLayoutIndex(files: ArchiveFiles, { bytes, platforms, names }: ChosenIndex): Promise<IncomingIndex> {
+async function openLayoutIndex(
+  files: ArchiveFiles,
+  { bytes, platforms, attestations, names }: ChosenIndex,
+): Promise<IncomingIndex> {
   const [first] = platforms;
   return {
     label: labelOf(files, names, first?.chosen.descriptor.digest as Digest),
@@ -91,6 +98,7 @@ async function openLayoutIndex(files: ArchiveFiles, { bytes, platforms, names }:
     platforms: await Promise.all(
       platforms.map(async ({ platform, chosen }) => ({ platform, image: await openLayoutImage(files, chosen) })),
     ),
+    attestations,
     names,
   };
 }

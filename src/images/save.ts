@@ -11,6 +11,7 @@ import {
   type Descriptor,
   encodeImageIndex,
   encodeManifest,
+  type Index,
   type Manifest,
   mediaTypes,
   parseManifest,
@@ -18,7 +19,10 @@ import {
 import { formatPlatform, platformOf } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { type Attestation, attestedBy, retarget, storedAttestations } from './attestations.ts';
+import { isImage } from './choose-manifests.ts';
 import type { Image, ImageIndex, PlatformImage } from './image.ts';
+import { encodePlainManifest } from './keep-index.ts';
 import { type BlobOptions, type LayerBlob, layerBlobs, originalBlobs } from './layer-blobs.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from './layout-writer.ts';
 import type { Images } from './store.ts';
@@ -91,7 +95,8 @@ export async function writeImages(
   }
   files.set('oci-layout', { bytes: Buffer.from(LAYOUT_FILE) });
   files.set('index.json', { bytes: encodeIndex(entries) });
-  if (options.format === 'docker') files.set('manifest.json', { bytes: encodeDockerManifest(prepared) });
+  const alone = [...prepared, ...indexes.flatMap(({ only }) => only ?? [])];
+  if (options.format === 'docker') files.set('manifest.json', { bytes: encodeDockerManifest(alone) });
   await writeArchive(options.destination, files);
   return descriptors;
 }
@@ -100,7 +105,7 @@ function selectImages(store: Images, names: readonly string[], options: SaveOpti
   const selected = new Map<Digest, Selected & { readonly names: string[] }>();
   for (const name of names) {
     const index = store.resolveIndex(name);
-    if (index && !options.platform && options.format === 'docker') throw severalPlatforms(name, index);
+    if (index && index.images.length > 1 && !options.platform && options.format === 'docker') throw severalPlatforms(name, index);
     const subject = index && !options.platform ? index : store.resolveFor(name, options.platform);
     const entry = selected.get(subject.id) ?? { subject, names: [] };
     selected.set(subject.id, entry);
@@ -173,6 +178,8 @@ function pack(image: Image, names: readonly string[], manifest: Manifest, bytes:
 interface PreparedIndex {
   readonly descriptor: Descriptor;
   readonly names: readonly string[];
+  /** Of its images, where there is one alone. */
+  readonly only: Prepared | undefined;
   readonly contents: Prepared['contents'];
 }
 
@@ -187,31 +194,61 @@ async function prepareIndex(
   const { annotate } = options;
   const prepared: Prepared[] = [];
   for (const { image } of subject.images) prepared.push(await prepare(place, store, image, [], options));
+  const known = parseManifest(Buffer.from(subject.document), `the index ${subject.id}`) as Index;
+  const before = known.manifests.filter(isImage);
+  const isSame = !annotate && before.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
+  const attestations = await prepareAttestations(place, store, subject, before, prepared);
   const own = encodeImageIndex(
-    prepared.map(({ manifest }, position) => {
-      const { platform } = subject.images[position] as PlatformImage;
-      return { ...manifest, platform, ...noted(annotate?.('descriptor', platform)) };
-    }),
+    [
+      ...prepared.map(({ manifest }, position) => {
+        const { platform } = subject.images[position] as PlatformImage;
+        return { ...manifest, platform, ...noted(annotate?.('descriptor', platform)) };
+      }),
+      ...attestations.map(({ descriptor }) => descriptor),
+    ],
     annotate?.('itself', undefined),
   );
-  const known = parseManifest(Buffer.from(subject.document), `the index ${subject.id}`);
-  const isSame =
-    !annotate &&
-    known.kind === 'index' &&
-    known.manifests.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
   const bytes = isSame ? Buffer.from(subject.document) : own;
   const digest = sha256(bytes);
-  const ownType = options.dialect === 'docker' ? mediaTypes.dockerIndex : mediaTypes.index;
+  const isDocker = options.dialect === 'docker' && attestations.length === 0;
   return {
     descriptor: {
-      mediaType: isSame ? known.mediaType : ownType,
+      mediaType: isSame ? known.mediaType : isDocker ? mediaTypes.dockerIndex : mediaTypes.index,
       digest,
       size: bytes.length,
       ...noted(annotate?.('descriptor', undefined)),
     },
     names,
-    contents: [[digest, { bytes }], ...prepared.flatMap(({ contents }) => contents)],
+    only: prepared.length === 1 ? { ...(prepared[0] as Prepared), names } : undefined,
+    contents: [
+      [digest, { bytes }],
+      ...prepared.flatMap(({ contents }) => contents),
+      ...attestations.flatMap(({ blobs }) => blobs.map((blob) => [sha256(blob), { bytes: blob }] as const)),
+    ],
   };
+}
+
+/**
+ * Statements go with the manifest that they are of. Those of a build are of the manifest that nothing had to be written for: they are
+ * made to be of the one that is written now. What others said of theirs is of no other.
+ */
+async function prepareAttestations(
+  place: Workplace,
+  store: Images,
+  { document, images }: ImageIndex,
+  before: readonly Descriptor[],
+  prepared: readonly Prepared[],
+): Promise<Attestation[]> {
+  const written: Attestation[] = [];
+  for (const attestation of await storedAttestations(store.blobs, document)) {
+    const of = attestedBy(attestation.descriptor) as Digest;
+    const position = before.findIndex(({ digest }) => digest === of);
+    const now = prepared[position]?.manifest.digest;
+    if (now === of) written.push(attestation);
+    else if (now && sha256(await encodePlainManifest(place, (images[position] as PlatformImage).image)) === of)
+      written.push(retarget(attestation, of, now));
+  }
+  return written;
 }
 
 function entryOf(

@@ -11,6 +11,7 @@ import { parseImageConfig } from '../oci/image-config.ts';
 import { formatPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, normalizeName, parseReference } from '../oci/reference.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
+import { type Attestation, attestationBlobs } from './attestations.ts';
 import type { Image, ImageIndex } from './image.ts';
 import { defaultImage, Indexes, imageFor } from './indexes.ts';
 import { nearestName } from './nearest-name.ts';
@@ -41,6 +42,8 @@ export interface NewIndex {
   readonly document: Uint8Array;
   /** In the store already. */
   readonly images: readonly { readonly platform: Platform; readonly image: Digest }[];
+  /** Those that the document names, if they are here: their blobs are kept beside it. */
+  readonly attestations: readonly Attestation[];
   /** As users write them; they move here from whatever had them. */
   readonly names: readonly string[];
   /** It came from outside: its bytes are kept as a blob, beside its manifests. */
@@ -230,12 +233,13 @@ export class Images {
   }
 
   /** Keeps an index under its names; its images stay images of their own. */
-  putIndex({ document, images, names, isOriginal }: NewIndex): ImageIndex {
+  putIndex({ document, images, attestations, names, isOriginal }: NewIndex): ImageIndex {
     const id = sha256(document);
     const wanted = names.map(normalizeName);
     const same = this.#indexes.get(id);
     if (same && wanted.every((name) => same.names.includes(name))) return same;
     if (isOriginal) this.blobs.write(document);
+    for (const blob of attestations.flatMap(({ blobs }) => blobs)) this.blobs.write(blob);
     return this.#store.db.immediate(() => {
       this.#indexes.add(id, Buffer.from(document).toString(), images);
       const index = this.#indexes.get(id) as ImageIndex;
@@ -296,8 +300,7 @@ export class Images {
       for (const each of leaving) this.#store.db.run('DELETE FROM names WHERE name = ?', each);
       const removals: Removal[] = leaving.map((each) => ({ untagged: each }));
       if (leaving.length === names.length && !holder) {
-        if (index) this.#indexes.remove(index.id);
-        if (index) this.blobs.remove(index.id);
+        if (index) this.#removeIndex(index);
         const going = index ? [...new Set(index.images.map((each) => each.image.id))].flatMap((id) => this.#unheld(id)) : [image];
         for (const each of going) this.#delete(each);
         removals.push(...[...(index ? [index] : []), ...going].map(({ id }) => ({ deleted: id })));
@@ -305,6 +308,17 @@ export class Images {
       this.#writeIndex();
       return removals;
     });
+  }
+
+  /** Statements that another index has too stay. */
+  #removeIndex({ id, document }: ImageIndex): void {
+    this.#indexes.remove(id);
+    this.blobs.remove(id);
+    const own = attestationBlobs(this.blobs, document);
+    if (own.length === 0) return;
+    const others = this.#indexes.list().flatMap((other) => attestationBlobs(this.blobs, other.document));
+    const used = new Set(others.map(({ digest }) => digest));
+    for (const { digest } of own) if (!used.has(digest)) this.blobs.remove(digest);
   }
 
   /** The image, when nothing holds on to it. */
@@ -363,7 +377,10 @@ export class Images {
     const indexes = this.#indexes.list().flatMap((subject) => {
       const { id: digest, document } = subject;
       const size = Buffer.byteLength(document);
-      const isWhole = this.blobs.has(digest, size) && subject.images.every(({ image }) => whole.has(image.id));
+      const isWhole =
+        this.blobs.has(digest, size) &&
+        subject.images.every(({ image }) => whole.has(image.id)) &&
+        attestationBlobs(this.blobs, document).every((blob) => this.blobs.has(blob.digest, blob.size));
       return isWhole ? [{ subject, descriptor: { mediaType: mediaTypeOf(document), digest, size } }] : [];
     });
     writeLayoutIndex(this.#store, images, indexes);

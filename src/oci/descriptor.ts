@@ -41,6 +41,10 @@ export const annotations = {
   imageName: 'io.containerd.image.name',
   /** `attestation-manifest`: BuildKit's provenance and SBOMs, no image. */
   referenceType: 'vnd.docker.reference.type',
+  /** The manifest that these are of. */
+  referenceDigest: 'vnd.docker.reference.digest',
+  /** On a statement: what it says. */
+  predicateType: 'in-toto.io/predicate-type',
 } as const;
 
 /** Beyond these a document is refused unread. Registries cap manifests at 4 MiB. */

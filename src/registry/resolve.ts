@@ -99,6 +99,8 @@ async function choose(repository: Repository, name: string, root: FetchedManifes
       return { document, bytes };
     },
     has: async () => true,
+    // Asked for with all platforms only.
+    readBlob: async () => undefined,
   };
   const all: Index = { kind: 'index', mediaType: mediaTypes.index, manifests: [root.descriptor] };
   const [chosen] = await chooseManifests(all, platform, reader);

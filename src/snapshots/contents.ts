@@ -28,7 +28,7 @@ export function readPart(entry: Entry, files: LayerSource, start: number, length
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EACCES' || 'data' in files) throw error;
     // In a layer of an account that is not root a file may belong to one of its further ids.
-    return readAsOwner(path, content.length);
+    return readAsOwner(path, start, content.length);
   }
   try {
     for (let done = 0; done < content.length; ) {
