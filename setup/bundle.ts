@@ -23,10 +23,11 @@ const options: BuildOptions = {
 
 const apart: Plugin = {
   name: 'apart',
-  setup: ({ onResolve }) => onResolve({ filter: /^(?:undici|yaml)$/ }, ({ path }) => ({ path: `./${path}.cjs`, external: true })),
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^(?:undici|yaml|smol-toml)$/ }, ({ path }) => ({ path: `./${path}.cjs`, external: true })),
 };
 
-await build({ ...options, entryPoints: { undici: 'undici', yaml: 'yaml' } });
+await build({ ...options, entryPoints: { undici: 'undici', yaml: 'yaml', 'smol-toml': 'smol-toml' } });
 await build({ ...options, entryPoints: { command: 'src/cli/main.ts', index: 'src/index.ts' }, plugins: [apart] });
 const digest = hash('sha256', readFileSync('dist/command.cjs')).slice(0, 16);
 const define = { ...options.define, BUNDLE_DIGEST: JSON.stringify(digest) };

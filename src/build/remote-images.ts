@@ -47,7 +47,7 @@ export class RemoteImages {
   async #resolve(reference: string, platform: Platform): Promise<RemoteImage> {
     try {
       const parsed = parseReference(reference);
-      const repository = this.#client.open(parsed, { actions: ['pull'] });
+      const repository = await this.#client.open(parsed, { actions: ['pull'] });
       return await resolveImage(repository, parsed, { platform, isStrict: false });
     } catch (error) {
       if (!(error instanceof TbuildError)) throw error;

@@ -23,6 +23,8 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   },
   rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
+  login: { summary: 'Log in to a registry', load: async () => (await import('./commands/login.ts')).login },
+  logout: { summary: 'Log out from a registry', load: async () => (await import('./commands/logout.ts')).logout },
   load: {
     summary: 'Load images from a tar archive, an OCI layout or STDIN',
     load: async () => (await import('./commands/load.ts')).load,

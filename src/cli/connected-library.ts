@@ -38,6 +38,12 @@ export const library: Library = {
     const { loadImages } = await import('../images/load.ts');
     return withWorkplace(({ place, images }) => loadImages(place, images, options));
   },
+  login: async (options) => (await import('../registry/login.ts')).login({ ...options, env: process.env }),
+  isLoginKnown: async (server) => {
+    const { isKnown } = await import('../registry/login.ts');
+    return isKnown({ env: process.env, signal: new AbortController().signal, ...(server !== undefined && { server }) });
+  },
+  logout: async (options) => (await import('../registry/login.ts')).logout({ ...options, env: process.env }),
   pullImages: async (name, options) => {
     const { pullImages } = await import('../registry/pull.ts');
     return withWorkplace(({ place, images }) => pullImages(place, images, name, options));

@@ -12,6 +12,7 @@ import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
 import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
+import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
@@ -48,6 +49,10 @@ export interface Library {
   tagImage(source: string, target: string): Promise<void>;
   removeImage(name: string, options: { readonly force: boolean }): Promise<readonly Removal[]>;
   loadImages(options: LoadOptions): Promise<readonly (Image | ImageIndex)[]>;
+  /** With the environment of this process. */
+  login(options: Omit<LoginOptions, 'env'>): Promise<Login>;
+  isLoginKnown(server: string | undefined): Promise<boolean>;
+  logout(options: Omit<LoginOptions, 'env' | 'credentials'>): Promise<{ readonly registry: string; readonly had: boolean }>;
   pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;

@@ -6,15 +6,14 @@ import type { Agents } from '../http/agents.ts';
 import { basicAuthorization, exchange, type HttpResponse } from '../http/exchange.ts';
 import { readRefusal, readText } from './answers.ts';
 import { type BearerChallenge, type Challenge, parseChallenge } from './challenge.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials, FoundCredentials } from './credentials.ts';
 import type { RegistryLimits } from './limits.ts';
 
 export interface Authority {
   readonly agents: Agents;
   readonly signal: AbortSignal;
   readonly limits: RegistryLimits;
-  /** Undefined: none are known, and it is tried without. */
-  readonly credentials: () => Promise<Credentials | undefined>;
+  readonly credentials: () => Promise<FoundCredentials>;
 }
 
 interface Token {
@@ -31,16 +30,17 @@ export class Authorization {
   readonly #authority: Authority;
   readonly #tokens = new Map<string, Promise<Token>>();
   #challenge: Challenge | undefined;
-  #credentials: Promise<Credentials | undefined> | undefined;
+  #found: Promise<FoundCredentials> | undefined;
 
   constructor(authority: Authority) {
     this.#authority = authority;
   }
 
-  /** Who has been named to the registry; undefined: nobody. */
-  async user(): Promise<string | undefined> {
-    const credentials = await this.#credentials;
-    return credentials && ('user' in credentials ? credentials.user : 'the owner of a token');
+  /** Who has been named to the registry (undefined: nobody), and what stood in the way of naming somebody. */
+  async identity(): Promise<{ user: string | undefined; problem: TbuildError | undefined }> {
+    const { credentials, problem } = (await this.#found) ?? { credentials: undefined };
+    const user = credentials && ('user' in credentials ? credentials.user : 'the owner of a token');
+    return { user, problem };
   }
 
   /** Value of the header for these scopes; undefined: the registry has not asked for anything yet, or there is nothing to tell it. */
@@ -67,9 +67,9 @@ export class Authorization {
     if (refused && (await refused).header === sent && this.#tokens.get(key) === refused) this.#tokens.delete(key);
   }
 
-  #known(): Promise<Credentials | undefined> {
-    this.#credentials ??= this.#authority.credentials();
-    return this.#credentials;
+  async #known(): Promise<Credentials | undefined> {
+    this.#found ??= this.#authority.credentials();
+    return (await this.#found).credentials;
   }
 
   async #token(challenge: BearerChallenge, wanted: readonly string[]): Promise<Token> {

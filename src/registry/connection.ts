@@ -66,10 +66,10 @@ export class Connection {
     return isPatient ? retryPauseMs(error, attempt, limits) : undefined;
   }
 
-  async explain(error: unknown, { subject, method }: Pick<Asked, 'subject' | 'method'>): Promise<unknown> {
-    const user = await this.#authorization.user();
-    const isPush = method !== 'GET' && method !== 'HEAD';
-    return explainFailure(error, { subject, registry: this.endpoint.registry, isPush, user });
+  async explain(error: unknown, { subject, scopes }: Pick<Asked, 'subject' | 'scopes'>): Promise<unknown> {
+    const identity = await this.#authorization.identity();
+    const action = scopes.length === 0 ? 'login' : scopes.some((scope) => scope.includes('push')) ? 'push' : 'pull';
+    return explainFailure(error, { subject, registry: this.endpoint.registry, action, ...identity });
   }
 
   async #try(asked: Asked): Promise<HttpResponse> {

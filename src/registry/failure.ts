@@ -59,9 +59,11 @@ export interface Asking {
   readonly subject: string;
   /** The registry, as users call it. */
   readonly registry: string;
-  readonly isPush: boolean;
+  readonly action: 'pull' | 'push' | 'login';
   /** Who is asked by: undefined is nobody, so that logging in might help. */
   readonly user: string | undefined;
+  /** Why nobody is named who might have been. */
+  readonly problem: TbuildError | undefined;
 }
 
 /** The error for whatever `send` ran into. */
@@ -90,14 +92,18 @@ function explainRefusal(refusal: Refusal, asking: Asking): TbuildError {
 }
 
 /** Registries answer so for what is not there, too, to whoever could not see it: BuildKit's words say both. */
-function explainDenial({ status }: Refusal, { subject, registry, user, isPush }: Asking, said: string): TbuildError {
+function explainDenial({ status }: Refusal, { subject, registry, user, problem, action }: Asking, said: string): TbuildError {
   const code = status === 401 ? 'auth/unauthorized' : 'auth/denied';
-  const what = isPush ? 'push access denied' : 'pull access denied';
-  const message = `${subject}: ${what}, repository does not exist or may require authorization`;
+  if (action === 'login') {
+    const what = `${registry} does not take these credentials`;
+    return new TbuildError(code, said === '' ? what : `${what}: ${said}`, { details: { status } });
+  }
+  const message = `${subject}: ${action} access denied, repository does not exist or may require authorization`;
   const hint =
-    user === undefined
+    problem?.message ??
+    (user === undefined
       ? `tbuild login${registry === 'docker.io' ? '' : ` ${registry}`} says who you are`
-      : `${registry} was asked as ${user}`;
+      : `${registry} was asked as ${user}`);
   return new TbuildError(code, said === '' ? message : `${message}: server message: ${said}`, { hint, details: { status } });
 }
 

@@ -61,7 +61,7 @@ async function pullOne(
 ): Promise<Pulled> {
   const { tag, digest: wanted } = reference;
   onEvent({ type: 'pulling', repository: reference.path, tag: wanted ?? (tag as string) });
-  const repository = client.open(reference, { actions: ['pull'] });
+  const repository = await client.open(reference, { actions: ['pull'] });
   const how = { platform: platform ?? hostPlatform(), isStrict: platform !== undefined };
   const remote = await resolveImage(repository, reference, how);
   const before = images.find(remote.name);
@@ -80,7 +80,8 @@ async function pullAll(
   options: PullOptions,
 ): Promise<Pulled[]> {
   const pulled: Pulled[] = [];
-  for await (const tag of client.open(reference, { actions: ['pull'] }).listTags()) {
+  const repository = await client.open(reference, { actions: ['pull'] });
+  for await (const tag of repository.listTags()) {
     const tagged = { ...reference, tag };
     try {
       pulled.push(await pullOne(client, place, images, tagged, options));

@@ -99,7 +99,8 @@ export class Repository {
         if (offset > before) attempt = 1;
         const { connection } = this.#place as Place;
         const pauseMs = connection.pauseMs(error, attempt);
-        if (pauseMs === undefined) throw await connection.explain(error, { ...asked, method: 'GET' });
+        if (pauseMs === undefined)
+          throw await connection.explain(error, { ...asked, scopes: this.#scopes(this.#place as Place) });
         await sleep(pauseMs, undefined, { signal: this.#signal });
       }
     }
@@ -179,10 +180,14 @@ export class Repository {
     throw failures.at(-1);
   }
 
-  #askAt({ connection, path }: Place, asked: Omit<Asked, 'scopes'>): Promise<HttpResponse> {
+  #askAt(place: Place, asked: Omit<Asked, 'scopes'>): Promise<HttpResponse> {
     const isBelow = asked.path.startsWith('/') && !asked.path.startsWith('/v2/');
-    const scopes = [`repository:${path}:${this.#actions.join(',')}`];
-    return connection.send({ ...asked, path: isBelow ? `/v2/${path}${asked.path}` : asked.path, scopes });
+    const path = isBelow ? `/v2/${place.path}${asked.path}` : asked.path;
+    return place.connection.send({ ...asked, path, scopes: this.#scopes(place) });
+  }
+
+  #scopes({ path }: Place): string[] {
+    return [`repository:${path}:${this.#actions.join(',')}`];
   }
 
   /** A body that breaks off is a failure of the network like any other, and short enough to be asked for again by the user. */
@@ -191,7 +196,8 @@ export class Repository {
       return await readBytes(response, limitBytes, what);
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw await (this.#place as Place).connection.explain(error, { subject: what, method: 'GET' });
+      const place = this.#place as Place;
+      throw await place.connection.explain(error, { subject: what, scopes: this.#scopes(place) });
     }
   }
 }
