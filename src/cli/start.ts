@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { constants, Script } from 'node:vm';
+import { Script } from 'node:vm';
 
 /** Hex, of the bundle (setup/bundle.ts): V8 itself compares no more than its length. */
 declare const BUNDLE_DIGEST: string;
@@ -29,11 +29,7 @@ function start(bundle: string, codeFile: string): void {
   const cachedData = readOwn(codeFile);
   // esbuild writes ASCII.
   const source = `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`;
-  const script = new Script(source, {
-    filename: bundle,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    ...(cachedData && { cachedData }),
-  });
+  const script = new Script(source, { filename: bundle, ...(cachedData && { cachedData }) });
   if (cachedData === undefined || script.cachedDataRejected) {
     process.once('exit', (exitCode) => {
       if (exitCode === 0) keep(codeFile, script.createCachedData());

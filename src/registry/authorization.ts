@@ -6,7 +6,8 @@ import type { Agents } from '../http/agents.ts';
 import { basicAuthorization, exchange, type HttpResponse } from '../http/exchange.ts';
 import { readRefusal, readText } from './answers.ts';
 import { type BearerChallenge, type Challenge, parseChallenge } from './challenge.ts';
-import type { Credentials, FoundCredentials } from './credentials.ts';
+import type { Credentials } from './credential-file.ts';
+import type { FoundCredentials } from './credentials.ts';
 import type { RegistryLimits } from './limits.ts';
 
 export interface Authority {

@@ -4,7 +4,8 @@
 import { Agents } from '../http/agents.ts';
 import type { Reference } from '../oci/reference.ts';
 import { Connection } from './connection.ts';
-import { type Credentials, findCredentials } from './credentials.ts';
+import type { Credentials } from './credential-file.ts';
+import { findCredentials } from './credentials.ts';
 import { type Endpoint, Settings } from './endpoints.ts';
 import { type RegistryLimits, registryLimits } from './limits.ts';
 import { Repository } from './repository.ts';

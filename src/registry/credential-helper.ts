@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { TbuildError } from '../base/errors.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from './credential-file.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -5,7 +5,8 @@ import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, 
 import { dirname } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import { RegistryClient } from './client.ts';
-import { credentialFiles, findCredentials, helperFor, readCredentialFile, registryOf, serverOf } from './credentials.ts';
+import { credentialFiles, helperFor, readCredentialFile, registryOf, serverOf } from './credential-file.ts';
+import { findCredentials } from './credentials.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

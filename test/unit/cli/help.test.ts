@@ -22,6 +22,8 @@ test('tbuild', async () => {
       tag       Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi       Remove one or more images
       pull      Download an image from a registry
+      login     Log in to a registry
+      logout    Log out from a registry
       load      Load images from a tar archive, an OCI layout or STDIN
       save      Save one or more images to a tar archive
       sbom      List the packages of an image, as a software bill of materials
