@@ -1,7 +1,8 @@
 //! A container's cgroup: a directory in each hierarchy of version 1 that is mounted, or one in version 2's where that has the
 //! controllers. Makes it, moves processes in, freezes, kills, and removes it with whatever the container made below it.
 
-use crate::error::{CGROUP, Context, NativeError, Result, invalid};
+use crate::error::{CGROUP, Context, FEATURE, NativeError, Result, invalid};
+use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,25 @@ impl Cgroup {
         only.path.ancestors().skip(1).find(|above| has(above)).filter(|above| has_own_processes(above))
     }
 
+    /// Whether this process has the right to.
+    pub fn may_be_made(&self) -> bool {
+        self.directories.iter().all(|directory| {
+            let there = directory.path.ancestors().find(|path| path.exists());
+            there.is_none_or(|path| access(path, Access::WRITE_OK).is_ok())
+        })
+    }
+
     pub fn make(&self) -> Result<()> {
-        self.directories.iter().try_for_each(|directory| directory.make().at(CGROUP, "make the cgroup", &directory.path))
+        self.directories.iter().try_for_each(|directory| {
+            let made = directory.make().at(CGROUP, "make the cgroup", &directory.path);
+            made.map_err(|error| match error.errno.as_deref() {
+                Some("EACCES" | "EPERM" | "EROFS") => {
+                    let detail = format!("{}: limits take root, or a cgroup that is delegated to this account", error.detail);
+                    NativeError { code: FEATURE.into(), ..error }.detail(detail)
+                }
+                _ => error,
+            })
+        })
     }
 
     pub fn exists(&self) -> bool {

@@ -91,11 +91,17 @@ fn fork(
     told: &Told,
     preserved: u32,
 ) -> Result<(Container, channel::Parent)> {
-    let target = Target::open(first)?;
+    let mut target = Target::open(first)?;
     let agent = seccomp_agent::connect_to(filter)?;
     let (parent, child) = channel::pair()?;
-    let pid_namespace = PathBuf::from(format!("/proc/{}/ns/pid", first.pid));
-    let namespaces = Namespaces { joined: vec![(libc::CLONE_NEWPID, pid_namespace)], ..Namespaces::default() };
+    let namespace = |name: &str| PathBuf::from(format!("/proc/{}/ns/{name}", first.pid));
+    let mut joined = vec![(libc::CLONE_NEWPID, namespace("pid"))];
+    if target.has_user_namespace() && !rustix::process::geteuid().is_root() {
+        // Who is not root has rights on the container's namespaces in its user namespace alone.
+        joined.push((libc::CLONE_NEWUSER, namespace("user")));
+        target.others &= !libc::CLONE_NEWUSER;
+    }
+    let namespaces = Namespaces { joined, ..Namespaces::default() };
     match container::fork_into(&First { namespaces: &namespaces, root: None, process: None })? {
         Forked::Child => {
             drop(parent);
@@ -108,12 +114,23 @@ fn fork(
     }
 }
 
+/// Of a container; all but the pid namespace, which only children enter.
+const NAMESPACES: [(&str, i32); 7] = [
+    ("user", libc::CLONE_NEWUSER),
+    ("mnt", libc::CLONE_NEWNS),
+    ("ipc", libc::CLONE_NEWIPC),
+    ("net", libc::CLONE_NEWNET),
+    ("uts", libc::CLONE_NEWUTS),
+    ("cgroup", libc::CLONE_NEWCGROUP),
+    ("time", libc::CLONE_NEWTIME),
+];
+
 /// The container's first process, held so that its number cannot come to mean another.
 struct Target {
     pidfd: OwnedFd,
     root: OwnedFd,
-    /// One that is not ours: nobody may enter his own again.
-    has_user_namespace: bool,
+    /// CLONE_NEW… of those that are not ours already: nobody may enter his own user namespace again, nor who is not root any of his own.
+    others: i32,
 }
 
 impl Target {
@@ -123,21 +140,28 @@ impl Target {
         let root = format!("/proc/{}/root", first.pid);
         let root =
             rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open", &root)?;
-        let user_namespace = |process: &str| rustix::fs::stat(format!("/proc/{process}/ns/user")).map(|stat| (stat.st_dev, stat.st_ino));
-        let has_user_namespace = user_namespace(&first.pid.to_string()).ok() != user_namespace("self").ok();
+        let identity = |process: &str, name: &str| {
+            let stat = rustix::fs::stat(format!("/proc/{process}/ns/{name}"));
+            stat.map(|stat| (stat.st_dev, stat.st_ino)).ok()
+        };
+        let pid = first.pid.to_string();
+        let others = NAMESPACES.iter().filter(|(name, _)| identity(&pid, name) != identity("self", name));
+        let others = others.fold(0, |all, (_, kind)| all | kind);
         if !first.is_alive() {
             return Err(gone());
         }
-        Ok(Self { pidfd, root, has_user_namespace })
+        Ok(Self { pidfd, root, others })
     }
 
-    /// All but the pid namespace, which only children enter.
+    fn has_user_namespace(&self) -> bool {
+        self.others & libc::CLONE_NEWUSER != 0
+    }
+
     fn enter(&self) -> Result<()> {
-        const NAMESPACES: i32 =
-            libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME;
-        let user = if self.has_user_namespace { libc::CLONE_NEWUSER } else { 0 };
-        sys::set_namespace(self.pidfd.as_fd(), NAMESPACES | user).during(NAMESPACE, "enter the container's namespaces")?;
-        if self.has_user_namespace {
+        if self.others != 0 {
+            sys::set_namespace(self.pidfd.as_fd(), self.others).during(NAMESPACE, "enter the container's namespaces")?;
+        }
+        if self.has_user_namespace() {
             user_namespace::become_root()?;
         }
         // Without a mount namespace of its own the container has a root all the same.

@@ -1,7 +1,7 @@
 //! What a container in a user namespace cannot do for itself, for it has lost the host's rights before it begins: done by the parent.
 //! Sources of mounts are opened where its root may not go, ids of mounts mapped, limits raised, streams handed over.
 
-use crate::error::{Context, PROCESS, Result};
+use crate::error::{Context, NAMESPACE, PROCESS, Result};
 use crate::mounts::{self, PlannedMount};
 use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::user_namespace::{self, IdMaps};
@@ -198,7 +198,20 @@ fn enter_and_clone(namespaces: &Namespaces, flags: u64) -> Result<Option<OwnedFd
             user_namespace::become_root()?;
         }
     }
+    enter_pid_namespace(namespaces)?;
     sys::clone_sibling(flags).map_err(crate::container::explain_clone)
+}
+
+/// Unless it was entered before.
+fn enter_pid_namespace(namespaces: &Namespaces) -> Result<()> {
+    let Some((kind, path)) = namespaces.joined.iter().find(|(kind, _)| *kind == libc::CLONE_NEWPID) else { return Ok(()) };
+    let identity = |path: &Path| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).at(NAMESPACE, "look at", path);
+    if identity(path)? == identity(Path::new("/proc/self/ns/pid_for_children"))? {
+        return Ok(());
+    }
+    let namespace =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open the pid namespace", path)?;
+    sys::set_namespace(namespace.as_fd(), *kind).at(NAMESPACE, "enter the pid namespace", path)
 }
 
 fn number_of(pidfd: &OwnedFd) -> Result<Pid> {

@@ -139,7 +139,7 @@ struct Made {
 fn make(folder: &Folder, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Made> {
     let plan = &bundle.plan;
     let made = || {
-        let cgroup = if options.without_cgroup { Cgroup::default() } else { Cgroup::choose(&plan.cgroups_path, id)? };
+        let cgroup = if options.without_cgroup { Cgroup::default() } else { choose_cgroup(plan, id)? };
         folder.keep_config(&bundle.text)?;
         let record = Record {
             oci_version: plan.oci_version.clone(),
@@ -161,6 +161,13 @@ fn make(folder: &Folder, id: &str, bundle: &Bundle, options: &CreateOptions) -> 
     made().inspect_err(|_| {
         let _ = folder.remove();
     })
+}
+
+/// Where cgroups are not ours to change, and none is asked for, the container stays where we are (runc: isIgnorableError).
+fn choose_cgroup(plan: &Plan, id: &str) -> Result<Cgroup> {
+    let cgroup = Cgroup::choose(&plan.cgroups_path, id)?;
+    let is_asked_for = plan.resources.is_some() || !plan.cgroups_path.as_os_str().is_empty();
+    Ok(if is_asked_for || cgroup.may_be_made() { cgroup } else { Cgroup::default() })
 }
 
 fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &CreateOptions) -> Result<Made> {

@@ -6,27 +6,51 @@ use crate::container::explain_clone;
 use crate::error::{Context, NativeError, PROCESS, Result};
 use crate::{mounts, sys};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, open};
+use rustix::fs::{
+    MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatvfs, memfd_create, open,
+};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use rustix::process::geteuid;
 use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// Returns when it is done, in the second execution.
 pub fn protect() -> Result<()> {
     let own = open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", "/proc/self/exe")?;
-    if fstatvfs(&own).is_ok_and(|at| at.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+    if fstatvfs(&own).is_ok_and(|at| at.f_flag.contains(StatVfsMountFlags::RDONLY)) || is_sealed() {
         return Ok(());
     }
     let copy = match mounts::detached_copy(&own, Path::new(""), false) {
+        Err(Errno::PERM) if !geteuid().is_root() => return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?),
         Err(Errno::PERM) => copy_in_own_namespace(&own)?,
         // A copy of a mount takes what a mount namespace takes, and asking for one says more exactly what is in the way (a limit, say).
         copy => copy.map_err(|errno| explain_clone(sys::unshare(libc::CLONE_NEWNS).err().unwrap_or(errno)))?,
     };
     mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false).at(PROCESS, "make read-only", "/proc/self/exe")?;
+    execute_again(&copy)
+}
+
+fn execute_again(copy: &OwnedFd) -> Result<()> {
     let arguments = std::env::args_os().map(|argument| CString::new(argument.into_vec()).unwrap_or_default());
     Err(sys::execute_again(copy.as_fd(), &arguments.collect::<Vec<_>>())).at(PROCESS, "execute", "/proc/self/exe")
+}
+
+const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::WRITE).union(SealFlags::GROW).union(SealFlags::SHRINK);
+
+/// Who may mount nothing takes a copy in memory that nobody can write to any more (runc: libcontainer/dmz).
+fn sealed_copy() -> std::io::Result<OwnedFd> {
+    let memory = memfd_create("tbuild-runner", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut copy = File::from(memory);
+    std::io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+    fcntl_add_seals(&copy, SEALS)?;
+    Ok(copy.into())
+}
+
+fn is_sealed() -> bool {
+    File::open("/proc/self/exe").is_ok_and(|own| fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)))
 }
 
 /// Who is root in a user namespace alone has rights on the mounts of a mount namespace of his own, where our file must be found anew.

@@ -260,7 +260,10 @@ fn open_upper(upper: &Path, work: &Path, scratch: &Scratch, idmapped: &Idmapped)
 fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
     let from = fs::openat(from, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let stat = fs::fstat(&from)?;
-    fs::fchown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid)))?;
+    match fs::fchown(to, Some(fs::Uid::from_raw(stat.st_uid)), Some(fs::Gid::from_raw(stat.st_gid))) {
+        Err(Errno::INVAL) => {} // somebody who is nobody in our user namespace
+        result => result?,
+    }
     fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     let mut names = vec![0; 64 << 10];
     let count = match fs::flistxattr(&from, &mut names[..]) {
