@@ -8,8 +8,15 @@ const e2e = 'test/e2e/**/*.test.ts';
 const behaviours = 'test/behaviours/**/*.test.ts';
 const slow = 'test/slow/**/*.test.ts';
 const kernels = 'test/kernels/**/*.test.ts';
+/** What an account without further ids can and cannot do; run by test/rootless/run.sh. */
+const rootless = 'test/rootless/**/*.test.ts';
 /** They mount, build and share the machine: in parallel they would measure each other. */
-const oneByOne = { fileParallelism: false, globalSetup: 'test/support/base-images.ts', hookTimeout: 120_000 };
+const oneByOne = {
+  fileParallelism: false,
+  globalSetup: 'test/support/base-images.ts',
+  setupFiles: 'test/support/skip-root-only.ts',
+  hookTimeout: 120_000,
+};
 
 export default defineConfig({
   test: {
@@ -18,7 +25,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: [e2e, behaviours, slow, kernels],
+          exclude: [e2e, behaviours, slow, kernels, rootless],
           testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
@@ -45,6 +52,7 @@ export default defineConfig({
         },
       },
       { test: { name: 'slow', include: [slow], ...oneByOne, testTimeout: 600_000, sequence: { groupOrder: 3 } } },
+      { test: { name: 'rootless', include: [rootless], ...oneByOne, testTimeout: 120_000, sequence: { groupOrder: 4 } } },
     ],
   },
 });

@@ -96,7 +96,7 @@ build) ;;
 demo) debian_packages busybox-static mmdebstrap ;;
 test)
     debian_packages busybox-static git openssh-client openssl mmdebstrap erofs-utils skopeo umoci buildah podman docker-registry crun runc python3-jsonschema \
-        tmux util-linux qemu-system-x86 e2fsprogs acl attr libcap2-bin bzip2 xz-utils zstd shellcheck g++ rpm
+        tmux uidmap util-linux qemu-system-x86 e2fsprogs acl attr libcap2-bin bzip2 xz-utils zstd shellcheck g++ rpm
     ;;
 *) die "setup.sh takes nothing, demo or test, not '$purpose'" ;;
 esac

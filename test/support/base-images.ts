@@ -2,10 +2,12 @@
 // That store is kept between runs, and made anew when this tbuild cannot read it. On the checkout's file system, since /tmp may be one
 // on which layers cannot be mounted.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { loadBaseImages, makeBaseImages } from '../../setup/base-images.ts';
+import { removeTree } from './own-files.ts';
+import { sayWhatIsSkipped } from './root-only.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -24,7 +26,10 @@ export default async function setup(project: TestProject): Promise<() => void> {
   const storesRoot = mkdtempSync(path.join(state, 'test-stores-'));
   project.provide('basesRoot', basesRoot);
   project.provide('storesRoot', storesRoot);
-  return () => rmSync(storesRoot, { recursive: true, force: true });
+  return () => {
+    removeTree(storesRoot);
+    sayWhatIsSkipped();
+  };
 }
 
 async function fillBases(root: string): Promise<void> {
@@ -35,7 +40,7 @@ async function fillBases(root: string): Promise<void> {
     loadBaseImages(images, env, say);
   } catch {
     say('making the store of base images anew, for this tbuild cannot use the one there is');
-    rmSync(root, { recursive: true, force: true });
+    removeTree(root);
     loadBaseImages(images, env, say);
   }
   // A kept store may remember an earlier tbuild's findings on this machine; copies of it are given to tests that could not find out themselves.

@@ -1,14 +1,14 @@
 // Stores for tests, with the base images `busybox` and `debian:12` in them. Making one takes milliseconds, for layers and blobs never change:
 // they are linked, not copied. A file's stores are removed after its last test.
-import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, inject } from 'vitest';
+import { asOwner, removeTree } from './own-files.ts';
 
 const made: string[] = [];
 afterAll(() => {
-  for (const root of made) rmSync(root, { recursive: true, force: true });
+  for (const root of made) removeTree(root);
 });
 
 /** A new store with the base images and nothing else. */
@@ -36,7 +36,7 @@ function fill(root: string): void {
   const bases = inject('basesRoot');
   // Without the file `version`: tbuild takes the store for one whose making was cut short, and makes the rest of its folders.
   cpSync(path.join(bases, 'index.json'), path.join(root, 'index.json'));
-  for (const name of ['blobs', 'layers']) execFileSync('cp', ['-a', '--link', path.join(bases, name), root]);
+  for (const name of ['blobs', 'layers']) asOwner('cp', ['-a', '--link', path.join(bases, name), root]);
   // Not a copy of the file: what is written may still be in the write-ahead log.
   const database = new DatabaseSync(path.join(bases, 'tbuild.db'), { readOnly: true });
   database.prepare('VACUUM INTO ?').run(path.join(root, 'tbuild.db'));

@@ -1,0 +1,72 @@
+#!/bin/sh
+# The end-to-end tests by an account with no group but its own: all of them with the further ids of /etc/subuid, then a short
+# part with none. Root makes the account and removes it; what cannot be tested so is in test/support/root-only.ts, and printed.
+# Everything is mounted in a mount namespace of this script's own. Words after it are vitest's: names of test files.
+set -eu
+cd "${0%/*}/../.."
+[ "$(id -u)" = 0 ] || {
+    echo "test:rootless makes an account, which only root may; as an ordinary user npm test itself is this test" >&2
+    exit 1
+}
+if [ "${TBUILD_ROOTLESS_SCRIPT-}" != "$$" ]; then
+    export TBUILD_ROOTLESS_SCRIPT=$$
+    exec unshare --mount --propagation private sh test/rootless/run.sh "$@"
+fi
+unset TBUILD_ROOTLESS_SCRIPT
+PATH=$PWD/node_modules/.bin:$PATH
+node --eval "import('./setup/base-images.ts').then(({ makeBaseImages }) => makeBaseImages(console.log))"
+
+account=tbuild-test-$$
+# The checkout may be where only root goes: it is seen here. What is written lies in it, on its file system.
+place=$(mktemp -d /tmp/tbuild-rootless-XXXXXX)
+state=.tbuild/rootless-$$
+
+finish() {
+    userdel --force "$account" 2>/dev/null || :
+    umount --recursive "$place" 2>/dev/null || :
+    rmdir "$place" || :
+    rm -rf "$state"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+chmod 755 "$place"
+useradd --no-create-home --home-dir "$place/.tbuild/home" --shell /bin/sh "$account"
+grep -q "^$account:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$account"
+
+# as_account NAME COMMAND…: with folders of its own for what it writes, which outlive it
+as_account() {
+    own=$state/$1
+    shift
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbuild-setup
+    mkdir -p "$own/home/.cache/tbuild-setup"
+    chown -R "$account:$account" "$own"
+    mount --bind "$PWD" "$place"
+    mount -o remount,bind,ro "$place"
+    mount --bind "$own" "$place/.tbuild"
+    mount --bind "$cache" "$place/.tbuild/home/.cache/tbuild-setup"
+    status=0
+    (
+        cd "$place"
+        exec env -i HOME="$place/.tbuild/home" USER="$account" PATH="$place/node_modules/.bin:$PATH" TERM="${TERM-}" CI="${CI-}" \
+            setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all "$@"
+    ) || status=$?
+    umount --recursive "$place"
+    return "$status"
+}
+
+failed=
+# run NAME WORD…: vitest's, by the account
+run() {
+    name=$1
+    shift
+    as_account "$name" vitest run --configLoader native --reporter=default --reporter=json --outputFile.json=.tbuild/report.json "$@" || failed=1
+    cp "$state/$name/report.json" ".tbuild/ci/rootless-$name.json" || failed=1
+}
+
+mkdir -p .tbuild/ci
+run many --project e2e --project behaviours --project rootless --exclude test/rootless/one-id.test.ts "$@"
+range=$(sed -n "s/^$account:\([0-9]*\):.*/\1/p" /etc/subuid)
+usermod --del-subuids "$range-$((range + 65535))" --del-subgids "$range-$((range + 65535))" "$account"
+run one --project rootless test/rootless/one-id.test.ts
+[ -z "$failed" ]
