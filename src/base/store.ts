@@ -1,7 +1,7 @@
 // Where a store is, how its folders are named, and its format version. Opening makes what is missing and nothing else.
 // Many processes share one store; nothing here holds a lock.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type Database, openDatabase } from './database.ts';
@@ -70,6 +70,9 @@ function create(root: string): void {
     join(root, 'index.json'),
     '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}',
   );
+  // Made here for its mode, which SQLite keeps. Nothing of a store is for other users: setuid programs of images, secrets in caches and volumes
+  // (CVE-2021-41091, CVE-2021-41103).
+  closeSync(openSync(join(root, 'tbuild.db'), 'a', 0o600));
   // The version comes last: a store without it is one whose making was cut short, and is made again.
   writeIfAbsent(join(root, 'version'), FORMAT);
 }
@@ -79,7 +82,7 @@ function makeFolder(path: string): void {
   if (existsSync(path)) return;
   if (dirname(path) !== path) makeFolder(dirname(path));
   try {
-    mkdirSync(path, { mode: 0o711 });
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }

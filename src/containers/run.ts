@@ -186,6 +186,7 @@ function hostnameFile(hostname: string): SandboxFile {
 }
 
 function volumeMount({ source, target, readonly }: VolumeMount, userns: UserNamespace) {
-  const options = ['rbind', 'rprivate', 'nodev', readonly ? 'ro' : 'rw', ...idmapOptions(userns, true)];
+  // What is mounted below comes along, and is as closed: the host's /dev in its root.
+  const options = ['rbind', 'rprivate', 'rnodev', readonly ? 'rro' : 'rw', ...idmapOptions(userns, true)];
   return { destination: target, type: 'bind', source, options };
 }
