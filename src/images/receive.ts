@@ -2,7 +2,7 @@
 // anything is committed, so that whatever is wrong with an image leaves the store as it was. Layers from far away are kept when they are whole,
 // for whoever tries again: they go only where something is wrong with the image itself.
 
-import { copyFile, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import { type Digest, sha256 } from '../base/digest.ts';
@@ -157,10 +157,22 @@ async function unpackFile(
   return checkedLayer(image, layer, summary, out, isOurs ? archive : undefined);
 }
 
+/** What fails leaves nothing behind, for an image may be large. */
 async function unpackFar(place: Workplace, image: IncomingImage, layer: FarLayer): Promise<StagedLayer> {
+  const folder = place.newPath();
+  await mkdir(folder);
+  try {
+    return await unpackInto(place, folder, image, layer);
+  } catch (error) {
+    await place.serve.call('remove', { path: folder }).catch(() => {});
+    throw error;
+  }
+}
+
+async function unpackInto(place: Workplace, folder: string, image: IncomingImage, layer: FarLayer): Promise<StagedLayer> {
   const { unpackStream } = await import('./unpack-stream.ts');
   const limit = unpackedLimit(layer.blob.size);
-  const { unpacked, out, file } = await unpackStream(place, layer.open(), limit.maxBytes);
+  const { unpacked, out, file } = await unpackStream(place, folder, layer.open(), limit.maxBytes);
   if (!('failure' in unpacked)) return checkedLayer(image, layer, unpacked, out, file);
   // What cannot be unpacked may be something else than the layer that was asked for.
   const { digest, size } = await place.serve.call('sha256', { path: file });

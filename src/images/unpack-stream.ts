@@ -4,6 +4,7 @@
 import { constants, openSync, rmSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Socket } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackedLayer } from '../native/serve.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
@@ -16,13 +17,14 @@ export interface UnpackedStream {
   readonly unpacked: UnpackedLayer | { readonly failure: unknown };
 }
 
-/** Rejects with what `chunks` throws, once nothing is going on any more; `file` is gone then. */
+/** In a folder of its own. Rejects with what `chunks` throws, once nothing is going on any more. */
 export async function unpackStream(
   place: Workplace,
+  folder: string,
   chunks: AsyncIterable<Uint8Array>,
   maxBytes: number,
 ): Promise<UnpackedStream> {
-  const [fifo, file, out] = [place.newPath(), place.newPath(), place.newPath()];
+  const [fifo, file, out] = [join(folder, 'fifo'), join(folder, 'blob'), join(folder, 'layer')];
   await place.serve.call('fifo', { path: fifo });
   let hasEnded = false;
   const unpacking = place.serve
@@ -38,7 +40,6 @@ export async function unpackStream(
   } catch (error) {
     reader?.destroy();
     await unpacking;
-    rmSync(file, { force: true });
     throw error;
   }
   reader?.end();

@@ -32,6 +32,7 @@ export const mediaTypes = {
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
   dockerLayerZstd: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
+  dockerForeignGzip: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
 } as const;
 
 export const annotations = {
@@ -131,7 +132,14 @@ export function platformMembers(members: Members, where: string): Platform {
 }
 
 const CONFIG_TYPES: readonly string[] = [mediaTypes.config, mediaTypes.dockerConfig];
+/** Not to be pushed to just any registry; deprecated. Their descriptors may name URLs, of which no use is made (CVE-2020-15157). */
+const NOT_DISTRIBUTABLE = ['', '+gzip', '+zstd'].map((end) => `application/vnd.oci.image.layer.nondistributable.v1.tar${end}`);
+const FOREIGN_TYPES: readonly string[] = [mediaTypes.dockerForeignGzip, ...NOT_DISTRIBUTABLE];
+
+export const isForeign = ({ mediaType }: Descriptor): boolean => FOREIGN_TYPES.includes(mediaType);
+
 const LAYER_TYPES: readonly string[] = [
+  ...FOREIGN_TYPES,
   mediaTypes.layer,
   mediaTypes.layerGzip,
   mediaTypes.layerZstd,

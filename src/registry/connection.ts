@@ -10,6 +10,7 @@ import { readRefusal } from './answers.ts';
 import { type Authority, Authorization } from './authorization.ts';
 import type { Endpoint } from './endpoints.ts';
 import { explainFailure, isQuota, Refusal } from './failure.ts';
+import type { RegistryLimits } from './limits.ts';
 
 export interface Asked {
   readonly method: Dispatcher.HttpMethod;
@@ -42,6 +43,10 @@ export class Connection {
     this.#authorization = new Authorization(authority);
   }
 
+  get limits(): RegistryLimits {
+    return this.#authority.limits;
+  }
+
   /** The body is the caller's to read or to destroy. Throws `registry/…` and `auth/…`. */
   async send(asked: Asked): Promise<HttpResponse> {
     const { signal } = this.#authority;
@@ -69,7 +74,7 @@ export class Connection {
   async explain(error: unknown, { subject, scopes }: Pick<Asked, 'subject' | 'scopes'>): Promise<unknown> {
     const identity = await this.#authorization.identity();
     const action = scopes.length === 0 ? 'login' : scopes.some((scope) => scope.includes('push')) ? 'push' : 'pull';
-    return explainFailure(error, { subject, registry: this.endpoint.registry, action, ...identity });
+    return explainFailure(error, { subject, registry: this.endpoint.registry, action, wasThere: this.#hasAnswered, ...identity });
   }
 
   async #try(asked: Asked): Promise<HttpResponse> {

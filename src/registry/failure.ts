@@ -60,6 +60,8 @@ export interface Asking {
   /** The registry, as users call it. */
   readonly registry: string;
   readonly action: 'pull' | 'push' | 'login';
+  /** It has answered before. */
+  readonly wasThere: boolean;
   /** Who is asked by: undefined is nobody, so that logging in might help. */
   readonly user: string | undefined;
   /** Why nobody is named who might have been. */
@@ -120,7 +122,7 @@ const untrusted =
   /^(?:CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)/;
 const noTls = /^(?:ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|EPROTO)/;
 
-function explainNetwork(cause: unknown, { registry }: Asking): unknown {
+function explainNetwork(cause: unknown, { registry, subject, wasThere }: Asking): unknown {
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   const why = messageOf(cause);
   if (untrusted.test(code)) {
@@ -136,6 +138,7 @@ function explainNetwork(cause: unknown, { registry }: Asking): unknown {
     });
   }
   if (code === '') return cause;
+  if (wasThere) return new TbuildError('registry/interrupted', `${subject} does not arrive from ${registry}: ${why}`, { cause });
   return new TbuildError('registry/unreachable', `cannot reach the registry ${registry}: ${why}`, { cause });
 }
 

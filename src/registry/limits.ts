@@ -7,12 +7,15 @@ export interface RegistryLimits extends Patience {
   /** Without a byte, be it the answer's first. */
   readonly idleMs: number;
   readonly redirects: number;
+  /** A blob that got on by this much since its connection last broke has all its tries again. */
+  readonly progressBytes: number;
 }
 
 export const registryLimits: RegistryLimits = {
   connectMs: 30_000,
   idleMs: 60_000,
   redirects: 10,
+  progressBytes: 1 << 20,
   tries: 5,
   backoffMs: 500,
   retryAfterMaxMs: 60_000,

@@ -2,15 +2,17 @@
 // here are not fetched. The image gets its name, and the name with the digest that the registry knows it by, so that it is found by either.
 
 import type { Digest } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
 import type { FarLayer, Image, IncomingImage, IncomingLayer, PlatformImage } from '../images/image.ts';
 import { keepIndex } from '../images/keep-index.ts';
 import { receiveImages } from '../images/receive.ts';
 import type { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import { type Descriptor, isForeign } from '../oci/descriptor.ts';
 import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { familiarName, formatReference, parseReference } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import type { Repository } from './repository.ts';
 import type { RemoteImage } from './resolve.ts';
 
 /** What happens to the layers of an image, as it happens. */
@@ -65,10 +67,22 @@ function incomingImage(remote: RemoteImage, names: readonly string[], listener: 
   const { name, repository, manifest, manifestBytes, config, configBytes } = remote;
   const diffIds = config.rootfs.diff_ids as Digest[];
   const layers = manifest.layers.map((blob, position): FarLayer => {
-    const open = () => counted(repository.openBlob(blob), blob.digest, listener);
+    const open = () => counted(openLayer(repository, blob), blob.digest, listener);
     return { diffId: diffIds[position] as Digest, blob, open };
   });
   return { label: familiarName(name), config: configBytes, manifest: manifestBytes, names, layers };
+}
+
+/** Of a foreign layer the registry may have nothing but its descriptor. */
+async function* openLayer(repository: Repository, blob: Descriptor): AsyncGenerator<Buffer> {
+  try {
+    yield* repository.openBlob(blob);
+  } catch (error) {
+    if (!isForeign(blob) || !(error instanceof TbuildError) || error.code !== 'registry/not-found') throw error;
+    throw new TbuildError(error.code, error.message, {
+      hint: 'it is a foreign layer: the URLs that its image names for it are not asked',
+    });
+  }
 }
 
 async function* counted(chunks: AsyncIterable<Buffer>, layer: Digest, listener: LayerListener): AsyncGenerator<Buffer> {

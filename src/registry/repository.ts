@@ -86,8 +86,8 @@ export class Repository {
   async *openBlob(blob: Descriptor): AsyncGenerator<Buffer, void> {
     const asked = this.#blob(blob.digest);
     let offset = 0;
+    let begun = 0;
     for (let attempt = 1; ; attempt++) {
-      const before = offset;
       try {
         for await (const chunk of this.#openFrom(blob, offset)) {
           offset += chunk.length;
@@ -96,8 +96,11 @@ export class Repository {
         return;
       } catch (error) {
         this.#signal.throwIfAborted();
-        if (offset > before) attempt = 1;
         const { connection } = this.#place as Place;
+        if (offset - begun >= connection.limits.progressBytes) {
+          attempt = 1;
+          begun = offset;
+        }
         const pauseMs = connection.pauseMs(error, attempt);
         if (pauseMs === undefined)
           throw await connection.explain(error, { ...asked, scopes: this.#scopes(this.#place as Place) });
