@@ -39,8 +39,11 @@ pub fn make(root: &OwnedFd, size: Option<&ConsoleSize>, owner: u32) -> Result<Pt
         unlockpt(&master)?;
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         rustix::fs::fchown(&slave, Some(Uid::from_raw(owner)), None::<Gid>)?;
-        if let Some(ConsoleSize { height, width }) = size {
-            tcsetwinsize(&master, Winsize { ws_row: *height, ws_col: *width, ws_xpixel: 0, ws_ypixel: 0 })?;
+        match size {
+            Some(ConsoleSize { height, width }) => {
+                tcsetwinsize(&master, Winsize { ws_row: *height, ws_col: *width, ws_xpixel: 0, ws_ypixel: 0 })?;
+            }
+            None => copy_size(&master), // before the command can ask
         }
         Ok(Pty { master, slave })
     };
