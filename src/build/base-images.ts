@@ -42,9 +42,14 @@ export class BaseImageFinder {
     return ('image' in found ? found.image : found.remote).config;
   }
 
-  async state({ reference, platform }: ImageOperation, report: Report): Promise<State> {
+  /** In the store, with its layers. */
+  async image({ reference, platform }: Pick<ImageOperation, 'reference' | 'platform'>, report: Report): Promise<Image> {
     const found = await this.#find(reference, platform);
-    const image = 'image' in found ? found.image : await found.remote.pull(report);
+    return 'image' in found ? found.image : found.remote.pull(report);
+  }
+
+  async state({ reference, platform }: ImageOperation, report: Report): Promise<State> {
+    const image = await this.image({ reference, platform }, report);
     return image.layers.map((id) => {
       const layer = this.#workplace.layers.get(id);
       if (layer) return layer;

@@ -16,8 +16,10 @@ import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages, Plan, Target } from '../plan/graph.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
-import type { State, Workshop } from '../steps/step.ts';
+import type { Report, State, Workshop } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
+import type { AttestedBuild } from './attest/attest.ts';
+import type { AttestOptions } from './attest/options.ts';
 import { BaseImageFinder } from './base-images.ts';
 import { openLog } from './build-log.ts';
 import { findContexts } from './contexts/contexts.ts';
@@ -41,6 +43,8 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   readonly pull?: boolean;
   /** Stages whose earlier results do not count. */
   readonly noCacheStages?: readonly string[];
+  /** What is to be said of the image beside it; unset: nothing. */
+  readonly attest?: AttestOptions;
   /** The image says nothing of when, where and by whom it was built. */
   readonly reproducible?: boolean;
   readonly onEvent: (event: BuildEvent) => void;
@@ -52,6 +56,8 @@ export interface BuildResult {
   readonly names: readonly string[];
   /** What --metadata-file holds. */
   readonly metadata: Metadata;
+  /** What was asked for and could not be found out, a line each. */
+  readonly notes?: readonly string[];
 }
 
 /** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
@@ -96,6 +102,7 @@ async function build(
   names: readonly string[],
   emit: (event: BuildEvent) => void,
 ): Promise<BuildResult & { exported: readonly string[] }> {
+  const startedAt = Date.now();
   const checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
   const wanted = wantedPlatforms(options.platforms ?? [], options.buildArgs);
   const warn = (from: number) => {
@@ -126,19 +133,22 @@ async function build(
     warn(foundBefore);
     checks.refuse();
   }
+  const hasIndex = wanted.isIndex || options.attest !== undefined;
   const built: BuiltImage[] = [];
   for (const target of graph.targets) {
     const state = stateAt(target, solved);
     const dated = reproducible ? await reproducible.dateLayers(workplace, graph, target, state, epoch as number) : state;
-    built.push(await storeImage(workplace, images, target, dated, solved, epoch, wanted.isIndex ? [] : names));
+    built.push(await storeImage(workplace, images, target, dated, solved, epoch, hasIndex ? [] : names));
   }
-  const index = wanted.isIndex ? await storeIndex(workplace, images, built, names) : undefined;
+  const told = { options, workplace, contexts, plan: graph, solved, built, names, startedAt };
+  const said = options.attest && (await attest(told, bases, options.attest));
+  const index = hasIndex ? await storeIndex(workplace, images, said?.built ?? built, names) : undefined;
   options.signal.throwIfAborted();
-  const result = { built, index };
+  const result = { built: said?.built ?? built, index, isForSeveral: wanted.isIndex };
   const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options);
   const { id } = index ?? (built[0] as BuiltImage).image;
   const metadata = describeBuild(result, names, exported.image);
-  return { image: id, names: names.map(familiarName), exported: exported.paths, metadata };
+  return { image: id, names: names.map(familiarName), exported: exported.paths, metadata, ...(said && { notes: said.notes }) };
 }
 
 /** What was found before an error is in `checks`. */
@@ -165,9 +175,17 @@ function namesEpoch({ globalArgs }: Dockerfile, buildArgs: BuildOptions['buildAr
   return givenArg(buildArgs, name) !== undefined || globalArgs.some(({ args }) => args.some((arg) => arg.name === name));
 }
 
+async function attest(told: Omit<AttestedBuild, 'imageOf'>, bases: BaseImageFinder, asked: AttestOptions) {
+  const { attestImages } = await import('./attest/attest.ts');
+  const silent: Report = { output: () => {}, status: () => {}, signal: told.options.signal };
+  return attestImages({ ...told, imageOf: (operation) => bases.image(operation, silent) }, asked);
+}
+
 async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {
   const { keepIndex } = await import('../images/keep-index.ts');
-  return keepIndex(workplace, images, built, names);
+  const isAttested = built.some(({ said = [] }) => said.length > 0);
+  const from = isAttested ? (await import('./attest/attest.ts')).attester(built, names) : undefined;
+  return keepIndex(workplace, images, built, names, from);
 }
 
 function workshopOf(workplace: Workplace, times: Workshop['times']): Workshop {

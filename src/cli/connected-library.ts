@@ -24,7 +24,10 @@ export const library: Library = {
     return withRecords(({ images, layers }) => imageHistory(images.resolveFor(name, platform), layers));
   },
   describeContents: async (name, { format, platform, epoch }) => {
-    const [{ describeContents }, { version }] = await Promise.all([import('../images/image-sbom.ts'), import('./version.ts')]);
+    const [{ describeContents }, { version }] = await Promise.all([
+      import('../images/image-sbom.ts'),
+      import('../base/version.ts'),
+    ]);
     return withRecords((records) => {
       const image = records.images.resolveFor(name, platform);
       const names = records.images.resolveIndex(name)?.names ?? image.names;

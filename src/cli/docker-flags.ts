@@ -2,17 +2,10 @@
 // somebody might count on them; the latter are refused with a way out, unless what they ask for is what happens anyway.
 
 import { TbuildError } from '../base/errors.ts';
-import { parseBool } from '../base/parse-bool.ts';
 import type { BuildOutput } from '../build/outputs/export.ts';
 import type { FlagTable, FlagValues } from './flags.ts';
 
 export const dockerFlags = {
-  attest: {
-    value: 'stringArray',
-    repeated: true,
-    hidden: true,
-    help: 'Attestation parameters (only "type=…,disabled=true" yet)',
-  },
   builder: { value: 'string', hidden: true, help: 'Override the configured builder instance (there is only "default")' },
   'cache-from': { value: 'stringArray', repeated: true, hidden: true, help: 'External cache sources (not yet)' },
   'cache-to': { value: 'stringArray', repeated: true, hidden: true, help: 'Cache export destinations (not yet)' },
@@ -27,10 +20,8 @@ export const dockerFlags = {
   memory: { short: 'm', value: 'bytes', hidden: true, help: 'Memory limit' },
   'memory-swap': { value: 'bytes', hidden: true, help: 'Limit of memory and swap' },
   policy: { value: 'stringArray', repeated: true, hidden: true, help: 'Source policy (not yet)' },
-  provenance: { value: 'string', hidden: true, help: 'Provenance attestation (only "false" yet)' },
   push: { hidden: true, help: 'Push the image to a registry (not yet)' },
   rm: { hidden: true, help: 'Remove intermediate containers (they always are)' },
-  sbom: { value: 'string', hidden: true, help: 'SBOM attestation (only "false" yet)' },
   'security-opt': { value: 'list', repeated: true, hidden: true, help: 'Security options' },
   squash: { hidden: true, help: 'Squash the layers into one' },
 } as const satisfies FlagTable;
@@ -80,20 +71,6 @@ function refuse(flags: DockerFlags): void {
   }
   if (flags.policy.some((text) => text !== 'disabled' && text !== 'disabled=true'))
     throw new TbuildError('unsupported/policy', '--policy is not supported yet');
-  for (const name of ['provenance', 'sbom'] as const) {
-    const value = flags[name];
-    if (value !== undefined && value !== '' && !isOff(value)) throw attesting(`--${name}=${value}`);
-  }
-  for (const text of flags.attest)
-    if (!text.split(',').some((field) => field === 'disabled=true')) throw attesting(`--attest ${text}`);
-}
-
-const isOff = (value: string) => value === 'disabled=true' || parseBool(value) === false;
-
-function attesting(shown: string): TbuildError {
-  return new TbuildError('unsupported/attestations', `${shown}: attestations are not supported yet`, {
-    hint: 'leave it out, or say --provenance=false and --sbom=false',
-  });
 }
 
 export function pushing(): TbuildError {

@@ -60,8 +60,8 @@ function realPath(path: string): string {
 }
 
 const keys = {
-  local: ['dest', 'mode', 'platform-split'],
-  tar: ['dest', 'platform-split'],
+  local: ['dest', 'mode', 'platform-split', 'attestation-prefix'],
+  tar: ['dest', 'platform-split', 'attestation-prefix'],
   oci: ['dest', 'tar', ...imageKeys],
   docker: ['dest', 'tar', ...imageKeys],
   image: ['push', 'push-by-digest', 'store', 'unpack', ...imageKeys],
@@ -87,7 +87,7 @@ export function parseOutput(text: string, isStdoutTerminal: boolean, common: rea
   if (type === 'cacheonly') return { type };
   if (type === 'local') return localOutput(values, destination);
   if (type === 'tar') {
-    return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...platformSplit(values) };
+    return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...treeValues(values) };
   }
   const image = imageValues(values);
   // Without a destination docker's own store is meant, which is ours.
@@ -134,12 +134,15 @@ function localOutput(values: Values, destination: string): BuildOutput {
   const mode = values.get('mode') ?? 'copy';
   if (mode !== 'copy' && mode !== 'delete')
     throw new TbuildError('usage/bad-value', `mode in --output is copy or delete, not "${mode}"`);
-  return { type: 'local', destination, mode, ...platformSplit(values) };
+  return { type: 'local', destination, mode, ...treeValues(values) };
 }
 
-function platformSplit(values: Values): { platformSplit?: boolean } {
+function treeValues(values: Values): { platformSplit?: boolean; attestationPrefix?: string } {
   const split = readBoolean(values, 'platform-split');
-  return split === undefined ? {} : { platformSplit: split };
+  const prefix = values.get('attestation-prefix') ?? '';
+  if (prefix.includes('/') || prefix.includes('\0'))
+    throw new TbuildError('usage/bad-value', `attestation-prefix in --output is the beginning of a name, not "${prefix}"`);
+  return { ...(split !== undefined && { platformSplit: split }), ...(prefix !== '' && { attestationPrefix: prefix }) };
 }
 
 function fileOrStdout(type: string, destination: string, isStdoutTerminal: boolean): string {

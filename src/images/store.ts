@@ -226,7 +226,9 @@ export class Images {
       );
       // index.json is about images with manifests only: a build whose steps were all cached should not pay for it.
       const isIndexTouched = (image.manifest ?? known?.manifest) !== undefined || names.some((name) => this.#hasManifest(name));
+      const before = this.#indexesNamed(names);
       for (const name of names) this.#setName(name, id);
+      this.#dropReplaced(before, [id]);
       if (isIndexTouched) this.#writeIndex();
       return this.get(id) as Image;
     });
@@ -243,10 +245,29 @@ export class Images {
     return this.#store.db.immediate(() => {
       this.#indexes.add(id, Buffer.from(document).toString(), images);
       const index = this.#indexes.get(id) as ImageIndex;
+      const before = this.#indexesNamed(wanted);
       for (const name of wanted) this.#setName(name, defaultImage(index).id, id);
+      this.#dropReplaced(
+        before,
+        index.images.map(({ image }) => image.id),
+      );
       this.#writeIndex();
       return this.#indexes.get(id) as ImageIndex;
     });
+  }
+
+  #indexesNamed(names: readonly string[]): Digest[] {
+    const sql = 'SELECT index_id AS id FROM names WHERE name = ? AND index_id IS NOT NULL';
+    return [...new Set(names.flatMap((name) => this.#store.db.get<{ id: Digest }>(sql, name)?.id ?? []))];
+  }
+
+  /** Each build says anew when it was: an index of ours that has lost its last name to one of the same images is nothing that anybody misses. */
+  #dropReplaced(before: readonly Digest[], images: readonly Digest[]): void {
+    for (const id of before) {
+      const old = this.#indexes.get(id);
+      const isSame = old?.names.length === 0 && old.images.map(({ image }) => image.id).join() === images.join();
+      if (isSame && !this.blobs.has(id)) this.#removeIndex(old);
+    }
   }
 
   #hasManifest(name: string): boolean {
@@ -428,11 +449,10 @@ function mediaTypeOf(document: string): string {
   return (JSON.parse(document) as { mediaType?: string }).mediaType ?? mediaTypes.index;
 }
 
-function partOf(nameOrId: string, { id, names }: ImageIndex): TbuildError {
+function partOf(nameOrId: string, { id, names, images }: ImageIndex): TbuildError {
   const holder = names.length === 0 ? id : names.map(familiarName).join(', ');
-  return new TbuildError('image/in-use', `the image ${nameOrId} is one of those that ${holder} has for several platforms`, {
-    hint: 'remove that',
-  });
+  const what = images.length > 1 ? `is one of those that ${holder} has for several platforms` : `is that of ${holder}`;
+  return new TbuildError('image/in-use', `the image ${nameOrId} ${what}`, { hint: 'remove that' });
 }
 
 function isUnchanged(known: Image, image: NewImage, names: readonly string[]): boolean {

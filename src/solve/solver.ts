@@ -269,7 +269,7 @@ function isSource({ op }: Step): boolean {
 const isLocal = (input: Input): input is Result => input.kind !== 'remote';
 
 /** The parent first, then what a COPY, an ADD or bind mounts come from. */
-function inputsOf(step: Step): StepId[] {
+export function inputsOf(step: Step): StepId[] {
   const { op } = step;
   const others =
     op.kind === 'copy'

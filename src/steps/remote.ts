@@ -2,14 +2,16 @@
 // Loaded only by builds that have such a source.
 
 import { mkdirSync } from 'node:fs';
-import { canonicalJson, sha256 } from '../base/digest.ts';
+import { canonicalJson, hexOf, sha256 } from '../base/digest.ts';
 import { checkOutGit } from '../context/git/checkout.ts';
 import type { GitPlaces } from '../context/git/clones.ts';
 import type { GitAccess } from '../context/git/command.ts';
 import { resolveGit } from '../context/git/refs.ts';
 import { type Download, download, type HttpAccess, type HttpPlaces, takeDownload } from '../context/http/download.ts';
+import { redactUrl } from '../http/url.ts';
 import type { Serve } from '../native/serve.ts';
 import type { GitOperation, HttpOperation, RemoteOperation } from '../plan/graph.ts';
+import { remoteName } from '../plan/remote.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { ContextResult, RemoteResult, Report } from './step.ts';
@@ -44,7 +46,7 @@ export async function resolveRemote(
   return {
     ...result,
     open: (asking) => {
-      opened ??= result.open(asking);
+      opened ??= result.open(asking).then((context) => ({ ...context, material: result.material }));
       return opened;
     },
   };
@@ -66,7 +68,10 @@ async function resolveHttp(
     return { ...(await scan(places, root)), modifiedAt };
   };
   const told = { kind: 'http', name, digest: checksum ?? known?.digest, modifiedAt: known?.modifiedAt };
-  return { kind: 'remote', digest: sha256(canonicalJson(told)), file: name, timesFrom: known?.modifiedAt?.toString(), open };
+  const digest = checksum ?? (known as Download).digest;
+  const material = { uri: redactUrl(url), digest: { sha256: hexOf(digest) } };
+  const timesFrom = known?.modifiedAt?.toString();
+  return { kind: 'remote', material, digest: sha256(canonicalJson(told)), file: name, timesFrom, open };
 }
 
 async function resolveRepository(
@@ -100,8 +105,11 @@ async function resolveRepository(
   // In .git the name of the ref can be seen, and the tag that it may be.
   const kept = keepGitDir ? { id: resolved.id, ref: resolved.ref, remote: sha256(source.remote) } : undefined;
   const told = { kind: 'git', commit: resolved.commit, kept, subdir, submodules, mtime };
+  const algorithm = resolved.commit.length === 64 ? 'sha256' : 'sha1';
+  const uri = remoteName({ kind: 'git', source: { ...source, ref: resolved.ref ?? source.ref } });
   return {
     kind: 'remote',
+    material: { uri, digest: { [algorithm]: resolved.commit } },
     digest: sha256(canonicalJson(told)),
     file: undefined,
     timesFrom: mtime === 'commit' ? resolved.commit : undefined,

@@ -23,13 +23,23 @@ export interface ContextResult {
   readonly modes?: ReadonlyMap<string, number>;
   /** Of all its files; undefined: they have their own, as an archive gives them. */
   readonly owner: Ids | undefined;
+  /** What it was made from, where that came from far away. */
+  readonly material?: Material | undefined;
   /** When its source says that it was made, in seconds since the epoch: a commit, a download. */
   readonly modifiedAt?: number | undefined;
+}
+
+/** Something from far away as others can look it up: its URL, without what is nobody's business, and its digest. */
+export interface Material {
+  readonly uri: string;
+  /** By algorithm: `sha1` of git, `sha256`. */
+  readonly digest: Readonly<Record<string, string>>;
 }
 
 /** What ADD takes from far away. Its name is known without it, so that what was made of it before is found before anything is fetched. */
 export interface RemoteResult {
   readonly kind: 'remote';
+  readonly material: Material;
   readonly digest: Digest;
   /** What its files' times are by, where that is part of the key; undefined: of when they were fetched. */
   readonly timesFrom: string | undefined;

@@ -2,7 +2,7 @@
 
 import type { IgnoreRules } from '../../context/ignore.ts';
 import type { NamedContexts } from '../../plan/plan.ts';
-import type { ContextResult } from '../../steps/step.ts';
+import type { ContextResult, Material } from '../../steps/step.ts';
 import type { DockerfileSource } from '../dockerfile-source.ts';
 
 export interface ContextOptions {
@@ -23,6 +23,8 @@ export interface ContextOptions {
 /** The last argument, opened. */
 export interface MainContext {
   readonly dockerfile: DockerfileSource;
+  /** What it was made from, where that came from far away. */
+  readonly material?: Material | undefined;
   /** What it leaves out; unset: it has no such rules, or none that are known before it is opened. */
   readonly ignored?: () => IgnoreRules | undefined;
   /** Paths of its files; unset: they are not known before it is opened. */

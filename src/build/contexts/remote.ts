@@ -44,7 +44,7 @@ export async function openRemote(
     (file === undefined || isArchive
       ? readDockerfileIn(context, options.dockerfile, label)
       : alone(fetched, file, label, options));
-  return { dockerfile, open: async () => context };
+  return { dockerfile, material: fetched.material, open: async () => ({ ...context, material: fetched.material }) };
 }
 
 /** One of --build-context: a file from a URL is what it is, a tar too. */

@@ -47,15 +47,16 @@ export interface ExportedImage {
 export async function exportImage(
   workplace: Workplace,
   images: Images,
-  { built, index }: BuildImages,
+  { built, index, isForSeveral }: BuildImages,
   output: ArchiveOutput,
   tags: readonly string[],
   stdout: Writable | undefined,
 ): Promise<ExportedImage> {
   const { type, destination, tar, annotations = [], compressionLevel: level, mediaTypes: dialect } = output;
+  const isAttested = built.some(({ said = [] }) => said.length > 0);
   if (index && type === 'docker')
     throw new TbuildError('usage/conflict', 'docker exporter does not currently support exporting manifest lists', {
-      hint: 'type=oci writes all platforms',
+      hint: isForSeveral ? 'type=oci writes all platforms' : 'type=oci writes attestations too',
     });
   if (!index && annotations.some(({ on }) => on === 'index' || on === 'index-descriptor'))
     throw new TbuildError('usage/conflict', 'index annotations not supported for single platform export');
@@ -69,7 +70,8 @@ export async function exportImage(
     compression: output.compression ?? 'gzip',
     keepsOthers: !output.forceCompression,
     ...(level !== undefined && { level }),
-    ...(dialect !== undefined && { dialect }),
+    // Docker's media types have no words for statements: BuildKit turns the OCI's on.
+    ...(dialect !== undefined && !isAttested && { dialect }),
     ...(annotations.length > 0 && { annotate: annotator(annotations) }),
   });
   return { descriptor: descriptor as Descriptor, names };

@@ -17,8 +17,10 @@ export interface LocalOutput {
   readonly destination: string;
   /** What the result does not have is removed from the destination. */
   readonly mode: 'copy' | 'delete';
-  /** A directory for each platform; undefined: when they are an index. */
+  /** A directory for each platform; undefined: when there are several. */
   readonly platformSplit?: boolean;
+  /** Before the names of the files with what is said of the build. */
+  readonly attestationPrefix?: string;
 }
 
 export interface TarOutput {
@@ -26,6 +28,7 @@ export interface TarOutput {
   /** A file; `-`: standard output. */
   readonly destination: string;
   readonly platformSplit?: boolean;
+  readonly attestationPrefix?: string;
 }
 
 /** Owned by whoever runs this, as with BuildKit (session/filesync). */
@@ -44,7 +47,7 @@ export async function exportDirectory(
   await namingNative(output.destination, staging, async () => {
     try {
       await serve.call('copyTree', {
-        stacks: stacksOf(workplace, result, output.platformSplit),
+        stacks: await stacksOf(workplace, result, output),
         out: staging,
         ...mtimeOf(result),
       });
@@ -62,10 +65,11 @@ export async function exportDirectory(
 export async function exportTar(
   workplace: Workplace,
   result: BuildImages,
-  { destination, platformSplit }: TarOutput,
+  output: TarOutput,
   signal: AbortSignal,
 ): Promise<void> {
-  const request = { stacks: stacksOf(workplace, result, platformSplit), ...mtimeOf(result) };
+  const { destination } = output;
+  const request = { stacks: await stacksOf(workplace, result, output), ...mtimeOf(result) };
   if (destination === '-') return namingNative('standard output', '', () => writeTreeTar(request, 1, signal));
   makeParents(resolve(destination));
   await placeFile(destination, (path, flags) =>
@@ -83,15 +87,25 @@ async function writeToFile(path: string, flags: 'w' | 'wx', write: (fd: number) 
   }
 }
 
-function stacksOf({ layers }: Workplace, { built, index }: BuildImages, split: boolean | undefined): LayerStack[] {
-  return built.map(({ platform, state }) => {
+async function stacksOf(
+  workplace: Workplace,
+  { built, isForSeveral }: BuildImages,
+  { platformSplit = isForSeveral, attestationPrefix = '' }: LocalOutput | TarOutput,
+): Promise<LayerStack[]> {
+  const { layers } = workplace;
+  const stacks: LayerStack[] = [];
+  for (const each of built) {
+    const { platform, state, said = [] } = each;
     const name = formatPlatform(platform);
-    return {
-      name,
-      directory: (split ?? index !== undefined) ? name.replaceAll('/', '_') : '',
-      layers: state.map((layer) => ({ index: layers.indexPath(layer.id), data: layers.dataPath(layer) })),
-    };
-  });
+    const own = state.map((layer) => ({ index: layers.indexPath(layer.id), data: layers.dataPath(layer) }));
+    const suffix = isForSeveral && !platformSplit ? `.${name.replaceAll('/', '_')}` : '';
+    const named = { prefix: attestationPrefix, suffix };
+    const top = said.some(({ isInlineOnly }) => !isInlineOnly)
+      ? [await (await import('./attestation-files.ts')).attestationLayer(workplace, each, named)]
+      : [];
+    stacks.push({ name, directory: platformSplit ? name.replaceAll('/', '_') : '', layers: [...own, ...top] });
+  }
+  return stacks;
 }
 
 /** BuildKit's exporter/local: with SOURCE_DATE_EPOCH every time is that. */

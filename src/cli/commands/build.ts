@@ -24,6 +24,11 @@ const flagTable = {
     repeated: true,
     help: 'Add annotation to the image (format: "[type[platform]:]key=value")',
   },
+  attest: {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Attestation parameters (format: "type=sbom", "type=provenance,mode=min")',
+  },
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
   call: { value: 'string', default: 'build', help: 'Set method for evaluating build ("check", "outline", "targets")' },
@@ -59,6 +64,7 @@ const flagTable = {
     choices: progressKinds,
     help: 'Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output (default "auto")',
   },
+  provenance: { value: 'string', help: 'Shorthand for "--attest=type=provenance"' },
   pull: { help: 'Always attempt to pull all referenced images' },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
   reproducible: { help: 'Build an image that says nothing of when, where and by whom it was built' },
@@ -67,6 +73,7 @@ const flagTable = {
     repeated: true,
     help: 'Resource limits for the "RUN" instructions ("memory=1g", "cpu-quota=50000", …)',
   },
+  sbom: { value: 'string', help: 'Shorthand for "--attest=type=sbom"' },
   secret: {
     value: 'stringArray',
     repeated: true,
@@ -108,7 +115,11 @@ export const build = defineCommand({
       const { outputs, names } = await chooseOutputs(invocation);
       for (const line of readDockerFlags(flags, outputs)) progress.note?.(line);
       if (flags.iidfile !== undefined) removeOld(flags.iidfile);
-      const { image, metadata } = await interruptible((signal) => {
+      const {
+        image,
+        metadata,
+        notes = [],
+      } = await interruptible((signal) => {
         const { stdout } = invocation;
         return library.buildImage({
           ...options,
@@ -122,6 +133,7 @@ export const build = defineCommand({
       if (flags.iidfile !== undefined) writeImageId(flags.iidfile, image);
       if (flags['metadata-file'] !== undefined)
         await (await import('../metadata-file.ts')).writeMetadata(flags['metadata-file'], metadata);
+      for (const note of notes) progress.note?.(note);
       progress.succeed(image);
       return 0;
     } catch (error) {
@@ -181,9 +193,17 @@ async function buildOptions({
     ...(flags.target !== undefined && { target: flags.target }),
     ...(flags.pull && { pull: true }),
     ...(flags.reproducible && { reproducible: true }),
+    ...(await attests(flags)),
     ...(platforms.length > 0 && { platforms }),
     ...(noCacheStages.length > 0 && { noCacheStages }),
   };
+}
+
+/** Off by default, unlike with buildx. */
+async function attests(flags: Invocation<typeof flagTable>['flags']): Promise<Pick<BuildOptions, 'attest'>> {
+  if (flags.attest.length === 0 && flags.provenance === undefined && flags.sbom === undefined) return {};
+  const attest = (await import('../attest-values.ts')).readAttests(flags);
+  return attest ? { attest } : {};
 }
 
 /** What is asked for by few is read by what is loaded for them. */

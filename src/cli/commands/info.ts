@@ -1,12 +1,12 @@
 // `tbuild info`: where the store is, how layers are mounted and why, and what is in it.
 
 import { release } from 'node:os';
+import { version } from '../../base/version.ts';
 import type { OwnIds } from '../../native/serve.ts';
 import { whatOneIdMeans } from '../../sandbox/user-namespace.ts';
 import type { DriverChoice } from '../../snapshots/driver.ts';
 import { defineCommand } from '../command.ts';
 import { formatSize } from '../units.ts';
-import { version } from '../version.ts';
 
 export const info = defineCommand({
   name: 'info',

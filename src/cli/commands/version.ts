@@ -1,7 +1,7 @@
 // `tbuild version`.
 
+import { version as current } from '../../base/version.ts';
 import { defineCommand } from '../command.ts';
-import { version as current } from '../version.ts';
 
 export const version = defineCommand({
   name: 'version',

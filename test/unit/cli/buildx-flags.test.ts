@@ -45,6 +45,7 @@ const works: Record<string, readonly string[]> = {
   platform: ['--platform', 'linux/amd64,linux/arm64'],
   'policy, disabled': ['--policy', 'disabled=true'],
   'progress, each': ['--progress', 'auto', '--progress=none', '--progress=plain', '--progress=quiet', '--progress=rawjson'],
+  'provenance and sbom, on': ['--provenance=mode=min', '--sbom=true'],
   'provenance and sbom, off': ['--provenance=false', '--sbom', 'false'],
   quiet: ['-q'],
   debug: ['-D'],
@@ -66,9 +67,9 @@ test.each(Object.entries(works))('%s', async (_, args) => {
 });
 
 const refused: readonly (readonly [code: number, message: string, ...args: string[]])[] = [
-  [9, 'attestations are not supported yet', '--attest', 'type=sbom'],
-  [9, 'attestations are not supported yet', '--provenance=mode=max'],
-  [9, 'attestations are not supported yet', '--sbom=true'],
+  [9, 'the SBOM generator docker/scout-sbom-indexer is not run', '--sbom=generator=docker/scout-sbom-indexer'],
+  [9, 'provenance of the version v0.2 is not supported', '--provenance=version=v0.2'],
+  [2, 'duplicate attestation field sbom', '--sbom=true', '--attest', 'type=sbom'],
   [9, 'no builder "ci" found', '--builder', 'ci'],
   [9, '--cache-from is not supported yet', '--cache-from', 'type=gha'],
   [9, '--cache-to is not supported yet', '--cache-to', 'type=local,dest=x'],

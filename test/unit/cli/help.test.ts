@@ -73,6 +73,10 @@ test('tbuild build', async () => {
                                         image is in the store anyway
           --iidfile string              Write the image ID to a file
           --metadata-file string        Write build result metadata to a file
+          --attest stringArray          Attestation parameters (format: "type=sbom",
+                                        "type=provenance,mode=min")
+          --provenance string           Shorthand for "--attest=type=provenance"
+          --sbom string                 Shorthand for "--attest=type=sbom"
       -q, --quiet                       Suppress the build output and print image ID
                                         on success
           --progress string             Set type of progress output ("auto", "none",

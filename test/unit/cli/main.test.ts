@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { version } from '../../../src/cli/version.ts';
+import { version } from '../../../src/base/version.ts';
 
 const main = join(import.meta.dirname, '../../../src/cli/main.ts');
 const demo = join(import.meta.dirname, 'progress/demo.ts');

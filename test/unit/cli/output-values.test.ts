@@ -102,7 +102,7 @@ describe('outputs', () => {
       type=local: usage/bad-value | dest is required for local exporter
       type=local,dest=-: usage/bad-value | dest cannot be stdout for local exporter | type=tar,dest=- writes a tar there
       type=local,dest=x,mode=move: usage/bad-value | mode in --output is copy or delete, not "move"
-      type=tar,dest=x,mode=copy: usage/bad-value | --output does not know "mode" | it knows type, dest, platform-split
+      type=tar,dest=x,mode=copy: usage/bad-value | --output does not know "mode" | it knows type, dest, platform-split, attestation-prefix
       type=tar,dest=x,platform-splt=1: usage/bad-value | --output does not know "platform-splt" | did you mean platform-split=?
       type=registry: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
       type=image,push=true: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
@@ -118,7 +118,7 @@ describe('outputs', () => {
       type=image,store=false: unsupported/output | --output does not support store=false | type=cacheonly writes nothing
       type=image,name-canonical=true: unsupported/output | --output does not support name-canonical=true | names with a digest come from registries
       type=oci,dest=x,annotation-manifst.k=v: usage/bad-value | unknown annotation type "manifst" | did you mean manifest?
-      type=local,dest=x,annotation.k=v: usage/bad-value | --output does not know "annotation.k" | it knows type, dest, mode, platform-split
+      type=local,dest=x,annotation.k=v: usage/bad-value | --output does not know "annotation.k" | it knows type, dest, mode, platform-split, attestation-prefix
       on a terminal: usage/terminal | an archive is not written to a terminal | name a file: --output type=oci,dest=FILE; or redirect standard output"
     `);
   });

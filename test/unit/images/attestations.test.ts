@@ -1,5 +1,5 @@
 // What is said of images beside them: kept with their index, written out with it, gone with it; and what is no attestation whatever it says.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { extract } from 'tar-stream';
@@ -64,9 +64,13 @@ async function attested(layerType = IN_TOTO, content = 'provenance'): Promise<At
 const load = async ({ place, images }: ImageStore, files: Files) =>
   loadImages(place, images, { input: { stream: Readable.from([await archiveOf(files)]) } });
 
-async function save({ place, images }: ImageStore, options: Partial<SaveOptions> = {}): Promise<Map<string, Buffer>> {
+async function save(
+  { place, images }: ImageStore,
+  options: Partial<SaveOptions> = {},
+  name = 'app',
+): Promise<Map<string, Buffer>> {
   const sink = new PassThrough();
-  const saving = saveImages(place, images, ['app'], { format: 'oci', compression: 'gzip', destination: sink, ...options });
+  const saving = saveImages(place, images, [name], { format: 'oci', compression: 'gzip', destination: sink, ...options });
   const [bytes] = await Promise.all([buffer(sink), saving]);
   const reader = extract();
   reader.end(bytes);
@@ -169,12 +173,12 @@ describe('what is no attestation is left out, and the image is one as any', () =
 });
 
 describe('what is said of an image of ours', () => {
-  async function build(store: ImageStore): Promise<ImageIndex> {
+  async function build(store: ImageStore, a = 1): Promise<ImageIndex> {
     const layer = await store.addLayer({ hello: 'hello' });
     const image = store.images.get(await store.addImage([layer], [])) as Image;
     return keepIndex(store.place, store.images, [{ platform, image }], ['app'], (_, manifest) => {
       const subjects = [{ name: 'pkg:docker/app@latest', digest: manifest }];
-      return makeAttestation(manifest, [{ type: 'p', bytes: encodeStatement(subjects, { type: 'p', content: { a: 1 } }) }]);
+      return makeAttestation(manifest, [{ type: 'p', bytes: encodeStatement(subjects, { type: 'p', content: { a } }) }]);
     });
   }
 
@@ -212,14 +216,27 @@ describe('what is said of an image of ours', () => {
     }
   });
 
-  test('of the same image is found where its index was loaded since', async () => {
+  test('survives that the image was loaded since, with a manifest of its own', async () => {
     const store = await openImageStore();
-    const { id } = await build(store);
+    store.images.tag((await build(store)).id, 'built');
     await load(store, new Map(await save(store)));
-    store.images.tag(id, 'built');
-    const sink = new PassThrough();
-    const saving = saveImages(store.place, store.images, ['built'], { format: 'oci', compression: 'gzip', destination: sink });
-    await Promise.all([buffer(sink), saving]);
+    const saved = await save(store, {}, 'built');
+    expect(indexIn(saved).manifests).toHaveLength(2);
     expect(await checkStore(store.place)).toMatchObject({ problems: [] });
+  });
+
+  test('takes the place of what was said of the same image before', async () => {
+    const store = await openImageStore();
+    await build(store, 1);
+    await build(store, 2);
+    expect(store.images.listTops()).toHaveLength(1);
+    const saved = await save(store);
+    const manifest = json(blobOf(saved, indexIn(saved).manifests[1]));
+    expect(json(blobOf(saved, manifest.layers[0])).predicate).toEqual({ a: 2 });
+    expect(readdirSync(store.place.store.path('blobs/sha256'))).toHaveLength(3);
+    const [image] = store.images.list() as [Image];
+    store.images.put({ config: Buffer.from(image.configText), layers: store.place.layers.all(), names: ['app'] });
+    expect(store.images.listTops()).toMatchObject([{ id: image.id }]);
+    expect(readdirSync(store.place.store.path('blobs/sha256'))).toEqual([]);
   });
 });

@@ -1,0 +1,165 @@
+// `--provenance` and `--sbom`: what is said of each image that a build made. Said when all is built, so that no step's key knows of it; loaded only when
+// it is asked for. Which manifest it is said of is not known here: how the image is compressed decides that.
+
+import { randomBytes } from 'node:crypto';
+import { basename } from 'node:path';
+import { version } from '../../base/version.ts';
+import { redactUrl } from '../../http/url.ts';
+import { encodeStatement, makeAttestation } from '../../images/attestations.ts';
+import type { Image } from '../../images/image.ts';
+import { describeContents } from '../../images/image-sbom.ts';
+import type { Attest } from '../../images/keep-index.ts';
+import { formatPlatform, hostPlatform } from '../../oci/platform.ts';
+import type { ImageOperation, Plan } from '../../plan/graph.ts';
+import type { Workplace } from '../../snapshots/workplace.ts';
+import type { Solved } from '../../solve/solver.ts';
+import type { ContextOptions, Contexts } from '../contexts/options.ts';
+import type { BuiltImage, Said } from '../outputs/built-image.ts';
+import type { SandboxOptions } from '../sandbox-options.ts';
+import { findSources, imageUrl } from './materials.ts';
+import type { AttestOptions } from './options.ts';
+import { type BuildFacts, buildDefinition, invocationIdOf, provenance } from './provenance.ts';
+import { describeLayers, describeSteps, locateSteps, stepsOf } from './steps.ts';
+
+/** Of a build's options, those that are told. */
+export interface ToldOptions extends ContextOptions, Pick<SandboxOptions, 'network' | 'extraHosts'> {
+  readonly target?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly noCacheStages?: readonly string[];
+  readonly reproducible?: boolean;
+}
+
+export interface AttestedBuild {
+  readonly options: ToldOptions;
+  readonly workplace: Workplace;
+  readonly contexts: Contexts;
+  readonly plan: Plan;
+  readonly solved: ReadonlyMap<number, Solved>;
+  /** In the order of the plan's targets. */
+  readonly built: readonly BuiltImage[];
+  /** In full. */
+  readonly names: readonly string[];
+  /** In ms since the epoch. */
+  readonly startedAt: number;
+  imageOf(operation: ImageOperation): Promise<Image>;
+}
+
+/** The images with what is said of them; `notes`: what could not be found out, a line each. */
+export async function attestImages(
+  build: AttestedBuild,
+  asked: AttestOptions,
+): Promise<{ readonly built: readonly BuiltImage[]; readonly notes: readonly string[] }> {
+  const notes: string[] = [];
+  const provenances = asked.provenance ? await provenancesOf(build, asked.provenance) : [];
+  const built = build.built.map((each, position): BuiltImage => {
+    const said = [provenances[position], asked.sbom && sbomOf(build, each, asked.sbom.filename, notes)];
+    return { ...each, said: said.filter((one) => one !== undefined) };
+  });
+  return { built, notes: [...new Set(notes)] };
+}
+
+/** As the index takes it: statements of the image, under each of its names. */
+export function attester(built: readonly BuiltImage[], names: readonly string[]): Attest {
+  return ({ image, platform }, manifest) => {
+    const said = built.find((each) => each.image.id === image.id && each.platform === platform)?.said ?? [];
+    if (said.length === 0) return undefined;
+    const called = names.length === 0 ? ['_'] : names.map((name) => imageUrl(name, platform));
+    const subjects = [...new Set(called)].map((name) => ({ name, digest: manifest }));
+    return makeAttestation(
+      manifest,
+      said.map(({ predicate }) => ({ type: predicate.type, bytes: encodeStatement(subjects, predicate) })),
+    );
+  };
+}
+
+function sbomOf(
+  { workplace, names }: AttestedBuild,
+  { image, epoch }: BuiltImage,
+  filename: string | undefined,
+  notes: string[],
+): Said {
+  const options = { name: names[0], epoch, tool: `tbuild-${version}` };
+  const { document, notes: own } = describeContents(workplace, image, 'spdx-json', options);
+  notes.push(...own);
+  return {
+    predicate: { type: 'https://spdx.dev/Document', content: document },
+    filename: filename ?? 'sbom.spdx.json',
+    isInlineOnly: false,
+  };
+}
+
+async function provenancesOf(build: AttestedBuild, asked: NonNullable<AttestOptions['provenance']>): Promise<Said[]> {
+  const { options, plan, built, startedAt } = build;
+  const epoch = built[0]?.epoch;
+  const how = { ...asked, isReproducible: asked.isReproducible || options.reproducible === true };
+  const facts = await Promise.all(plan.targets.map((_, position) => factsOf(build, position, asked.mode === 'max')));
+  // With a time that is given, nothing is of now: the same build says the same again.
+  const isFixed = epoch !== undefined;
+  const timeOf = (ms: number) => new Date(isFixed ? epoch * 1000 : ms).toISOString();
+  const times = { startedOn: timeOf(startedAt), finishedOn: timeOf(Date.now()) };
+  const invocation = isFixed ? facts.map((each) => buildDefinition(each, how)) : [randomBytes(32).toString('hex')];
+  const id = invocationIdOf(invocation as object[]);
+  return facts.map((each) => ({
+    predicate: provenance(each, how, id, times),
+    filename: asked.filename ?? 'provenance.json',
+    isInlineOnly: asked.isInlineOnly === true,
+  }));
+}
+
+async function factsOf(build: AttestedBuild, position: number, isDetailed: boolean): Promise<BuildFacts> {
+  const { options, workplace, contexts, plan, solved, built, imageOf } = build;
+  const target = plan.targets[position]!;
+  const steps = stepsOf(target, plan.steps);
+  const { materials, locals } = await findSources(steps, solved, imageOf);
+  const { material: config, dockerfile } = contexts;
+  const isDockerfileHere = config === undefined || dockerfile.path !== undefined;
+  const isListed = config === undefined || materials.some(({ uri }) => uri === config.uri);
+  return {
+    dockerfile: basename(redactUrl(options.dockerfile ?? 'Dockerfile')),
+    config,
+    args: argsOf(options),
+    locals: isDockerfileHere ? [...locals, 'dockerfile'] : locals,
+    materials: isListed ? materials : [...materials, config],
+    steps,
+    builderPlatform: formatPlatform(hostPlatform()),
+    detail: isDetailed
+      ? {
+          definition: describeSteps(steps),
+          source: { locations: locateSteps(steps), infos: [sourceOf(build)] },
+          layers: await describeLayers(target, steps, plan.steps, solved, built[position]!.state, workplace.layers),
+        }
+      : undefined,
+  };
+}
+
+function sourceOf({ options, contexts: { dockerfile } }: AttestedBuild) {
+  const data = dockerfile.bytes.toString('base64');
+  return { filename: basename(redactUrl(options.dockerfile ?? 'Dockerfile')), language: 'Dockerfile', data };
+}
+
+/** What BuildKit's frontend would have been told; what is about this machine alone is left out. */
+function argsOf(options: ToldOptions): Record<string, string> {
+  const { buildArgs, labels, target, noCache, noCacheStages = [], network, extraHosts = [], buildContexts = {} } = options;
+  const prefixed = (prefix: string, values: Readonly<Record<string, string>>, show = (value: string, _: string) => value) =>
+    Object.entries(values).map(([name, value]) => [`${prefix}:${name}`, show(value, name)] as const);
+  const noCacheFor = noCacheStages.join(',');
+  const args = [
+    ...prefixed('build-arg', buildArgs),
+    ...prefixed('label', labels),
+    ...prefixed('context', buildContexts, shownContext),
+    ...(target ? [['target', target] as const] : []),
+    ...(noCache || noCacheFor !== '' ? [['no-cache', noCacheFor] as const] : []),
+    ...(network === 'default' ? [] : [['force-network-mode', network] as const]),
+    ...(extraHosts.length > 0
+      ? [['add-hosts', extraHosts.map(({ name, address }) => `${name}=${address}`).join(',')] as const]
+      : []),
+  ];
+  return Object.fromEntries(args.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Where a directory or a layout lies on this machine is nobody's business. */
+function shownContext(value: string, name: string): string {
+  return /^(?:docker-image:\/\/|https?:\/\/|git:\/\/|ssh:\/\/|git@|github\.com\/)/.test(value)
+    ? redactUrl(value)
+    : `local:${name}`;
+}
