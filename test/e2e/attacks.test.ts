@@ -2,7 +2,7 @@
 // tests of runner-native. Each begins with the attack and, where that can be shown, tries it on what is not protected.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Entry, tarOf } from '../support/archives.ts';
@@ -192,6 +192,31 @@ describe('mounts of RUN', () => {
   });
 });
 
+describe('an output directory', () => {
+  it('gets nothing by way of links that an output before has left in it', async () => {
+    // As with CVE-2018-15664 and its like: what is written follows a link that the image has put there.
+    const host = outside();
+    const out = makeContext({});
+    for (const kind of ['local', 'local,mode=delete']) {
+      const write = (text: string) =>
+        build(['-o', `type=${kind},dest=out`, dockerfile(`FROM scratch\n${text}\n`, { 'links/d': { link: host }, f: 'f' })], {
+          store,
+          cwd: out,
+        });
+      expect((await write('COPY links /')).code).toBe(0);
+      expect(lstatSync(path.join(out, 'out/d')).isSymbolicLink()).toBe(true);
+      await write('COPY f /d/marker-of-the-host');
+      await write('COPY f /d/empty/new');
+      await write('COPY f /d/new');
+      expect(isUntouched(host), kind).toBe(true);
+      expect([readFileSync(path.join(host, 'marker-of-the-host'), 'utf8'), readdirSync(path.join(host, 'empty'))]).toEqual([
+        'host\n',
+        [],
+      ]);
+    }
+  });
+});
+
 describe('an image’s accounts', () => {
   const who = 'RUN id -u; grep CapEff /proc/self/status';
 
@@ -206,6 +231,14 @@ describe('an image’s accounts', () => {
     }
     const passwd = on('RUN echo "who:x:4294967295:0::/:/bin/sh" >>/etc/passwd\nUSER who\nRUN id');
     expect(errorOf(await build([passwd], { store }))?.code).toBe('run/unknown-user');
+  });
+
+  it('leave a user no way to drop a group that keeps its members out', async () => {
+    // CVE-2022-36109: the first group is not among the further ones, and a set-group-id program is without it.
+    const look = 'grep ^Groups: /proc/self/status | tr -s "\\t " " "';
+    expect(outputOf(await built(on(`USER 5:6\nRUN ${look}`)), 'RUN').trim()).toBe('Groups: 6');
+    const { stdout } = await tbuild(['run', '--user', '5:6', 'busybox', 'sh', '-c', look], { store });
+    expect(stdout.trim()).toBe('Groups: 6');
   });
 
   it('may be anything but what is waited for, or read to the end', async () => {
