@@ -37,8 +37,8 @@ const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
 const IN_TOTO = 'application/vnd.in-toto+json';
 const ATTESTATION = 'attestation-manifest';
 const NOWHERE = { architecture: 'unknown', os: 'unknown' } as const;
-/** Of the statements of one manifest together. */
-const MAX_STATEMENTS_BYTES = 256 << 20;
+/** Of all that is said beside the images of one index. */
+const MAX_SAID_BYTES = 256 << 20;
 
 export function encodeStatement(subjects: readonly AttestedSubject[], { type, content }: Predicate): Buffer {
   const subject = subjects.map(({ name, digest }) => ({ name, digest: { sha256: hexOf(digest) } }));
@@ -87,17 +87,17 @@ export async function readAttestations(
   read: (descriptor: Descriptor, limitBytes: number) => Promise<Buffer | undefined>,
 ): Promise<Attestation[]> {
   const found: Attestation[] = [];
-  let leftBytes = MAX_STATEMENTS_BYTES;
+  let leftBytes = MAX_SAID_BYTES;
   for (const descriptor of manifests.filter((each) => attestedBy(each) !== undefined)) {
     const bytes = await read(descriptor, MAX_MANIFEST_BYTES);
     const manifest = bytes && manifestOf(bytes);
     if (!manifest) continue;
     const parts = [manifest.config, ...manifest.layers];
-    leftBytes -= parts.reduce((sum, { size }) => sum + size, 0);
+    leftBytes -= parts.reduce((sum, { size }) => sum + size, bytes.length);
     if (leftBytes < 0) break;
     const blobs = [bytes];
     for (const part of parts) {
-      const blob = await read(part, MAX_STATEMENTS_BYTES);
+      const blob = await read(part, MAX_SAID_BYTES);
       if (blob) blobs.push(blob);
     }
     if (blobs.length === parts.length + 1) found.push({ descriptor, blobs });
@@ -120,16 +120,32 @@ export function attestationBlobs(blobs: Blobs, document: string): Descriptor[] {
   });
 }
 
-/** The same statements of another manifest of the same image: the first one compressed in another way. */
-export function retarget({ blobs }: Attestation, from: Digest, to: Digest): Attestation {
-  const statements = blobs.slice(2).map((bytes) => {
-    const statement = JSON.parse(bytes.toString()) as { subject: { digest: { sha256?: string } }[]; predicateType: string };
+/** The same statements of another manifest of the same image: the first one compressed in another way. Undefined: they are no statements. */
+export function retarget({ blobs }: Attestation, from: Digest, to: Digest): Attestation | undefined {
+  const statements = blobs.slice(2).map((bytes) => readStatement(bytes));
+  if (!statements.every((statement) => statement !== undefined)) return undefined;
+  const pointed = statements.map((statement) => {
     const subject = statement.subject.map((each) =>
-      each.digest.sha256 === hexOf(from) ? { ...each, digest: { sha256: hexOf(to) } } : each,
+      each.digest?.sha256 === hexOf(from) ? { ...each, digest: { sha256: hexOf(to) } } : each,
     );
     return { type: statement.predicateType, bytes: Buffer.from(JSON.stringify({ ...statement, subject })) };
   });
-  return makeAttestation(to, statements);
+  return makeAttestation(to, pointed);
+}
+
+interface Statement {
+  readonly predicateType: string;
+  readonly subject: readonly { readonly digest?: { readonly sha256?: string } }[];
+}
+
+function readStatement(bytes: Buffer): Statement | undefined {
+  try {
+    const statement = JSON.parse(bytes.toString()) as Statement;
+    const isOne = typeof statement.predicateType === 'string' && statement.subject.every((each) => typeof each === 'object');
+    return isOne ? statement : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function indexOf(document: string): Index {

@@ -8,8 +8,10 @@ import pLimit from 'p-limit';
 import { type Digest, sha256 } from '../base/digest.ts';
 import type { Store } from '../base/store.ts';
 import type { Serve } from '../native/serve.ts';
+import { Blobs } from '../oci/blobs.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { attestationBlobs } from './attestations.ts';
 
 export interface Problem {
   /** One line. */
@@ -103,7 +105,20 @@ function checkIndexes(store: Store): Problem[] {
       'SELECT index_id AS id, image FROM index_images WHERE image NOT IN (SELECT id FROM images)',
     )
     .map(({ id, image }) => ({ what: `the index ${id} lacks the image ${image}`, path, hint: REBUILD }));
-  return [...changed, ...lacking];
+  return [...changed, ...lacking, ...checkAttestations(store)];
+}
+
+function checkAttestations(store: Store): Problem[] {
+  const blobs = new Blobs(store);
+  return store.db.all<{ id: string; document: string }>('SELECT id, document FROM indexes').flatMap(({ id, document }) =>
+    attestationBlobs(blobs, document)
+      .filter(({ digest, size }) => !blobs.has(digest, size))
+      .map(({ digest }) => ({
+        what: `of what the index ${id} says of its images the blob ${digest} is missing`,
+        path: blobs.path(digest),
+        hint: 'nothing to do: the images are whole, and are saved without it',
+      })),
+  );
 }
 
 function checkTraces(store: Store, layers: Layers): Problem[] {

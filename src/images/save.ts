@@ -244,9 +244,9 @@ async function prepareAttestations(
     const of = attestedBy(attestation.descriptor) as Digest;
     const position = before.findIndex(({ digest }) => digest === of);
     const now = prepared[position]?.manifest.digest;
-    if (now === of) written.push(attestation);
-    else if (now && sha256(await encodePlainManifest(place, (images[position] as PlatformImage).image)) === of)
-      written.push(retarget(attestation, of, now));
+    const isOfPlain = async () => sha256(await encodePlainManifest(place, (images[position] as PlatformImage).image)) === of;
+    const same = now === of ? attestation : now && (await isOfPlain()) ? retarget(attestation, of, now) : undefined;
+    if (same) written.push(same);
   }
   return written;
 }

@@ -6,7 +6,7 @@ import type { Findings } from './package.ts';
 import { packageUrl } from './purl.ts';
 import { readStanzas } from './stanzas.ts';
 
-const MAX_BYTES = 128 << 20;
+const MAX_BYTES = 64 << 20;
 const PLACES = ['lib/apk/db/installed', 'usr/lib/apk/db/installed'];
 
 export function findAlpinePackages(files: ImageFiles, distribution: Distribution | undefined, findings: Findings): void {

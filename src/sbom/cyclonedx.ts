@@ -34,11 +34,10 @@ function component({ purl, name, version, license, supplier, homepage, summary, 
     name,
     ...(version !== '' && { version }),
     purl,
-    ...(supplier !== undefined && { supplier: { name: supplier.slice(0, 300) } }),
-    ...(summary !== undefined && summary !== '' && { description: summary.slice(0, 500) }),
+    ...(supplier !== undefined && { supplier: { name: supplier } }),
+    ...(summary !== undefined && { description: summary }),
     ...licenseOf(license),
-    ...(homepage !== undefined &&
-      /^https?:\/\/\S{1,500}$/.test(homepage) && { externalReferences: [{ type: 'website', url: homepage }] }),
+    ...(homepage !== undefined && { externalReferences: [{ type: 'website', url: homepage }] }),
     properties: [{ name: 'tbuild:foundIn', value: foundIn }],
   };
 }

@@ -6,7 +6,7 @@ import type { Findings } from './package.ts';
 import { packageUrl } from './purl.ts';
 import { readStanzas, type Stanza } from './stanzas.ts';
 
-const MAX_BYTES = 128 << 20;
+const MAX_BYTES = 64 << 20;
 
 export function findDebianPackages(files: ImageFiles, distribution: Distribution | undefined, findings: Findings): void {
   const whole = files.find('var/lib/dpkg/status');

@@ -25,7 +25,6 @@ const EXCEPTIONS = new Set(
 );
 
 const NOT_SAID = 'NOASSERTION';
-const MAX_LENGTH = 1000;
 
 export interface OwnLicense {
   readonly licenseId: string;
@@ -42,7 +41,7 @@ export class Licenses {
   /** What `written` is as an SPDX expression. */
   expressionOf(written: string | undefined): string {
     const text = written?.trim().replaceAll(/\s+/g, ' ') ?? '';
-    if (text === '' || text.length > MAX_LENGTH) return NOT_SAID;
+    if (text === '') return NOT_SAID;
     const words = readExpression(text);
     if (words === undefined) return this.#ownId(text);
     const listed = words.map((word) => (isName(word) && !isListed(word) ? this.#ownId(word) : word));

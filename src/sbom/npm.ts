@@ -57,7 +57,7 @@ function licenseOf({ license, licenses }: Readonly<Record<string, unknown>>): st
 
 /** `Name <address> (url)`, or its members. */
 function personOf(author: unknown): string | undefined {
-  if (typeof author === 'string') return author.replace(/\s*\([^)]*\)\s*$/, '') || undefined;
+  if (typeof author === 'string') return author.split(' (', 1)[0]?.trim() || undefined;
   const { name, email } = (author ?? {}) as { name?: unknown; email?: unknown };
   if (typeof name !== 'string' || name === '') return undefined;
   return typeof email === 'string' ? `${name} <${email}>` : name;

@@ -24,20 +24,34 @@ export interface FoundPackage extends Package {
 
 const MAX_PACKAGES = 200_000;
 const MAX_NOTES = 50;
-const MAX_FIELD_LENGTH = 1000;
+const MAX_NAME_LENGTH = 1000;
+const MAX_SUPPLIER_LENGTH = 300;
+const MAX_TEXT_LENGTH = 500;
+/** Of all names and texts: a document of them can still be written as one text. */
+const MAX_TOTAL_LENGTH = 64 << 20;
 
 export class Findings {
   readonly #packages = new Map<string, FoundPackage>();
   readonly #notes = new Set<string>();
+  #length = 0;
   #leftOut = 0;
   #notesLeftOut = 0;
 
   add(found: Package, foundIn: string): void {
-    const { purl } = found;
+    const { purl, name, version } = found;
     const known = this.#packages.get(purl);
-    if (known) this.#packages.set(purl, { ...known, alsoFound: known.alsoFound + 1 });
-    else if (this.#packages.size >= MAX_PACKAGES || isOverlong(found)) this.#leftOut += 1;
-    else this.#packages.set(purl, { ...found, foundIn, alsoFound: 0 });
+    if (known) {
+      this.#packages.set(purl, { ...known, alsoFound: known.alsoFound + 1 });
+      return;
+    }
+    const kept = { ...withinMeasure(found), foundIn, alsoFound: 0 };
+    const isOverlong = Math.max(purl.length / 2, name.length, version.length) > MAX_NAME_LENGTH;
+    const length = lengthOf(kept);
+    if (isOverlong || this.#packages.size >= MAX_PACKAGES || this.#length + length > MAX_TOTAL_LENGTH) this.#leftOut += 1;
+    else {
+      this.#packages.set(purl, kept);
+      this.#length += length;
+    }
   }
 
   /** One line. */
@@ -53,13 +67,24 @@ export class Findings {
 
   notes(): string[] {
     const notes = [...this.#notes];
-    if (this.#leftOut > 0)
-      notes.push(`${this.#leftOut} packages are left out: at most ${MAX_PACKAGES} are listed, with names of reasonable length`);
+    if (this.#leftOut > 0) notes.push(`${this.#leftOut} packages are left out: there are too many, or their names are too long`);
     if (this.#notesLeftOut > 0) notes.push(`${this.#notesLeftOut} more such notes are left out`);
     return notes;
   }
 }
 
-function isOverlong({ purl, name, version }: Package): boolean {
-  return purl.length > 2 * MAX_FIELD_LENGTH || name.length > MAX_FIELD_LENGTH || version.length > MAX_FIELD_LENGTH;
+/** A licence that is cut is another one; a home page that is none helps nobody. */
+function withinMeasure({ license, supplier, homepage, summary, ...rest }: Package): Package {
+  return {
+    ...rest,
+    license: license !== undefined && license.length <= MAX_NAME_LENGTH ? license : undefined,
+    supplier: supplier?.slice(0, MAX_SUPPLIER_LENGTH),
+    homepage:
+      homepage !== undefined && homepage.length <= MAX_TEXT_LENGTH && /^https?:\/\/\S+$/.test(homepage) ? homepage : undefined,
+    summary: summary?.slice(0, MAX_TEXT_LENGTH) || undefined,
+  };
+}
+
+function lengthOf(found: FoundPackage): number {
+  return Object.values(found).reduce((sum: number, value) => sum + (typeof value === 'string' ? value.length : 0), 0);
 }

@@ -97,10 +97,10 @@ function spdxPackage(found: FoundPackage, licenses: Licenses) {
     ...(version !== '' && { versionInfo: version }),
     ...(supplier !== undefined && { supplier: agentOf(supplier) }),
     ...unsaid,
-    ...(homepage !== undefined && /^https?:\/\/\S{1,500}$/.test(homepage) && { homepage }),
+    ...(homepage !== undefined && { homepage }),
     sourceInfo: `found in ${foundIn}${more}`,
     licenseDeclared: licenses.expressionOf(license),
-    ...(summary !== undefined && summary !== '' && { summary: summary.slice(0, 500) }),
+    ...(summary !== undefined && { summary }),
     externalRefs: [purlReference(purl)],
   };
 }
@@ -109,7 +109,7 @@ const purlReference = (purl: string) => ({ referenceCategory: 'PACKAGE-MANAGER',
 
 /** `Person: Name (address)`. Databases do not say whether someone is one or many: what teams call themselves does. */
 function agentOf(supplier: string): string {
-  const [, name = '', address] = /^\s*"?([^<"]*)"?\s*(?:<([^<>]*)>)?/.exec(supplier.slice(0, 300)) ?? [];
+  const [, name = '', address] = /^\s*"?([^<"]*)"?\s*(?:<([^<>]*)>)?/.exec(supplier) ?? [];
   const isMany =
     /\b(?:team|maintainers?|developers|group|project|foundation|inc|llc|ltd|gmbh|linux|suse|red hat|contributors)\b/i.test(name);
   const shown = [name.trim() || (address ?? ''), ...(name.trim() && address ? [`(${address})`] : [])].join(' ');

@@ -122,6 +122,7 @@ async function factsOf(build: AttestedBuild, position: number, isDetailed: boole
     materials: isListed ? materials : [...materials, config],
     steps,
     builderPlatform: formatPlatform(hostPlatform()),
+    isOnline: steps.some(({ op }) => op.kind === 'run' && (op.network === 'default' ? options.network : op.network) !== 'none'),
     detail: isDetailed
       ? {
           definition: describeSteps(steps),

@@ -21,6 +21,8 @@ export interface BuildFacts {
   readonly materials: readonly Material[];
   readonly steps: readonly Step[];
   readonly builderPlatform: string;
+  /** A step could use the network. */
+  readonly isOnline: boolean;
   /** Said with `max` alone. */
   readonly detail: { readonly definition: readonly object[]; readonly source: object; readonly layers: object } | undefined;
 }
@@ -48,9 +50,8 @@ export function buildDefinition(facts: BuildFacts, { mode }: ProvenanceOptions):
 }
 
 export function provenance(facts: BuildFacts, options: ProvenanceOptions, invocationId: string, times: BuildTimes): Predicate {
-  const { steps, locals, args, detail } = facts;
+  const { steps, locals, args, detail, isOnline } = facts;
   const isComplete = locals.length === 0;
-  const isOnline = steps.some(({ op }) => op.kind === 'run' && op.network !== 'none');
   const hidden = options.mode === 'min' && (Object.keys(publicArgs(args)).length < Object.keys(args).length || hasSecrets(steps));
   const metadata = {
     invocationId,

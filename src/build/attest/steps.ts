@@ -48,6 +48,7 @@ function platformOf({ op }: Step): { platform?: object } {
 }
 
 function describeOperation({ op, parent }: Step, inputs: readonly string[]): object {
+  const hasRoot = parent !== undefined;
   switch (op.kind) {
     case 'image':
       return source(
@@ -60,20 +61,22 @@ function describeOperation({ op, parent }: Step, inputs: readonly string[]): obj
     case 'git':
       return source(`git://${remoteName(op).replace(/^[a-z]+:\/\//, '')}`);
     case 'workdir':
-      return file([{ mkdir: { path: op.path, mode: 0o755, makeParents: true } }], inputs);
+      return file([{ mkdir: { path: op.path, mode: 0o755, makeParents: true } }], inputs, hasRoot);
     case 'copy':
-      return file(copyActions(op), inputs);
+      return file(copyActions(op), inputs, hasRoot);
     default:
-      return { exec: describeRun(op, parent !== undefined) };
+      return { exec: describeRun(op, hasRoot) };
   }
 }
 
 const source = (identifier: string) => ({ source: { identifier } });
 
-/** The first input is what is written to, the second what is read. */
-function file(actions: readonly object[], inputs: readonly string[]): object {
+/** The first input is what is written to, unless that is empty; the next what is read. */
+function file(actions: readonly object[], inputs: readonly string[], hasRoot: boolean): object {
+  const input = hasRoot ? 0 : -1;
+  const secondaryInput = inputs.length > input + 1 ? input + 1 : -1;
   return {
-    file: { actions: actions.map((Action) => ({ input: 0, secondaryInput: inputs.length > 1 ? 1 : -1, output: 0, Action })) },
+    file: { actions: actions.map((Action) => ({ input, secondaryInput, output: 0, Action })) },
   };
 }
 

@@ -1,5 +1,5 @@
 // What is said of images beside them: kept with their index, written out with it, gone with it; and what is no attestation whatever it says.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { extract } from 'tar-stream';
@@ -223,6 +223,32 @@ describe('what is said of an image of ours', () => {
     const saved = await save(store, {}, 'built');
     expect(indexIn(saved).manifests).toHaveLength(2);
     expect(await checkStore(store.place)).toMatchObject({ problems: [] });
+  });
+
+  test('that is no statement is left out where it would have to be changed', async () => {
+    const store = await openImageStore();
+    const image = store.images.get(await store.addImage([await store.addLayer({ hello: 'hello' })], [])) as Image;
+    const said = ['{', 'null', '{"predicateType":"p","subject":1}'];
+    await keepIndex(store.place, store.images, [{ platform, image }], ['app'], (_, manifest) =>
+      makeAttestation(
+        manifest,
+        said.map((text) => ({ type: 'p', bytes: Buffer.from(text) })),
+      ),
+    );
+    expect(indexIn(await save(store, { compression: 'none' })).manifests).toHaveLength(2);
+    expect(indexIn(await save(store, { compression: 'gzip' })).manifests).toHaveLength(1);
+  });
+
+  test('and is missing is found by fsck, and the image saved without it', async () => {
+    const store = await openImageStore();
+    await build(store);
+    const [manifest] = readdirSync(store.place.store.path('blobs/sha256'));
+    rmSync(store.place.store.path('blobs/sha256', manifest as string));
+    const { problems } = await checkStore(store.place);
+    expect(problems.map(({ what }) => what)).toEqual([
+      expect.stringMatching(/^of what the index sha256:\S+ says of its images the blob/),
+    ]);
+    expect(indexIn(await save(store)).manifests).toHaveLength(1);
   });
 
   test('takes the place of what was said of the same image before', async () => {

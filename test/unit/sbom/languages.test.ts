@@ -42,6 +42,15 @@ describe('npm', () => {
     expect(inventory({ 'node_modules/a/package.json': manifest('a', more) }).packages[0]?.license).toBe(license);
   });
 
+  test('its author is told without a home page, whatever he writes', () => {
+    const authorOf = (author: unknown) =>
+      inventory({ 'node_modules/a/package.json': manifest('a', { author }) }).packages[0]?.supplier;
+    expect(authorOf('A B <a@x.org> (https://x.org)')).toBe('A B <a@x.org>');
+    expect(authorOf({ name: 'A', email: 'a@x.org', url: 'https://x.org' })).toBe('A <a@x.org>');
+    expect(authorOf(['A'])).toBeUndefined();
+    expect(authorOf('('.repeat(500_000))).toHaveLength(300);
+  });
+
   test('what is no package is said', () => {
     const deep = '['.repeat(100_000);
     const { notes, packages } = inventory({
