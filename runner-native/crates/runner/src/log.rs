@@ -46,15 +46,27 @@ impl Log {
         if self.debug {
             let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(error).unwrap_or_default());
         }
-        if let Some(mut file) = self.file.as_ref() {
-            let time = timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-            let line = match self.format {
-                Format::Json => serde_json::json!({ "level": "error", "msg": message, "time": time }).to_string(),
-                Format::Text => format!("time={time:?} level=error msg={message:?}"),
-            };
-            let _ = writeln!(file, "{line}");
+        if let Some(file) = &self.file {
+            self.write(file, "error", &message);
         }
         status
+    }
+
+    /// Goes on all the same: people are told only where nobody else listens.
+    pub fn warn(&self, message: &str) {
+        match &self.file {
+            Some(file) => self.write(file, "warning", message),
+            None => drop(writeln!(std::io::stderr(), "tbuild-runner: warning: {message}")),
+        }
+    }
+
+    fn write(&self, mut file: &File, level: &str, message: &str) {
+        let time = timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let line = match self.format {
+            Format::Json => serde_json::json!({ "level": level, "msg": message, "time": time }).to_string(),
+            Format::Text => format!("time={time:?} level={level} msg={message:?}"),
+        };
+        let _ = writeln!(file, "{line}");
     }
 }
 

@@ -25,6 +25,12 @@ pub struct Global {
     without_cgroup: bool,
 }
 
+impl Global {
+    fn log(&self) -> Log {
+        Log::open(self.log.as_deref(), self.format, self.debug)
+    }
+}
+
 /// True for a command line that begins with one of these commands or with a global flag.
 pub fn is_meant(first: &str) -> bool {
     help::is_command(first) || first.starts_with('-')
@@ -37,7 +43,7 @@ pub fn main(arguments: Vec<OsString>) -> i32 {
         Ok(read) => read,
         Err(error) => return Log::default().fail(&error, 1),
     };
-    let log = Log::open(global.log.as_deref(), global.format, global.debug);
+    let log = global.log();
     match dispatch(&command, &global, parser) {
         Ok(status) => status,
         Err(error) => {
@@ -159,6 +165,7 @@ fn create(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     own_binary::protect()?;
     let mut making = Making::read(global, &mut parser, false)?;
     let bundle = making.bundle()?;
+    bundle.warnings().iter().for_each(|warning| global.log().warn(warning));
     lifecycle::create(&global.root, making.id()?, &bundle, &making.options)?;
     Ok(0)
 }
@@ -167,6 +174,7 @@ fn run(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     own_binary::protect()?;
     let mut making = Making::read(global, &mut parser, true)?;
     let bundle = making.bundle()?;
+    bundle.warnings().iter().for_each(|warning| global.log().warn(warning));
     lifecycle::run(&global.root, making.id()?, &bundle, &making.options, making.end)
 }
 

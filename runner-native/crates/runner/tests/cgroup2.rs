@@ -202,3 +202,25 @@ fn what_a_container_has_made_below_its_cgroup_goes_with_it() {
     bundle.ok(&["delete", "--force", &id]);
     assert!(!cgroup.exists());
 }
+
+/// As a service manager needs it, which is root in the container alone.
+#[test]
+fn a_writable_mount_in_a_user_namespace_belongs_to_the_container_but_its_limits_do_not() {
+    if !is_unified() {
+        return;
+    }
+    for (options, expected) in [(json!([]), "0 0 65534 made"), (json!(["ro"]), "65534 65534 65534 not")] {
+        let change = |config: &mut Value| {
+            let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_534 }]);
+            config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+            (config["linux"]["uidMappings"], config["linux"]["gidMappings"]) = (map.clone(), map);
+            let mount = json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options });
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        };
+        let script = "cd /sys/fs/cgroup; mkdir below 2>/dev/null && made=made; echo $(stat -c %u . cgroup.procs pids.max) ${made:-not}";
+        let (bundle, id) = (Bundle::with(script, change), id("owned"));
+        let owner = |path: &Path| std::os::unix::fs::chown(path, Some(100_000), Some(100_000)).unwrap();
+        ["rootfs", "rootfs/etc", "rootfs/bin"].iter().for_each(|path| owner(&bundle.path(path)));
+        assert_eq!(bundle.ok(&["run", &id]).trim(), expected, "{options}");
+    }
+}

@@ -53,6 +53,45 @@ fn scheduling_that_cannot_be_is_an_error_before_anything_is_made() {
 }
 
 #[test]
+fn capabilities_that_cannot_be_granted_are_said_and_done_without() {
+    let some = json!(["CAP_CHOWN", "CAP_OF_THE_FUTURE"]);
+    let change = |config: &mut Value| config["process"]["capabilities"] = json!({ "bounding": some, "permitted": some, "effective": some });
+    let (bundle, id) = (Bundle::with("grep CapEff /proc/self/status", change), id("capabilities"));
+    let output = bundle.call(&["run", &id]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "CapEff:\t0000000000000001\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning: process.capabilities: CAP_OF_THE_FUTURE cannot be granted"), "{said}");
+    let output = bundle.call(&["--log", "log", "run", &id]);
+    assert!(output.stderr.is_empty() && fs::read_to_string(bundle.path("log")).unwrap().contains("level=warning"));
+}
+
+/// A namespace of another kind, or no namespace at all.
+#[test]
+fn a_path_that_is_not_such_a_namespace_is_an_error() {
+    for in_user_namespace in [false, true] {
+        for (kind, path) in
+            [("uts", "/proc/self/ns/net"), ("network", "/proc/self/status"), ("pid", "/proc/self/ns/uts"), ("ipc", "/nowhere")]
+        {
+            let change = |config: &mut Value| {
+                let linux = &mut config["linux"];
+                let namespaces = linux["namespaces"].as_array_mut().unwrap();
+                namespaces.retain(|namespace| namespace["type"] != kind);
+                namespaces.push(json!({ "type": kind, "path": path }));
+                if in_user_namespace {
+                    namespaces.push(json!({ "type": "user" }));
+                    let map = json!([{ "containerID": 0, "hostID": 0, "size": 65_536 }]);
+                    (linux["uidMappings"], linux["gidMappings"]) = (map.clone(), map);
+                }
+            };
+            let (bundle, id) = (Bundle::with("true", change), id(&format!("not-{kind}-{in_user_namespace}")));
+            let error = bundle.error(&["run", &id]);
+            assert!(error.contains(path), "{kind} {path}: {error}");
+            assert!(!bundle.path("states").join(&id).exists() && cgroups(&id) == 0);
+        }
+    }
+}
+
+#[test]
 fn exec_runs_where_it_is_told() {
     let (bundle, id) = (Bundle::new("sleep 60"), id("affinity"));
     assert!(bundle.create(&[&id]), "{}", bundle.out());

@@ -2,6 +2,7 @@
 //! machine can mount (`probe`). Assumes a process of one thread: namespaces are entered by it and by what it forks.
 
 mod cgroup_mounts;
+mod cgroup_owner;
 pub mod cgroups;
 mod channel;
 pub mod config_file;

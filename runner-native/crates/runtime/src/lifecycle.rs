@@ -2,6 +2,7 @@
 //! is made, so that `delete --force` undoes whatever a killed command left. The calling process has one thread and the bundle as its
 //! working directory where a container is made.
 
+use crate::cgroup_owner;
 use crate::cgroups::Cgroup;
 use crate::channel;
 use crate::config_file;
@@ -47,6 +48,11 @@ impl Bundle {
             environment.retain(|known| !known.to_bytes().starts_with(name));
             environment.extend(CString::new(variable.as_str()));
         }
+    }
+
+    /// What of it cannot be had, and is done without.
+    pub fn warnings(&self) -> Vec<String> {
+        self.plan.warnings()
     }
 }
 
@@ -174,6 +180,9 @@ fn make_processes(folder: &Folder, plan: &Plan, mut record: Record, options: &Cr
     record.cgroup.make()?;
     if let (Some(resources), false) = (&plan.resources, options.without_cgroup) {
         resources.apply(&record.cgroup)?;
+    }
+    if !options.without_cgroup {
+        cgroup_owner::give(&record.cgroup, plan)?;
     }
     let told = Told::of(plan, &record.id, &record.bundle);
     let fifo = folder.make_start_fifo()?;

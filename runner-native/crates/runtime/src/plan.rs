@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,14 @@ impl Plan {
     /// Where the first process must begin, for in a user namespace it may not get to the root by itself.
     pub fn first_directory(&self) -> Option<&Path> {
         self.namespaces.is_own(libc::CLONE_NEWUSER).then_some(&self.root)
+    }
+
+    /// Capabilities that cannot be granted are no error, but must be said (runtime-spec, config.md: Linux Process).
+    pub fn warnings(&self) -> Vec<String> {
+        let refused = self.process.capabilities.refused.iter();
+        refused
+            .map(|name| format!("process.capabilities: {name} cannot be granted: this process lacks it, or this kernel does not know it"))
+            .collect()
     }
 
     /// The root as the first process finds it.
@@ -112,6 +120,7 @@ pub struct PlannedCapabilities {
     pub bounding: CapabilitySet,
     pub sets: CapabilitySets,
     pub ambient: CapabilitySet,
+    pub refused: BTreeSet<String>,
 }
 
 pub fn read(config: Config) -> Result<Plan> {
@@ -389,22 +398,29 @@ fn c_string(field: &str, text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| invalid(field, format!("{text:?} contains a zero byte")))
 }
 
-/// What this process lacks or this kernel does not know cannot be given; the specification asks for a warning at most.
 fn capabilities(capabilities: &Capabilities, has_user_namespace: bool) -> PlannedCapabilities {
     let ours = match has_user_namespace {
         true => known_capabilities(), // who enters one has them all there
         false => rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted),
     };
-    let set = |names: &[String]| {
-        let known = names.iter().filter_map(|name| CapabilitySet::from_name(name.strip_prefix("CAP_")?));
-        known.fold(CapabilitySet::empty(), |all, one| all | one) & ours
+    let mut refused = BTreeSet::new();
+    let mut set = |names: &[String]| {
+        names.iter().fold(CapabilitySet::empty(), |set, name| match name.strip_prefix("CAP_").and_then(CapabilitySet::from_name) {
+            Some(one) if ours.contains(one) => set | one,
+            _ => {
+                refused.insert(name.clone());
+                set
+            }
+        })
     };
     let permitted = set(&capabilities.permitted);
     let inheritable = set(&capabilities.inheritable);
+    let (bounding, effective, ambient) = (set(&capabilities.bounding), set(&capabilities.effective), set(&capabilities.ambient));
     PlannedCapabilities {
-        bounding: set(&capabilities.bounding),
-        sets: CapabilitySets { effective: set(&capabilities.effective) & permitted, permitted, inheritable },
-        ambient: set(&capabilities.ambient) & permitted & inheritable,
+        bounding,
+        sets: CapabilitySets { effective: effective & permitted, permitted, inheritable },
+        ambient: ambient & permitted & inheritable,
+        refused,
     }
 }
 
