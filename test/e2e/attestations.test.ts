@@ -266,9 +266,9 @@ describe('provenance', () => {
     const args = ['--provenance=true', '--sbom=true', '--reproducible', ...key];
     const archives = [];
     const store = freshStore();
-    for (const where of [store, store, freshStore()]) {
+    for (const [where, ...more] of [[store], [store], [store, '--no-cache'], [freshStore()]] as const) {
       const archive = newPath();
-      await tbuildOk(['build', '-q', ...args, '-o', `type=oci,dest=${archive}`, context()], { store: where });
+      await tbuildOk(['build', '-q', ...args, ...more, '-o', `type=oci,dest=${archive}`, context()], { store: where });
       archives.push(createHash('sha256').update(readFileSync(archive)).digest('hex'));
     }
     expect(new Set(archives).size).toBe(1);

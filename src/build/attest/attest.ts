@@ -2,9 +2,7 @@
 // it is asked for. Which manifest it is said of is not known here: how the image is compressed decides that.
 
 import { randomBytes } from 'node:crypto';
-import { basename } from 'node:path';
 import { version } from '../../base/version.ts';
-import { redactUrl } from '../../http/url.ts';
 import { encodeStatement, makeAttestation } from '../../images/attestations.ts';
 import type { Image } from '../../images/image.ts';
 import { describeContents } from '../../images/image-sbom.ts';
@@ -13,21 +11,13 @@ import { formatPlatform, hostPlatform } from '../../oci/platform.ts';
 import type { ImageOperation, Plan } from '../../plan/graph.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { Solved } from '../../solve/solver.ts';
-import type { ContextOptions, Contexts } from '../contexts/options.ts';
+import type { Contexts } from '../contexts/options.ts';
 import type { BuiltImage, Said } from '../outputs/built-image.ts';
-import type { SandboxOptions } from '../sandbox-options.ts';
 import { findSources, imageUrl } from './materials.ts';
 import type { AttestOptions } from './options.ts';
 import { type BuildFacts, buildDefinition, invocationIdOf, provenance } from './provenance.ts';
-import { describeLayers, describeSteps, locateSteps, stepsOf } from './steps.ts';
-
-/** Of a build's options, those that are told. */
-export interface ToldOptions extends ContextOptions, Pick<SandboxOptions, 'network' | 'extraHosts'> {
-  readonly target?: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly noCacheStages?: readonly string[];
-  readonly reproducible?: boolean;
-}
+import { argsOf, dockerfileName, type ToldOptions } from './request.ts';
+import { describeLayers, describeSource, describeSteps, stepsOf } from './steps.ts';
 
 export interface AttestedBuild {
   readonly options: ToldOptions;
@@ -97,8 +87,7 @@ async function provenancesOf(build: AttestedBuild, asked: NonNullable<AttestOpti
   const isFixed = epoch !== undefined;
   const timeOf = (ms: number) => new Date(isFixed ? epoch * 1000 : ms).toISOString();
   const times = { startedOn: timeOf(startedAt), finishedOn: timeOf(Date.now()) };
-  const invocation = isFixed ? facts.map((each) => buildDefinition(each, how)) : [randomBytes(32).toString('hex')];
-  const id = invocationIdOf(invocation as object[]);
+  const id = invocationIdOf(isFixed ? facts.map((each) => buildDefinition(each, how)) : randomBytes(32).toString('hex'));
   return facts.map((each) => ({
     predicate: provenance(each, how, id, times),
     filename: asked.filename ?? 'provenance.json',
@@ -115,7 +104,7 @@ async function factsOf(build: AttestedBuild, position: number, isDetailed: boole
   const isDockerfileHere = config === undefined || dockerfile.path !== undefined;
   const isListed = config === undefined || materials.some(({ uri }) => uri === config.uri);
   return {
-    dockerfile: basename(redactUrl(options.dockerfile ?? 'Dockerfile')),
+    dockerfile: dockerfileName(options),
     config,
     args: argsOf(options),
     locals: isDockerfileHere ? [...locals, 'dockerfile'] : locals,
@@ -126,41 +115,9 @@ async function factsOf(build: AttestedBuild, position: number, isDetailed: boole
     detail: isDetailed
       ? {
           definition: describeSteps(steps),
-          source: { locations: locateSteps(steps), infos: [sourceOf(build)] },
+          source: describeSource(steps, dockerfileName(options), dockerfile.bytes),
           layers: await describeLayers(target, steps, plan.steps, solved, built[position]!.state, workplace.layers),
         }
       : undefined,
   };
-}
-
-function sourceOf({ options, contexts: { dockerfile } }: AttestedBuild) {
-  const data = dockerfile.bytes.toString('base64');
-  return { filename: basename(redactUrl(options.dockerfile ?? 'Dockerfile')), language: 'Dockerfile', data };
-}
-
-/** What BuildKit's frontend would have been told; what is about this machine alone is left out. */
-function argsOf(options: ToldOptions): Record<string, string> {
-  const { buildArgs, labels, target, noCache, noCacheStages = [], network, extraHosts = [], buildContexts = {} } = options;
-  const prefixed = (prefix: string, values: Readonly<Record<string, string>>, show = (value: string, _: string) => value) =>
-    Object.entries(values).map(([name, value]) => [`${prefix}:${name}`, show(value, name)] as const);
-  const noCacheFor = noCacheStages.join(',');
-  const args = [
-    ...prefixed('build-arg', buildArgs),
-    ...prefixed('label', labels),
-    ...prefixed('context', buildContexts, shownContext),
-    ...(target ? [['target', target] as const] : []),
-    ...(noCache || noCacheFor !== '' ? [['no-cache', noCacheFor] as const] : []),
-    ...(network === 'default' ? [] : [['force-network-mode', network] as const]),
-    ...(extraHosts.length > 0
-      ? [['add-hosts', extraHosts.map(({ name, address }) => `${name}=${address}`).join(',')] as const]
-      : []),
-  ];
-  return Object.fromEntries(args.sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** Where a directory or a layout lies on this machine is nobody's business. */
-function shownContext(value: string, name: string): string {
-  return /^(?:docker-image:\/\/|https?:\/\/|git:\/\/|ssh:\/\/|git@|github\.com\/)/.test(value)
-    ? redactUrl(value)
-    : `local:${name}`;
 }

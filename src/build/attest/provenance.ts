@@ -95,8 +95,8 @@ function idsOf(name: string, type: 'secret' | 'ssh', steps: readonly Step[]): ob
 
 const hasSecrets = (steps: readonly Step[]): boolean => askedFor('secret', steps).length + askedFor('ssh', steps).length > 0;
 
-/** 25 letters and digits, as BuildKit's: of one invocation, or where it is to give the same bytes again, of what was asked for. */
-export function invocationIdOf(definitions: readonly object[]): string {
-  const hex = sha256(canonicalJson(definitions)).slice('sha256:'.length);
+/** 25 letters and digits, as BuildKit's, made of what tells one invocation from another. */
+export function invocationIdOf(what: unknown): string {
+  const hex = sha256(canonicalJson(what)).slice('sha256:'.length);
   return BigInt(`0x${hex}`).toString(36).padStart(25, '0').slice(0, 25);
 }

@@ -130,7 +130,11 @@ function describeMount(mount: RunMount): object {
   }
 }
 
-/** Which lines of the Dockerfile steps are of. */
+/** The Dockerfile, and which of its lines steps are of. */
+export function describeSource(steps: readonly Step[], filename: string, bytes: Buffer): object {
+  return { locations: locateSteps(steps), infos: [{ filename, language: 'Dockerfile', data: bytes.toString('base64') }] };
+}
+
 export function locateSteps(steps: readonly Step[]): object {
   const names = namesOf(steps);
   const located = steps.flatMap(({ id, where }) => {
