@@ -52,9 +52,11 @@ export async function makeDisk(file: string, rustTests: RustTests, say: (line: s
     execFileSync('cp', ['-rL', absolute, path.join(root, absolute)]);
   };
   for (const name of ['bin', 'dist', 'package.json', 'node_modules/.bin/node']) add(path.join(repository, name));
-  for (const executable of Object.values(rustTests)) add(executable);
   const builds = path.join(path.dirname(Object.values(rustTests)[0] ?? ''), '..');
-  add(path.join(builds, 'tbuild-runner'));
+  for (const executable of [...Object.values(rustTests), path.join(builds, 'tbuild-runner')]) {
+    add(executable);
+    execFileSync('strip', [path.join(root, executable)]);
+  }
   mkdirSync(path.join(root, builds, '../tmp'), { recursive: true });
   add('/bin/busybox');
   cpSync(path.join(import.meta.dirname, 'session.sh'), path.join(root, 'guest/session.sh'));

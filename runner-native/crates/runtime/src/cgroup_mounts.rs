@@ -19,8 +19,7 @@ pub fn mount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
     let made = if is_unified() { version_2() } else { version_1() };
     let made = made.at(MOUNT, "mount cgroups at", &mount.destination)?;
     // Version 1's hierarchies are mounts below: they are read-only with it.
-    mounts::finish(&made, mount, true)?;
-    mounts::attach(made, target).at(MOUNT, "mount cgroups at", &mount.destination)
+    mounts::place((&made, &target), mount, true, MountAttrFlags::empty())
 }
 
 fn is_unified() -> bool {

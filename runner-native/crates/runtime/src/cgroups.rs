@@ -361,7 +361,7 @@ fn own_path<'a>(own: &'a str, controllers: &[String]) -> Option<&'a str> {
 }
 
 /// Blanks and the like in mountinfo are octal.
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 

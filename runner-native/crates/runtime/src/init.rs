@@ -13,7 +13,7 @@ use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
 use crate::seccomp_agent::Guard;
 use crate::streams::Streams;
-use crate::{devices, home, mounts, sys, terminal, user_namespace};
+use crate::{devices, home, mount_attributes, mounts, sys, terminal, user_namespace};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
@@ -286,7 +286,7 @@ fn change_root(plan: &Plan, ways: Ways) -> Result<()> {
     }
     match plan.propagation {
         Some((propagation, recursive)) => {
-            mounts::set_propagation(CWD, Path::new("/"), propagation, recursive).during(MOUNT, "set the propagation of /")
+            mount_attributes::propagate(CWD, Path::new("/"), propagation, recursive).during(MOUNT, "set the propagation of /")
         }
         None => Ok(()),
     }

@@ -25,6 +25,7 @@ mod inside_root;
 pub mod lifecycle;
 mod limits;
 mod loop_device;
+mod mount_attributes;
 mod mount_options;
 mod mounts;
 pub mod own_binary;

@@ -4,8 +4,9 @@
 use crate::error::{Context, MOUNT, NativeError, Result};
 use crate::from_outside::{HostSysfs, Sources};
 use crate::inside_root::{self, Kind};
+use crate::mount_attributes;
 use crate::mount_options::MountOptions;
-use crate::sys::{self, MountAttributes};
+use crate::sys::MountAttributes;
 use crate::tmpfs_copy;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -64,12 +65,7 @@ pub fn while_attached<T>(mount: &OwnedFd, work: impl FnOnce() -> rustix::io::Res
 
 pub fn set_attributes(mount: impl AsFd, set: MountAttrFlags, recursive: bool) -> rustix::io::Result<()> {
     let attributes = MountAttributes { set: set.bits().into(), ..Default::default() };
-    sys::mount_setattr(mount.as_fd(), c"", recursive, attributes)
-}
-
-pub fn set_propagation(mount: impl AsFd, path: &Path, propagation: MountPropagationFlags, recursive: bool) -> rustix::io::Result<()> {
-    let attributes = MountAttributes { propagation: propagation.bits().into(), ..Default::default() };
-    sys::mount_setattr(mount.as_fd(), sys::c_path(path)?.as_c_str(), recursive, attributes)
+    mount_attributes::change(mount, recursive, attributes)
 }
 
 pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount], sources: &Sources) -> Result<()> {
@@ -88,8 +84,7 @@ fn bind(root: &OwnedFd, mount: &PlannedMount, recursive: bool, opened: Option<&O
     };
     let kind = inside_root::kind_of(&copy).at(MOUNT, "bind", &mount.source)?;
     let target = target(root, mount, kind)?;
-    finish(&copy, mount, false)?;
-    attach(&copy, &target).at(MOUNT, "mount", &mount.destination).map_err(|error| explain_mismatch(error, kind))
+    place((&copy, &target), mount, false, MountAttrFlags::empty()).map_err(|error| explain_mismatch(error, kind))
 }
 
 fn explain_mismatch(error: NativeError, kind: Kind) -> NativeError {
@@ -113,12 +108,10 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
         let has_mode = mount.options.values.iter().any(|(key, _)| key == "mode");
         tmpfs_copy::copy_up(&target, &made, has_mode).at(MOUNT, "copy what a tmpfs covers at", &mount.destination)?;
     }
-    finish(&made, mount, false)?;
-    if mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination) {
-        // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.
-        set_attributes(&made, MountAttrFlags::MOUNT_ATTR_NODEV, false).at(MOUNT, "set nodev on", &mount.destination)?;
-    }
-    attach(&made, &target).at(MOUNT, "mount", &mount.destination)
+    // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.
+    let is_dev = mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination);
+    let besides = if is_dev { MountAttrFlags::MOUNT_ATTR_NODEV } else { MountAttrFlags::empty() };
+    place((&made, &target), mount, false, besides)
 }
 
 /// Options of the mount are the mount's alone; the file system, which may be the host's, gets what is meant for it.
@@ -137,9 +130,7 @@ fn remount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
 }
 
 fn host_sysfs(root: &OwnedFd, mount: &PlannedMount, target: &OwnedFd, host: &HostSysfs) -> Result<()> {
-    finish(&host.mount, mount, host.is_whole)?;
-    set_attributes(&host.mount, MountAttrFlags::MOUNT_ATTR_RDONLY, host.is_whole).at(MOUNT, "make read-only", "/sys")?;
-    attach(&host.mount, target).at(MOUNT, "mount", &mount.destination)?;
+    place((&host.mount, target), mount, host.is_whole, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
     match host.is_whole {
         true => mask(root, &[mount.destination.join("fs/cgroup")]),
         false => Ok(()),
@@ -177,16 +168,35 @@ fn try_file_system(mount: &PlannedMount, mode: Option<&str>, takes: impl Fn(&str
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
-/// Attributes and propagation of a mount that is still detached; `is_one` when what is mounted below is part of the same thing.
-pub fn finish(made: &OwnedFd, mount: &PlannedMount, is_one: bool) -> Result<()> {
+/// Attaches a mount to its target with its attributes and its propagation; `besides` are attributes that it has whatever it asks for; `is_one`
+/// when what is mounted below is part of the same thing.
+pub fn place((made, target): (&OwnedFd, &OwnedFd), mount: &PlannedMount, is_one: bool, besides: MountAttrFlags) -> Result<()> {
+    let attach = || attach(made, target).at(MOUNT, "mount", &mount.destination);
+    let change = || {
+        finish(made, mount, is_one)?;
+        match besides.is_empty() {
+            true => Ok(()),
+            false => set_attributes(made, besides, is_one).at(MOUNT, "set the mount options of", &mount.destination),
+        }
+    };
+    if mount_attributes::can_be_first() {
+        change()?;
+        attach()
+    } else {
+        attach()?;
+        change()
+    }
+}
+
+fn finish(made: &OwnedFd, mount: &PlannedMount, is_one: bool) -> Result<()> {
     let options = &mount.options;
     for (attributes, recursive) in [(options.attributes, is_one), (options.recursive_attributes, true)] {
         if attributes != MountAttributes::default() {
-            sys::mount_setattr(made.as_fd(), c"", recursive, attributes).at(MOUNT, "set the mount options of", &mount.destination)?;
+            mount_attributes::change(made, recursive, attributes).at(MOUNT, "set the mount options of", &mount.destination)?;
         }
     }
     if let Some((propagation, recursive)) = options.propagation {
-        set_propagation(made, Path::new(""), propagation, recursive).at(MOUNT, "set the propagation of", &mount.destination)?;
+        mount_attributes::propagate(made, Path::new(""), propagation, recursive).at(MOUNT, "set the propagation of", &mount.destination)?;
     }
     Ok(())
 }
@@ -246,8 +256,14 @@ pub fn make_read_only(root: &OwnedFd, paths: &[PathBuf]) -> Result<()> {
         };
         let made = || {
             let copy = detached_copy(&target, Path::new(""), true)?;
-            set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-            attach(copy, &target)
+            let change = || set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY, false);
+            if mount_attributes::can_be_first() {
+                change()?;
+                attach(&copy, &target)
+            } else {
+                attach(&copy, &target)?;
+                change()
+            }
         };
         made().at(MOUNT, "make read-only", path)?;
     }
@@ -263,7 +279,7 @@ pub fn open_root(path: &Path, propagation: Option<(MountPropagationFlags, bool)>
         Some(wanted) => wanted,
         None => (MountPropagationFlags::DOWNSTREAM, true),
     };
-    set_propagation(CWD, Path::new("/"), kind, recursive).during(MOUNT, "set the propagation of /")?;
+    mount_attributes::propagate(CWD, Path::new("/"), kind, recursive).during(MOUNT, "set the propagation of /")?;
     if kind == MountPropagationFlags::SHARED || !recursive {
         make_parent_private(path)?;
     }
@@ -276,7 +292,7 @@ pub fn open_root(path: &Path, propagation: Option<(MountPropagationFlags, bool)>
 fn make_parent_private(path: &Path) -> Result<()> {
     let absolute = std::path::absolute(path).at(MOUNT, "resolve", path)?;
     for ancestor in absolute.ancestors() {
-        match set_propagation(CWD, ancestor, MountPropagationFlags::PRIVATE, false) {
+        match mount_attributes::propagate(CWD, ancestor, MountPropagationFlags::PRIVATE, false) {
             Err(Errno::INVAL) => {}
             result => return result.at(MOUNT, "make private the mount of", path),
         }
@@ -302,7 +318,7 @@ pub fn pivot() -> Result<()> {
         rustix::process::pivot_root(".", ".")?;
         rustix::process::fchdir(&old)?;
         // Where config.json shares the root, the host's own would go with these mounts.
-        set_propagation(CWD, Path::new("."), MountPropagationFlags::DOWNSTREAM, true)?;
+        mount_attributes::propagate(CWD, Path::new("."), MountPropagationFlags::DOWNSTREAM, true)?;
         unmount(".", UnmountFlags::DETACH)?;
         rustix::process::chdir("/")
     };

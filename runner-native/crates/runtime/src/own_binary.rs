@@ -4,7 +4,7 @@
 
 use crate::container::explain_clone;
 use crate::error::{Context, NativeError, PROCESS, Result};
-use crate::{mounts, sys};
+use crate::{mount_attributes, mounts, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatvfs, memfd_create, open,
@@ -23,6 +23,9 @@ pub fn protect() -> Result<()> {
     if fstatvfs(&own).is_ok_and(|at| at.f_flag.contains(StatVfsMountFlags::RDONLY)) || is_sealed() {
         return Ok(());
     }
+    if !mount_attributes::can_be_first() {
+        return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?);
+    }
     let copy = match mounts::detached_copy(&own, Path::new(""), false) {
         Err(Errno::PERM) if !geteuid().is_root() => return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?),
         Err(Errno::PERM) => copy_in_own_namespace(&own)?,
@@ -40,7 +43,8 @@ fn execute_again(copy: &OwnedFd) -> Result<()> {
 
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::WRITE).union(SealFlags::GROW).union(SealFlags::SHRINK);
 
-/// Who may mount nothing takes a copy in memory that nobody can write to any more (runc: libcontainer/dmz).
+/// Who may mount nothing, or cannot change a mount that is attached nowhere (before Linux 5.12), takes a copy in memory that nobody can write
+/// to any more (runc: libcontainer/dmz).
 fn sealed_copy() -> std::io::Result<OwnedFd> {
     let memory = memfd_create("tbuild-runner", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut copy = File::from(memory);

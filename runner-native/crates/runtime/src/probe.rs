@@ -6,7 +6,7 @@ use crate::error::{Context, MOUNT, NativeError, Result, USAGE};
 use crate::idmapped::Idmapped;
 use crate::root_spec::{Layer, UserNamespace};
 use crate::stack::{self, Scratch, UpperDirectories};
-use crate::{inside_root, mounts, sys};
+use crate::{inside_root, mount_attributes, mounts, sys};
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, FileType, Mode, OFlags};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
@@ -45,7 +45,7 @@ pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
         );
     }
     sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
-    mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")?;
+    mount_attributes::propagate(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")?;
     let place = Place::make(directory)?;
     let mut reasons = Vec::new();
     for (name, try_it) in tried {

@@ -4,7 +4,7 @@
 use crate::error::{Context, MOUNT, NativeError, Result};
 use crate::idmapped::Idmapped;
 use crate::root_spec::Layer;
-use crate::{loop_device, mounts, user_namespace};
+use crate::{loop_device, mount_attributes, mounts, user_namespace};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, open, openat};
 use rustix::io::Errno;
@@ -108,8 +108,8 @@ pub fn overlay(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, scratch: &
         return Err(NativeError::new("unsupported/too-many-layers", "mount the root").detail(detail));
     }
     match overlay_by_descriptors(lowers, upper) {
-        // Kernels before 6.13 do not take descriptors, nor detached mounts; before 6.5 overlayfs knows no descriptors at all.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => overlay_by_paths(lowers, upper, scratch),
+        // Descriptors of detached mounts came with 6.15; kernels from 6.5 on take no such descriptor, those before know none at all.
+        Err(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP) => overlay_by_paths(lowers, upper, scratch),
         result => result,
     }
     .during(MOUNT, "mount the root's overlay")
@@ -190,9 +190,13 @@ pub fn read_only_root(lowers: &[&OwnedFd], is_image: bool, scratch: &Scratch) ->
         [one] if is_image => one.try_clone().map(Some).during(MOUNT, "copy a descriptor"),
         [one] => {
             let copy = mounts::detached_copy(one, Path::new(""), false).during(MOUNT, "bind a layer")?;
-            mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV, false)
-                .during(MOUNT, "make a layer read-only")?;
-            Ok(Some(copy))
+            let change = || mounts::set_attributes(&copy, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV, false);
+            let changed = if mount_attributes::can_be_first() {
+                change().map(|()| copy)
+            } else {
+                mounts::while_attached(&copy, || change().and_then(|()| mounts::detached_copy(&copy, Path::new(""), false)))
+            };
+            changed.map(Some).during(MOUNT, "make a layer read-only")
         }
         [] => Ok(None),
         _ => overlay(lowers, None, scratch).map(Some),
@@ -214,7 +218,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 sys::unshare(libc::CLONE_NEWNS).unwrap();
-                mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).unwrap();
+                mount_attributes::propagate(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).unwrap();
                 work(directory.path());
             });
         });

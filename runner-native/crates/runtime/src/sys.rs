@@ -129,7 +129,21 @@ pub fn is_inherited(fd: RawFd) -> bool {
 /// All descriptors from `first` on will be closed by execve.
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     // SAFETY: plain call.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+    match check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }) {
+        Err(Errno::INVAL) => close_on_exec_one_by_one(first),
+        result => result.map(drop),
+    }
+}
+
+/// Linux 5.10 has not learned to mark a range yet. Ours have small numbers; what is far above is the caller's, and can go now.
+fn close_on_exec_one_by_one(first: u32) -> Result<()> {
+    const FAR: u32 = 4096;
+    for fd in first..FAR {
+        // SAFETY: plain call; fails on a number that is no descriptor.
+        unsafe { libc::fcntl(fd as RawFd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // SAFETY: as above; no owner of such a descriptor acts again before execve.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first.max(FAR), u32::MAX, 0) }).map(drop)
 }
 
 /// Closes every descriptor but those. Only for a forked child that uses nothing else afterwards and never returns.
@@ -159,11 +173,12 @@ pub struct MountAttributes {
     pub userns_fd: u64,
 }
 
-pub fn mount_setattr(mount: BorrowedFd<'_>, path: &CStr, recursive: bool, attributes: MountAttributes) -> Result<()> {
+pub fn mount_setattr(mount: impl AsFd, path: &CStr, recursive: bool, attributes: MountAttributes) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let size = size_of::<MountAttributes>();
     // SAFETY: the structure has the size that is passed.
-    check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount.as_raw_fd(), path.as_ptr(), flags, &raw const attributes, size) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, mount.as_fd().as_raw_fd(), path.as_ptr(), flags, &raw const attributes, size) })
+        .map(drop)
 }
 
 /// Signals that no one can block, or that report faults of this very process.

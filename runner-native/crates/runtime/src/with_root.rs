@@ -13,7 +13,7 @@ use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Uppe
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
-use crate::{files, foreign, mounts, plan, sys};
+use crate::{files, foreign, mount_attributes, mounts, plan, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -129,7 +129,7 @@ impl OwnRun {
 
 fn enter_namespace() -> Result<()> {
     sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
-    mounts::set_propagation(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")
+    mount_attributes::propagate(CWD, Path::new("/"), MountPropagationFlags::DOWNSTREAM, true).during(MOUNT, "keep mounts to ourselves")
 }
 
 /// The root as it is mounted at `<scratch>/bundle/rootfs`.
