@@ -20,6 +20,8 @@ export interface SandboxOptions {
   readonly network: 'default' | 'host' | 'none';
   /** Unset: of their own where the machine can. */
   readonly userns?: 'host';
+  /** Another OCI runtime than the bundled one: a name in PATH, or a path. */
+  readonly runtime?: string;
   readonly allow?: Entitlements;
   readonly extraHosts?: readonly ExtraHost[];
   readonly shmBytes?: number;
@@ -47,6 +49,8 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
   const allow = options.allow ?? NOTHING_ALLOWED;
   // A build that is told to be on the host's network has been told enough, as in buildx.
   const networkHost = allow.networkHost || options.network === 'host';
+  const { runtime: name } = options;
+  const runtime = name === undefined ? undefined : (await import('../sandbox/runtime.ts')).findRuntime(name);
   const secret = (id: string) => secrets.get(id);
   const ssh = (id: string) => agents.get(id);
   return {
@@ -54,7 +58,8 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     ssh,
     settingsFor: async (steps, slots, { driver, ids }) => ({
       network: options.network === 'none' ? 'none' : 'host',
-      userns: options.userns !== 'host' && driver.userns ? 'private' : 'host',
+      // Another runtime finds the root by its path, where a mapped root may not go.
+      userns: options.userns !== 'host' && driver.userns && !runtime ? 'private' : 'host',
       account: once(ids?.whyOne ? `ids: ${whatOneIdMeans(ids.whyOne)}` : undefined),
       secret,
       ssh,
@@ -63,6 +68,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       shmBytes: options.shmBytes,
       rlimits: options.rlimits ?? [],
       cgroup: options.cgroup,
+      runtime,
       upperBytes: memoryUpperBytes(slots),
     }),
   };

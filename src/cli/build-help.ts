@@ -5,7 +5,19 @@ import type { HelpGroups } from './help.ts';
 export const buildGroups: HelpGroups = {
   'What to build': ['file', 'target', 'platform', 'build-arg', 'build-context', 'context-modes', 'label', 'annotation'],
   'Where it goes': ['tag', 'output', 'load', 'iidfile', 'metadata-file', 'attest', 'provenance', 'sbom', 'quiet', 'progress'],
-  'What RUN gets': ['secret', 'ssh', 'network', 'add-host', 'allow', 'shm-size', 'ulimit', 'userns', 'resource', 'cgroup-parent'],
+  'What RUN gets': [
+    'secret',
+    'ssh',
+    'network',
+    'add-host',
+    'allow',
+    'shm-size',
+    'ulimit',
+    'userns',
+    'runtime',
+    'resource',
+    'cgroup-parent',
+  ],
   'What is done again': ['no-cache', 'no-cache-filter', 'pull', 'reproducible'],
   'Instead of building': ['check', 'call'],
 };

@@ -12,6 +12,7 @@ import type { PullEvent, Pulled } from '../registry/pull.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import type { Limits } from '../sandbox/limits.ts';
+import type { OtherRuntime } from '../sandbox/runtime.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
 import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
@@ -36,6 +37,8 @@ export interface RunOptions {
   readonly interactive: boolean;
   /** The container has a terminal of its own, joined to ours. */
   readonly tty: boolean;
+  /** Of ours; some runtimes (crun) learn it only when it changes. */
+  readonly terminalSize?: { readonly width: number; readonly height: number };
   /** `NAME=value`; later ones win. */
   readonly env: readonly string[];
   /** `SOURCE:TARGET[:ro]`. */
@@ -51,6 +54,8 @@ export interface RunOptions {
   readonly readOnly: boolean;
   readonly hostname?: string;
   readonly limits?: Limits;
+  /** Another OCI runtime than the bundled one: a name in PATH, or a path. */
+  readonly runtime?: string;
 }
 
 export interface PullWatcher {
@@ -60,12 +65,14 @@ export interface PullWatcher {
 
 /** The container's exit status, as a shell's `$?`. Throws `run/…` where it cannot be started. */
 export async function runContainer(options: RunOptions): Promise<number> {
+  const { runtime: name } = options;
+  const runtime = name === undefined ? undefined : (await import('../sandbox/runtime.ts')).findRuntime(name);
   const workplace = await openWorkplace(options.root);
   try {
     const image = await obtainImage(workplace, options);
     const id = randomBytes(32).toString('hex');
-    const spec = rootSpec(workplace, image, options, id);
-    const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input');
+    const spec = rootSpec(workplace, image, options, id, runtime);
+    const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input', runtime?.command);
     const stopForwarding = forwardSignals(running.child);
     try {
       return (await running.result).status;
@@ -95,7 +102,7 @@ async function obtainImage(workplace: Workplace, options: RunOptions): Promise<I
   }
 }
 
-function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: string): RootSpec {
+function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: string, runtime?: OtherRuntime): RootSpec {
   const config = image.config.config ?? {};
   const state = image.layers.map((digest) => {
     const layer = workplace.layers.get(digest);
@@ -113,9 +120,10 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
   const network = options.network === 'none' ? 'none' : 'host';
   const scratch = workplace.store.path('mnt');
   const placed = placeFiles(scratch, [...hostFiles(network, hostname), hostnameFile(hostname)]);
-  // Who is on the host's network by his own wish is to be somebody there.
-  const isMapped = options.userns !== 'host' && options.network !== 'host' && workplace.driver.userns;
+  // Who is on the host's network by his own wish is to be somebody there; another runtime finds the root by its path, where a mapped root may not go.
+  const isMapped = !runtime && options.userns !== 'host' && options.network !== 'host' && workplace.driver.userns;
   const userns = isMapped ? 'private' : 'host';
+  const limits = options.limits && { limits: options.limits };
   const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
   return {
     scratch,
@@ -138,7 +146,8 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       network,
       userns,
       terminal: options.tty,
-      cgroup: options.limits && { limits: options.limits },
+      consoleSize: options.terminalSize,
+      cgroup: runtime ? runtime.cgroupOf(limits, [], false) : limits,
       readonlyRoot: options.readOnly,
       mounts: [...placed.mounts, ...volumes.map((volume) => volumeMount(volume, userns))],
     }),

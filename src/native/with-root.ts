@@ -51,8 +51,8 @@ export interface RunningRoot {
   readonly result: Promise<RootResult>;
 }
 
-/** A runtime: an argv prefix; `self` is the bundled one. */
-export const BUNDLED_RUNTIME = ['self', 'run'] as const;
+/** An argv prefix; `self` is the bundled runtime. */
+const BUNDLED_RUNTIME = ['self', 'run'] as const;
 
 /**
  * `stdio`: what the container is joined to. 'inherit': our streams and terminal; 'no-input': the same with nothing to read;

@@ -61,6 +61,8 @@ export interface ContainerSpec {
   readonly network: 'host' | 'none';
   readonly userns: UserNamespace;
   readonly terminal: boolean;
+  /** Of the terminal, where it is known. */
+  readonly consoleSize?: { readonly width: number; readonly height: number } | undefined;
   readonly readonlyRoot: boolean;
   /** After the system's own, in this order. */
   readonly mounts: readonly Mount[];
@@ -151,6 +153,7 @@ export function containerConfig(spec: ContainerSpec): unknown {
     ociVersion: '1.0.2',
     process: {
       terminal: spec.terminal,
+      ...(spec.consoleSize && { consoleSize: spec.consoleSize }),
       user: { uid: spec.user.uid, gid: spec.user.gid, additionalGids: spec.user.additionalGids },
       args: spec.args,
       env: spec.env,

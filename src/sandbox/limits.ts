@@ -21,13 +21,23 @@ export interface Cgroup {
   readonly limits?: Limits;
   /** The cgroup that the container's is made in; undefined: tbuild's own choice. */
   readonly parent?: string;
+  /** Undefined: they are not limited. */
+  readonly devices?: readonly DeviceRule[];
+}
+
+export interface DeviceRule {
+  readonly allow: boolean;
+  readonly type?: string;
+  readonly major?: number;
+  readonly minor?: number;
+  readonly access: string;
 }
 
 /** What goes into config.json's `linux`. The name is new each time; BuildKit too puts a level of its own below the parent. */
-export function limitsConfig({ limits, parent }: Cgroup): { cgroupsPath?: string; resources?: Limits } {
+export function limitsConfig({ limits, parent, devices }: Cgroup): { cgroupsPath?: string; resources?: object } {
   if (limits === undefined && parent === undefined) return {};
   const cgroupsPath = posix.join('/', parent ?? '', 'tbuild', crypto.randomUUID());
-  return { cgroupsPath, ...(limits && { resources: limits }) };
+  return { cgroupsPath, ...((limits || devices) && { resources: { ...limits, ...(devices && { devices }) } }) };
 }
 
 /** Systemd's form is `SLICE:PREFIX:NAME`, which only systemd can make. */

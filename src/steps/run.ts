@@ -9,6 +9,7 @@ import type { DeviceNode } from '../sandbox/device-node.ts';
 import { type ExtraHost, hostFiles, placeFiles } from '../sandbox/files.ts';
 import { hostDevices } from '../sandbox/host-devices.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
+import type { OtherRuntime } from '../sandbox/runtime.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
 import { MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
@@ -35,6 +36,8 @@ export interface RunSettings {
   readonly shmBytes: number | undefined;
   readonly rlimits: readonly Rlimit[];
   readonly cgroup: Cgroup | undefined;
+  /** Unset: the bundled one. */
+  readonly runtime: OtherRuntime | undefined;
   /** Bytes that the tmpfs under a RUN's writes may take. */
   readonly upperBytes: number;
   /** Makes a layer of a part of a context, for bind mounts. */
@@ -168,7 +171,7 @@ async function runOnce(
 ): Promise<RootResult> {
   const spec = rootSpec(workshop, settings, job, held, onDisk);
   report.signal.throwIfAborted();
-  const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe');
+  const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe', settings.runtime?.command);
   const stop = () => running.child.kill('SIGKILL');
   report.signal.addEventListener('abort', stop);
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -221,7 +224,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       mounts: outerFirst(mounts),
       shmBytes: settings.shmBytes,
       rlimits: settings.rlimits,
-      cgroup: settings.cgroup,
+      cgroup: settings.runtime ? settings.runtime.cgroupOf(settings.cgroup, devices.nodes, isInsecure) : settings.cgroup,
       // As CDI has it: a node belongs to the user, unless it is said whose it is.
       devices: [
         ...(isInsecure ? hostDevices() : []),

@@ -216,8 +216,8 @@ describe.skipIf(missing.length > 0)('podman', () => {
         runtime,
         ...box('-it', 'busybox', 'sh', '-c', 'tty; stty size; [ -t 0 ] && echo yes'),
       ]);
-    expect(await shown(ours)).toBe(await shown('crun'));
-    expect(await shown(ours)).toContain('37 91');
+    expect(await shown(ours)).toEqual(await shown('crun'));
+    expect(await shown(ours)).toEqual({ code: 0, text: '/dev/pts/0\r\n37 91\r\nyes\r\n' });
   });
 
   test('limits are raised as far as may be, where crun gives up without CAP_SYS_RESOURCE', async () => {

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { onTerminal, type Shown } from './terminal.ts';
 
 export interface Said {
   readonly code: number | null;
@@ -60,22 +61,9 @@ runtime_supports_nocgroup = ["crun", "tbuild-runner"]
     });
   }
 
-  /** On a terminal, which script(1) makes: what it shows. */
-  onTerminal(name: string, args: readonly string[]): Promise<string> {
-    const words = ['nsenter', '-m', '-t', String(this.#keeper.pid), name, ...this.#storage(), ...args];
-    const command = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
-    const child = spawn('script', ['-qec', `stty cols 91 rows 37; exec ${command}`, '/dev/null'], {
-      env: this.#env(),
-      timeout: 60_000,
-    });
-    let shown = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      shown += text;
-    });
-    // Its standard input stays open until the end: else script types an end of file.
-    return new Promise((resolve, reject) => {
-      child.once('error', reject).once('close', () => resolve(shown));
-    });
+  /** The same, on a terminal. */
+  onTerminal(name: string, args: readonly string[]): Promise<Shown> {
+    return onTerminal(['nsenter', '-m', '-t', String(this.#keeper.pid), name, ...this.#storage(), ...args], this.#env());
   }
 
   close(): void {

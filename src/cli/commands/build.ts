@@ -11,6 +11,7 @@ import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
+import { runtimeOf } from '../runtime-flag.ts';
 
 const flagTable = {
   'add-host': { value: 'strings', repeated: true, help: 'Add a custom host-to-IP mapping (format: "host:ip")' },
@@ -79,6 +80,7 @@ const flagTable = {
     repeated: true,
     help: 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret|,env=NAME]")',
   },
+  runtime: { value: 'string', help: 'OCI runtime for the "RUN" instructions ("crun", "runc", a path; also $TBUILD_RUNTIME)' },
   'shm-size': { value: 'bytes', help: 'Shared memory size for build containers' },
   ssh: {
     value: 'stringArray',
@@ -185,6 +187,7 @@ async function buildOptions({
     noCache: flags['no-cache'],
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
+    ...runtimeOf(flags.runtime, env),
     ...(flags.userns === 'host' && { userns: 'host' as const }),
     ...(await parseRunFlags(flags)),
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),

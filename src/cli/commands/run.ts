@@ -7,6 +7,7 @@ import type { Limits } from '../../sandbox/limits.ts';
 import { defineCommand } from '../command.ts';
 import type { LimitFlags } from '../limit-values.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
+import { runtimeOf } from '../runtime-flag.ts';
 import type { Environment, Output } from '../surroundings.ts';
 
 export const run = defineCommand({
@@ -41,6 +42,7 @@ export const run = defineCommand({
     quiet: { short: 'q', help: 'Suppress the pull output' },
     'read-only': { help: "Mount the container's root filesystem as read only" },
     rm: { help: 'Automatically remove the container when it exits (always so, while containers are not kept)' },
+    runtime: { value: 'string', help: 'Runtime to use for this container ("crun", "runc", a path; also $TBUILD_RUNTIME)' },
     tty: { short: 't', help: 'Allocate a pseudo-TTY' },
     user: { short: 'u', value: 'string', help: 'Username or UID (format: <name|uid>[:<group|gid>])' },
     userns: {
@@ -52,18 +54,21 @@ export const run = defineCommand({
     volume: { short: 'v', value: 'list', repeated: true, help: 'Bind mount a volume' },
     workdir: { short: 'w', value: 'string', help: 'Working directory inside the container' },
   },
-  run: async ({ flags, positionals: [image, ...command], library, env, stderr }) => {
+  run: async ({ flags, positionals: [image, ...command], library, env, stdout, stderr }) => {
     const platform = parsePlatformFlag(flags.platform);
+    const { columns: width, rows: height } = stdout;
     const limits = await readLimits(flags);
     return library.runContainer({
       image: image!,
       command,
       interactive: flags.interactive,
       tty: flags.tty,
+      ...(flags.tty && width && height && { terminalSize: { width, height } }),
       // Docker's order: what -e says wins over the files.
       env: [...(await readEnvFiles(flags['env-file'], env)), ...flags.env.flatMap((entry) => completeEnv(entry, env))],
       volumes: [...flags.volume],
       network: flags.network as 'default' | 'host' | 'none',
+      ...runtimeOf(flags.runtime, env),
       ...(flags.userns === 'host' && { userns: 'host' as const }),
       readOnly: flags['read-only'],
       pull: flags.pull as 'always' | 'missing' | 'never',

@@ -103,6 +103,9 @@ test('tbuild build', async () => {
           --userns string               User namespace for the "RUN" instructions:
                                         one of its own ("auto"), or the host's
                                         ("host") (default "auto")
+          --runtime string              OCI runtime for the "RUN" instructions
+                                        ("crun", "runc", a path; also
+                                        $TBUILD_RUNTIME)
           --resource stringArray        Resource limits for the "RUN" instructions
                                         ("memory=1g", "cpu-quota=50000", …)
           --cgroup-parent string        Set the parent cgroup for the "RUN"
@@ -169,6 +172,8 @@ test('tbuild run: -h is the host name', async () => {
           --read-only            Mount the container's root filesystem as read only
           --rm                   Automatically remove the container when it exits
                                  (always so, while containers are not kept)
+          --runtime string       Runtime to use for this container ("crun", "runc",
+                                 a path; also $TBUILD_RUNTIME)
       -t, --tty                  Allocate a pseudo-TTY
       -u, --user string          Username or UID (format: <name|uid>[:<group|gid>])
           --userns string        User namespace: one of its own ("auto"), or the

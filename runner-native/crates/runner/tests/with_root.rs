@@ -286,10 +286,10 @@ fn reads_its_specification_from_a_socket() {
 }
 
 /// A container that sleeps; its lifeline is a FIFO of which this is the other end.
-fn sleeping(fixture: &Fixture, runtime: &str, prefix: &str) -> (Child, fs::File) {
+fn sleeping(fixture: &Fixture, runtime: &str) -> (Child, fs::File) {
     let fifo = fixture.path("lifeline");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
-    let command = format!("{prefix}{}", fixture.shell_command(runtime, &format!("4<{}", fifo.display())));
+    let command = fixture.shell_command(runtime, &format!("4<{}", fifo.display()));
     let child = shell(&command).stdout(Stdio::piped()).spawn().unwrap();
     let lifeline = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     (child, lifeline)
@@ -309,8 +309,8 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-fn leaves_nothing(fixture: &Fixture, runtime: &str, prefix: &str, marker: &str, end: End) {
-    let (mut child, lifeline) = sleeping(fixture, runtime, prefix);
+fn leaves_nothing(fixture: &Fixture, runtime: &str, marker: &str, end: End) {
+    let (mut child, lifeline) = sleeping(fixture, runtime);
     eventually("the container runs", || !processes_with(marker).is_empty());
     match end {
         End::Kill => signal(&child, Signal::KILL),
@@ -328,7 +328,7 @@ fn leaves_nothing_when_it_is_killed_or_its_lifeline_ends() {
     for end in [End::Kill, End::Lifeline] {
         let seconds = unique_seconds();
         let fixture = Fixture::new(&["sh", "-c", &format!("trap '' TERM HUP INT; (setsid sleep {seconds} &); sleep {seconds}")]);
-        leaves_nothing(&fixture, "self run test", "", &format!("sleep\0{seconds}"), end);
+        leaves_nothing(&fixture, "self run test", &format!("sleep\0{seconds}"), end);
     }
 }
 
@@ -343,7 +343,7 @@ fn ends_a_setuid_program_too_which_loses_the_signal_of_its_parent_s_death() {
             fs::copy("/bin/busybox", root.join("suid/busybox")).unwrap();
             fs::set_permissions(root.join("suid/busybox"), fs::Permissions::from_mode(0o4755)).unwrap();
         });
-        leaves_nothing(&fixture, "self run test", "", &format!("sleep\0{seconds}"), end);
+        leaves_nothing(&fixture, "self run test", &format!("sleep\0{seconds}"), end);
     }
 }
 
@@ -354,7 +354,7 @@ fn ends_while_committing_when_the_lifeline_ends() {
     let script = "i=0; while [ $i -lt 300 ]; do dd if=/dev/zero of=/$i bs=64k count=8 2>/dev/null; i=$((i+1)); done; echo done";
     let mut fixture = Fixture::new(&["sh", "-c", script]).commit();
     fixture.spec["upper"] = json!({ "tmpfs": 512 << 20 });
-    let (mut child, lifeline) = sleeping(&fixture, "self run test", "");
+    let (mut child, lifeline) = sleeping(&fixture, "self run test");
     let mut done = [0; 5];
     child.stdout.take().unwrap().read_exact(&mut done).unwrap();
     drop(lifeline);
@@ -365,24 +365,22 @@ fn ends_while_committing_when_the_lifeline_ends() {
     assert!(!is_mounted_below(&path));
 }
 
-/// The runtime's command, and what the shell must do before: Debian's crun refuses hybrid cgroups, so version 2's are hidden from it.
-fn with_runtime(name: &str) -> Option<(String, &'static str)> {
+/// The runtime's command.
+fn with_runtime(name: &str) -> Option<String> {
     let is_there = Command::new(name).arg("--version").output().is_ok();
     if !is_there {
         eprintln!("skipped: no {name} on this machine");
         return None;
     }
-    let is_hybrid = fs::metadata("/sys/fs/cgroup/unified").is_ok();
-    let prefix = if is_hybrid && name == "crun" { "umount /sys/fs/cgroup/unified; " } else { "" };
-    Some((format!("{name} --root state run tbuild-test-{}", unique_seconds().replace('.', "-")), prefix))
+    Some(format!("{name} --root state run tbuild-test-{}", unique_seconds().replace('.', "-")))
 }
 
 #[test]
 fn runs_other_runtimes() {
     for name in ["crun", "runc"] {
-        let Some((runtime, prefix)) = with_runtime(name) else { continue };
+        let Some(runtime) = with_runtime(name) else { continue };
         let fixture = Fixture::new(&["sh", "-c", "echo $$; echo content > /written; exit 0"]).commit();
-        let command = format!("{prefix}{}", fixture.shell_command(&runtime, ""));
+        let command = fixture.shell_command(&runtime, "");
         let output = fixture.output(shell(&command).output().unwrap());
         assert_eq!((output.status, output.stdout.as_str()), (0, "1\n"), "{name}: {} {}", output.stderr, output.result);
         assert_eq!(fixture.committed(), ["written"], "{name}");
@@ -392,11 +390,11 @@ fn runs_other_runtimes() {
 #[test]
 fn leaves_nothing_of_other_runtimes() {
     for name in ["crun", "runc"] {
-        let Some((runtime, prefix)) = with_runtime(name) else { continue };
+        let Some(runtime) = with_runtime(name) else { continue };
         for end in [End::Kill, End::Lifeline] {
             let seconds = unique_seconds();
             let fixture = Fixture::new(&["sleep", &seconds]);
-            leaves_nothing(&fixture, &runtime, prefix, &format!("sleep\0{seconds}"), end);
+            leaves_nothing(&fixture, &runtime, &format!("sleep\0{seconds}"), end);
             remove_cgroups_of(&runtime);
         }
     }
@@ -415,6 +413,29 @@ fn remove_cgroups_of(runtime: &str) {
         }
         !paths.iter().any(|path| path.exists())
     });
+}
+
+#[test]
+fn what_another_runtime_says_of_a_start_that_failed_is_an_error() {
+    for name in ["crun", "runc"] {
+        let Some(_) = with_runtime(name) else { continue };
+        let id = format!("tbuild-test-{}", unique_seconds().replace('.', "-"));
+        let runtime = format!("{name} --root state --log runtime.log --log-format json run {id}");
+        for (command, code) in [("nope", "run/command-not-found"), ("/etc", "run/command-not-executable")] {
+            let output = {
+                let fixture = Fixture::new(&[command]);
+                fixture.output(shell(&fixture.shell_command(&runtime, "")).output().unwrap())
+            };
+            assert_eq!(output.error_code(), code, "{name} {command}: {} {}", output.stderr, output.result);
+        }
+        let mut fixture = Fixture::new(&["true"]);
+        fixture.mount(json!({ "destination": "/x", "type": "no-such-type", "source": "x" }));
+        let output = fixture.output(shell(&fixture.shell_command(&runtime, "")).output().unwrap());
+        assert_eq!(output.error_code(), "native/runtime", "{name}: {}", output.result);
+        let fixture = Fixture::new(&["sh", "-c", "exit 1"]);
+        let output = fixture.output(shell(&fixture.shell_command(&runtime, "")).output().unwrap());
+        assert_eq!((output.status, output.error_code()), (1, ""), "{name}: {}", output.result);
+    }
 }
 
 #[test]

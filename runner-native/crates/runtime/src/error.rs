@@ -17,6 +17,8 @@ pub const IDS: &str = "unsupported/ids";
 pub const IDMAP: &str = "unsupported/idmap";
 /// The upper is on a file system that overlayfs does not write to.
 pub const UPPER: &str = "unsupported/upper";
+/// Another runtime could not start its container.
+pub const RUNTIME: &str = "native/runtime";
 /// cgroups.
 pub const CGROUP: &str = "native/cgroup";
 /// A program of config.json's hooks.
