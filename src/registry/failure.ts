@@ -133,7 +133,6 @@ function explainNetwork(cause: unknown, { registry, subject, wasThere }: Asking)
   }
   if (noTls.test(code) || /wrong version number|packet length too long/.test(why)) {
     return new TbuildError('registry/no-tls', `${registry} does not speak TLS`, {
-      cause,
       hint: 'where it may do without, say so in /etc/containers/registries.conf: insecure = true',
     });
   }

@@ -18,10 +18,13 @@ export interface DockerRegistry {
 export interface DockerRegistryOptions {
   /** What an htpasswd file says; unset: everybody may do everything. */
   readonly htpasswd?: string;
-  readonly tls?: { readonly certificate: string; readonly key: string };
+  /** `clientcas`: authorities of which clients must show certificates. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly clientcas?: readonly string[] };
+  /** Of its configuration, in place of `htpasswd`. */
+  readonly auth?: object;
 }
 
-export async function startDockerRegistry({ htpasswd, tls }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
+export async function startDockerRegistry({ htpasswd, tls, auth }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tbuild-registry-'));
   const host = `127.0.0.1:${await freePort()}`;
   const config = path.join(folder, 'config.json');
@@ -35,6 +38,7 @@ export async function startDockerRegistry({ htpasswd, tls }: DockerRegistryOptio
       log: { level: 'error', accesslog: { disabled: true } },
       storage: { filesystem: { rootdirectory: path.join(folder, 'data') }, delete: { enabled: true } },
       http: { addr: host, ...(tls && { tls }) },
+      ...(auth && { auth }),
       ...(htpasswd !== undefined && { auth: { htpasswd: { realm: 'tests', path: passwords } } }),
     }),
   );
