@@ -28,13 +28,23 @@ export interface HttpResponse {
   readonly url: URL;
 }
 
+/** Of a body that is read slower than it comes. */
+const READ_AHEAD_BYTES = 512 << 10;
+
 export async function exchange(agents: Agents, asked: Exchange): Promise<HttpResponse> {
   const { method, signal, refuse } = asked;
   let { url } = asked;
   let authorization = asked.authorization ?? basicOf(url);
   for (let redirects = 0; ; redirects++) {
     const headers = { ...asked.headers, ...(authorization !== undefined && { authorization }) };
-    const more = { dispatcher: agents.of(url), method, signal, headers, ...(asked.body && { body: asked.body() }) };
+    const more = {
+      dispatcher: agents.of(url),
+      method,
+      signal,
+      headers,
+      highWaterMark: READ_AHEAD_BYTES,
+      ...(asked.body && { body: asked.body() }),
+    };
     const { statusCode: status, headers: received, body } = await request(withoutUser(url), more);
     const header = (name: string) => [received[name] ?? []].flat()[0];
     // Errors of a body that nobody reads are nobody's.

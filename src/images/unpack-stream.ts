@@ -1,10 +1,11 @@
-// A layer's blob that is unpacked while it arrives: what comes is written to a file, to be kept, and to a FIFO that the helper reads from. Neither waits
-// for more than the other. Nothing is checked here but that the helper could read it. Loaded when something is pulled.
+// A layer's blob that is unpacked while it arrives: what comes is written to a file, to be kept, and to a FIFO that the helper reads from. Both wait
+// for the slower. Nothing is checked here but that the helper could read it. Loaded when something is pulled.
 
-import { constants, openSync, rmSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, createWriteStream, openSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackedLayer } from '../native/serve.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
@@ -61,21 +62,38 @@ async function openFifo(path: string, hasEnded: () => boolean): Promise<Socket |
   return undefined;
 }
 
+/** Both run ahead of the slower by `AHEAD_BYTES`, so that nobody waits for a single chunk to be written. */
 async function copyTo(path: string, reader: Socket | undefined, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
+  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+  const written = finished(file);
+  // It is waited for at the end; until then `room` sees that it failed.
+  written.catch(() => {});
   try {
-    for await (const chunk of chunks) await Promise.all([writeAll(file, chunk), feed(reader, chunk)]);
-  } finally {
-    await file.close();
+    for await (const chunk of chunks) {
+      file.write(chunk);
+      // What a reader that is gone does not take is not missed.
+      if (reader?.writable) reader.write(chunk);
+      await Promise.all([room(file), reader && room(reader)]);
+      if (file.errored) throw file.errored;
+    }
+  } catch (error) {
+    file.destroy();
+    throw error;
   }
+  file.end();
+  await written;
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten;
-}
+const AHEAD_BYTES = 2 << 20;
 
-/** Resolves when there is room for more; what a reader that is gone does not take is not missed. */
-function feed(reader: Socket | undefined, chunk: Uint8Array): Promise<void> | undefined {
-  if (!reader?.writable) return undefined;
-  return new Promise((resolve) => reader.write(chunk, () => resolve()));
+/** When there is some again, or never will be. */
+function room(stream: Writable): Promise<void> | undefined {
+  if (stream.writableLength < AHEAD_BYTES || stream.destroyed) return undefined;
+  return new Promise((resolve) => {
+    const go = (): void => {
+      stream.off('drain', go).off('close', go);
+      resolve();
+    };
+    stream.on('drain', go).on('close', go);
+  });
 }

@@ -74,6 +74,10 @@ impl Archive {
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self> {
         let Bounds { max_bytes, is_steady_file } = bounds;
         let file = if is_steady_file { open_regular(path)? } else { File::open(path).map_err(|error| failed(error, path))? };
+        if !is_steady_file {
+            // Of a FIFO, so that its two ends wait for each other less often. What is none has no such size.
+            let _ = rustix::pipe::fcntl_setpipe_size(&file, 2 * CHUNK_BYTES);
+        }
         let (raw_out, raw_in) = sync_channel(CHUNKS_AHEAD);
         let (plain_out, plain_in) = sync_channel(CHUNKS_AHEAD);
         let reading = std::thread::spawn(move || read_chunks(file, &raw_out, is_steady_file));
