@@ -73,11 +73,11 @@ export const library: Library = {
     }),
 };
 
-async function withRecords<T>(act: (records: Records) => T): Promise<T> {
+async function withRecords<T>(act: (records: Records) => T | Promise<T>): Promise<T> {
   const { openRecords } = await import('../images/records.ts');
   const records = openRecords();
   try {
-    return act(records);
+    return await act(records);
   } finally {
     records.store.close();
   }

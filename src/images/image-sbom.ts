@@ -20,6 +20,7 @@ export interface SbomOptions {
   readonly epoch?: number | undefined;
   /** Who writes the document, as in `tbuild-1.0`. */
   readonly tool: string;
+  readonly signal?: AbortSignal;
 }
 
 export interface Sbom {
@@ -29,9 +30,14 @@ export interface Sbom {
   readonly packages: number;
 }
 
-export function describeContents(place: Pick<Workplace, 'layers'>, image: Image, format: SbomFormat, options: SbomOptions): Sbom {
+export async function describeContents(
+  place: Pick<Workplace, 'layers'>,
+  image: Image,
+  format: SbomFormat,
+  options: SbomOptions,
+): Promise<Sbom> {
   const state = image.layers.map((id) => layerOf(place, image, id));
-  const inventory = findPackages(openImageFiles(place.layers, state));
+  const inventory = await findPackages(openImageFiles(place.layers, state), options.signal);
   const write = format === 'spdx-json' ? spdxDocument : cycloneDxDocument;
   const document = write(subjectOf(image, options), inventory, options.tool);
   return { document, notes: inventory.notes, packages: inventory.packages.length };

@@ -5,7 +5,7 @@ import { findCrates } from './cargo.ts';
 import { findDebianPackages } from './dpkg.ts';
 import { openElf } from './elf.ts';
 import { findGoModules } from './go.ts';
-import type { ImageFile, ImageFiles } from './image-files.ts';
+import { type ImageFile, type ImageFiles, inTurns } from './image-files.ts';
 import { isNpmPackage, readNpmPackage } from './npm.ts';
 import { type Distribution, readDistribution } from './os-release.ts';
 import { Findings, type FoundPackage } from './package.ts';
@@ -20,12 +20,13 @@ export interface Inventory {
   readonly notes: readonly string[];
 }
 
-export function findPackages(files: ImageFiles): Inventory {
+/** Between files others have their turn, and `signal` is heard. */
+export async function findPackages(files: ImageFiles, signal?: AbortSignal): Promise<Inventory> {
   const findings = new Findings();
   const distribution = readDistribution(files);
   for (const find of [findDebianPackages, findAlpinePackages, findRpmPackages]) find(files, distribution, findings);
   const probed = new Set<string>();
-  for (const file of files.all()) {
+  for await (const file of inTurns(files.all(), signal)) {
     if (isNpmPackage(file.path)) readNpmPackage(files, file, findings);
     else if (isPythonPackage(file.path)) readPythonPackage(files, file, findings);
     else if (isExecutable(file) && !probed.has(file.digest)) {

@@ -50,3 +50,15 @@ export function readText(files: ImageFiles, file: ImageFile, limitBytes: number,
   findings.note(`${file.path} is not read: it has more than ${limitBytes >> 10} KiB`);
   return undefined;
 }
+
+const FILES_AT_ONCE = 200;
+
+/** Files as they are, with a pause now and then: reading them waits for the disk, and nothing else goes on meanwhile. */
+export async function* inTurns(files: Iterable<ImageFile>, signal: AbortSignal | undefined): AsyncGenerator<ImageFile> {
+  let count = 0;
+  for (const file of files) {
+    if (++count % FILES_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+    yield file;
+  }
+}

@@ -41,10 +41,11 @@ export async function attestImages(
 ): Promise<{ readonly built: readonly BuiltImage[]; readonly notes: readonly string[] }> {
   const notes: string[] = [];
   const provenances = asked.provenance ? await provenancesOf(build, asked.provenance) : [];
-  const built = build.built.map((each, position): BuiltImage => {
-    const said = [provenances[position], asked.sbom && sbomOf(build, each, asked.sbom.filename, notes)];
-    return { ...each, said: said.filter((one) => one !== undefined) };
-  });
+  const built: BuiltImage[] = [];
+  for (const [position, each] of build.built.entries()) {
+    const said = [provenances[position], asked.sbom && (await sbomOf(build, each, asked.sbom.filename, notes))];
+    built.push({ ...each, said: said.filter((one) => one !== undefined) });
+  }
   return { built, notes: [...new Set(notes)] };
 }
 
@@ -62,14 +63,14 @@ export function attester(built: readonly BuiltImage[], names: readonly string[])
   };
 }
 
-function sbomOf(
-  { workplace, names }: AttestedBuild,
+async function sbomOf(
+  { workplace, names, options: { signal } }: AttestedBuild,
   { image, epoch }: BuiltImage,
   filename: string | undefined,
   notes: string[],
-): Said {
-  const options = { name: names[0], epoch, tool: `tbuild-${version}` };
-  const { document, notes: own } = describeContents(workplace, image, 'spdx-json', options);
+): Promise<Said> {
+  const options = { name: names[0], epoch, tool: `tbuild-${version}`, signal };
+  const { document, notes: own } = await describeContents(workplace, image, 'spdx-json', options);
   notes.push(...own);
   return {
     predicate: { type: 'https://spdx.dev/Document', content: document },

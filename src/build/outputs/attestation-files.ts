@@ -6,7 +6,7 @@ import { extname } from 'node:path';
 import { type Digest, sha256 } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
 import { type AttestedSubject, encodeStatement } from '../../images/attestations.ts';
-import { type ImageFile, type ImageFiles, openImageFiles } from '../../sbom/image-files.ts';
+import { type ImageFile, type ImageFiles, inTurns, openImageFiles } from '../../sbom/image-files.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuiltImage } from './built-image.ts';
 
@@ -20,8 +20,9 @@ export async function attestationLayer(
   { serve, layers, driver, newPath }: Workplace,
   { state, said = [], epoch }: BuiltImage,
   { prefix, suffix }: Naming,
+  signal: AbortSignal,
 ): Promise<{ readonly index: string; readonly data: string }> {
-  const subjects = hashAll(openImageFiles(layers, state));
+  const subjects = await hashAll(openImageFiles(layers, state), signal);
   const seconds = epoch ?? Math.floor(Date.now() / 1000);
   const entries = said
     .filter(({ isInlineOnly }) => !isInlineOnly)
@@ -38,10 +39,10 @@ export async function attestationLayer(
 }
 
 /** Each file once for each of its names; equal contents are read once. */
-function hashAll(files: ImageFiles): AttestedSubject[] {
+async function hashAll(files: ImageFiles, signal: AbortSignal): Promise<AttestedSubject[]> {
   const digests = new Map<string, Digest>();
   const subjects: AttestedSubject[] = [];
-  for (const file of files.all()) {
+  for await (const file of inTurns(files.all(), signal)) {
     const digest = digests.get(file.digest) ?? hashFile(files, file);
     digests.set(file.digest, digest);
     subjects.push({ name: file.path, digest });

@@ -47,7 +47,7 @@ export async function exportDirectory(
   await namingNative(output.destination, staging, async () => {
     try {
       await serve.call('copyTree', {
-        stacks: await stacksOf(workplace, result, output),
+        stacks: await stacksOf(workplace, result, output, signal),
         out: staging,
         ...mtimeOf(result),
       });
@@ -69,7 +69,7 @@ export async function exportTar(
   signal: AbortSignal,
 ): Promise<void> {
   const { destination } = output;
-  const request = { stacks: await stacksOf(workplace, result, output), ...mtimeOf(result) };
+  const request = { stacks: await stacksOf(workplace, result, output, signal), ...mtimeOf(result) };
   if (destination === '-') return namingNative('standard output', '', () => writeTreeTar(request, 1, signal));
   makeParents(resolve(destination));
   await placeFile(destination, (path, flags) =>
@@ -91,6 +91,7 @@ async function stacksOf(
   workplace: Workplace,
   { built, isForSeveral }: BuildImages,
   { platformSplit = isForSeveral, attestationPrefix = '' }: LocalOutput | TarOutput,
+  signal: AbortSignal,
 ): Promise<LayerStack[]> {
   const { layers } = workplace;
   const stacks: LayerStack[] = [];
@@ -101,7 +102,7 @@ async function stacksOf(
     const suffix = isForSeveral && !platformSplit ? `.${name.replaceAll('/', '_')}` : '';
     const named = { prefix: attestationPrefix, suffix };
     const top = said.some(({ isInlineOnly }) => !isInlineOnly)
-      ? [await (await import('./attestation-files.ts')).attestationLayer(workplace, each, named)]
+      ? [await (await import('./attestation-files.ts')).attestationLayer(workplace, each, named, signal)]
       : [];
     stacks.push({ name, directory: platformSplit ? name.replaceAll('/', '_') : '', layers: [...own, ...top] });
   }

@@ -13,15 +13,16 @@ const folder = mkdtempSync(path.join(tmpdir(), 'tbuild-sbom-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const debian = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n';
-const purls = (files: Parameters<typeof memoryFiles>[0]) => findPackages(memoryFiles(files)).packages.map(({ purl }) => purl);
+const purls = async (files: Parameters<typeof memoryFiles>[0]) =>
+  (await findPackages(memoryFiles(files))).packages.map(({ purl }) => purl);
 
 const stanza = (name: string, status = 'install ok installed', version = '1.0-1') =>
   `Package: ${name}\nStatus: ${status}\nMaintainer: Some One <one@example.org>\nArchitecture: amd64\nVersion: ${version}\nDescription: a thing\n of two lines\n`;
 
 describe('dpkg', () => {
-  test('what is installed, with what the database says of it', () => {
+  test('what is installed, with what the database says of it', async () => {
     const status = [stanza('bash', undefined, '5.2.15-2+b2'), stanza('half', 'install ok half-configured')].join('\n');
-    const { packages, distribution, notes } = findPackages(
+    const { packages, distribution, notes } = await findPackages(
       memoryFiles({ 'etc/os-release': debian, 'var/lib/dpkg/status': status }),
     );
     expect(notes).toEqual([]);
@@ -39,21 +40,21 @@ describe('dpkg', () => {
     expect(packages.map(({ name }) => name)).toEqual(['bash', 'half']);
   });
 
-  test('what was removed is not', () => {
+  test('what was removed is not', async () => {
     const status = [stanza('gone', 'deinstall ok config-files'), stanza('never', 'purge ok not-installed')].join('\n');
-    expect(purls({ 'var/lib/dpkg/status': status })).toEqual([]);
+    expect(await purls({ 'var/lib/dpkg/status': status })).toEqual([]);
   });
 
-  test('an epoch is part of the version', () => {
-    expect(purls({ 'var/lib/dpkg/status': stanza('tar', undefined, '1:2.0~rc1') })).toEqual([
+  test('an epoch is part of the version', async () => {
+    expect(await purls({ 'var/lib/dpkg/status': stanza('tar', undefined, '1:2.0~rc1') })).toEqual([
       'pkg:deb/debian/tar@1:2.0~rc1?arch=amd64',
     ]);
   });
 
-  test('status.d of images without dpkg', () => {
+  test('status.d of images without dpkg', async () => {
     const base = 'Package: base-files\nVersion: 12.4\nArchitecture: amd64\n';
     expect(
-      purls({
+      await purls({
         'etc/os-release': debian,
         'var/lib/dpkg/status.d/base': base,
         'var/lib/dpkg/status.d/base.md5sums': 'Package: not this\n',
@@ -76,7 +77,22 @@ describe('dpkg', () => {
       [dir('data'), dir('data/lib'), dir('data/lib/dpkg'), file('data/lib/dpkg/status', stanza('new'))],
       [dir('opt'), { path: 'etc', type: 'symlink', link: 'usr/etc' }],
     ]);
-    expect(findPackages(files).packages.map(({ name, foundIn }) => [name, foundIn])).toEqual([['new', 'data/lib/dpkg/status']]);
+    expect((await findPackages(files)).packages.map(({ name, foundIn }) => [name, foundIn])).toEqual([
+      ['new', 'data/lib/dpkg/status'],
+    ]);
+  });
+
+  test.each([
+    ['a link to itself', { type: 'symlink', link: 'status' }],
+    ['a link out of the root', { type: 'symlink', link: '../../../../../../etc/passwd' }],
+    ['a directory', { type: 'dir', mode: 0o755 }],
+    ['a FIFO', { type: 'fifo' }],
+    ['an empty file', { type: 'file', text: '', size: 0 }],
+  ])('%s is no database', async (_, entry) => {
+    const store = await openImageStore();
+    const above = ['var', 'var/lib', 'var/lib/dpkg'].map((name) => ({ path: name, type: 'dir', mode: 0o755 }));
+    const files = await storedFiles(store, [[...above, { path: 'var/lib/dpkg/status', ...entry }]]);
+    expect(await findPackages(files)).toEqual({ distribution: undefined, packages: [], notes: [] });
   });
 
   test('a whiteout hides it', async () => {
@@ -88,7 +104,7 @@ describe('dpkg', () => {
       [...below, { path: 'var/lib/dpkg/status', type: 'file', text, size: text.length }],
       [...below.slice(0, 2), { path: 'var/lib/dpkg', type: 'whiteout', mode: 0 }],
     ]);
-    expect(findPackages(files).packages).toEqual([]);
+    expect((await findPackages(files)).packages).toEqual([]);
   });
 });
 
@@ -98,8 +114,10 @@ describe('apk', () => {
     'P:busybox\nV:1.36.1-r29\nA:x86_64\nL:GPL-2.0-only\n',
   ].join('\n');
 
-  test.each(['lib/apk/db/installed', 'usr/lib/apk/db/installed'])('%s', (place) => {
-    const { packages } = findPackages(memoryFiles({ 'etc/os-release': 'ID=alpine\nVERSION_ID=3.20.1\n', [place]: installed }));
+  test.each(['lib/apk/db/installed', 'usr/lib/apk/db/installed'])('%s', async (place) => {
+    const { packages } = await findPackages(
+      memoryFiles({ 'etc/os-release': 'ID=alpine\nVERSION_ID=3.20.1\n', [place]: installed }),
+    );
     expect(packages.map(({ purl, license }) => [purl, license])).toEqual([
       ['pkg:apk/alpine/busybox@1.36.1-r29?arch=x86_64&distro=alpine-3.20.1', 'GPL-2.0-only'],
       ['pkg:apk/alpine/musl@1.2.5-r0?arch=x86_64&distro=alpine-3.20.1', 'MIT'],
@@ -155,18 +173,20 @@ describe('rpm', () => {
   };
   const fedora = { 'etc/os-release': 'ID=fedora\nVERSION_ID=39\n' };
 
-  test('headers of any length, over many pages', () => {
+  test('headers of any length, over many pages', async () => {
     const many = Array.from({ length: 400 }, (_, position) =>
       rpmHeader({ ...bash, 1000: `p${position}`, 1004: 'x'.repeat(position * 40) }),
     );
-    const { packages, notes } = findPackages(memoryFiles({ ...fedora, 'usr/lib/sysimage/rpm/rpmdb.sqlite': rpmDatabase(many) }));
+    const { packages, notes } = await findPackages(
+      memoryFiles({ ...fedora, 'usr/lib/sysimage/rpm/rpmdb.sqlite': rpmDatabase(many) }),
+    );
     expect(notes).toEqual([]);
     expect(packages).toHaveLength(400);
   });
 
-  test('what a header says', () => {
+  test('what a header says', async () => {
     const key = rpmHeader({ 1000: 'gpg-pubkey', 1001: '1', 1002: '2' });
-    const { packages } = findPackages(
+    const { packages } = await findPackages(
       memoryFiles({ ...fedora, 'var/lib/rpm/rpmdb.sqlite': rpmDatabase([rpmHeader({ ...bash, 1003: 2 }), key]) }),
     );
     expect(packages).toEqual([
@@ -180,9 +200,9 @@ describe('rpm', () => {
     ]);
   });
 
-  test('other formats, a log and damage are said', () => {
+  test('other formats, a log and damage are said', async () => {
     const whole = rpmDatabase(Array.from({ length: 200 }, (_, position) => rpmHeader({ ...bash, 1000: `p${position}` })));
-    const { notes, packages } = findPackages(
+    const { notes, packages } = await findPackages(
       memoryFiles({
         'var/lib/rpm/Packages': 'x',
         'usr/lib/sysimage/rpm/Packages.db': 'x',
@@ -199,7 +219,7 @@ describe('rpm', () => {
     ]);
   });
 
-  test('whatever a byte is changed to, it ends', () => {
+  test('whatever a byte is changed to, it ends', async () => {
     const whole = rpmDatabase(Array.from({ length: 30 }, (_, position) => rpmHeader({ ...bash, 1000: `p${position}` })));
     let state = 1;
     const random = (below: number) => {
@@ -209,11 +229,11 @@ describe('rpm', () => {
     for (let round = 0; round < 400; round++) {
       const bent = Buffer.from(whole);
       for (let count = 0; count < 4; count++) bent[round % 2 ? random(400) : random(bent.length)] = random(256);
-      findPackages(memoryFiles({ 'var/lib/rpm/rpmdb.sqlite': bent }));
+      await findPackages(memoryFiles({ 'var/lib/rpm/rpmdb.sqlite': bent }));
     }
   });
 
-  test('what rpm itself wrote is read', () => {
+  test('what rpm itself wrote is read', async () => {
     const spec = {
       Name: 'hello',
       Epoch: 3,
@@ -233,7 +253,7 @@ describe('rpm', () => {
     const made = path.join(folder, 'top/RPMS/noarch/hello-1.2-4.noarch.rpm');
     run('rpm', '--root', path.join(folder, 'root'), ...settings, '-i', '--nodeps', '--ignoreos', made);
     const database = path.join(folder, 'root/var/lib/rpm/rpmdb.sqlite');
-    const { notes, packages } = findPackages(memoryFiles({ 'var/lib/rpm/rpmdb.sqlite': readFileSync(database) }));
+    const { notes, packages } = await findPackages(memoryFiles({ 'var/lib/rpm/rpmdb.sqlite': readFileSync(database) }));
     expect(notes).toEqual([]);
     expect(packages).toMatchObject([
       {

@@ -6,14 +6,14 @@ import { findPackages } from '../../../src/sbom/find-packages.ts';
 import { memoryFiles } from '../../support/image-files.ts';
 
 const inventory = (files: Parameters<typeof memoryFiles>[0]) => findPackages(memoryFiles(files));
-const purls = (files: Parameters<typeof memoryFiles>[0]) => inventory(files).packages.map(({ purl }) => purl);
+const purls = async (files: Parameters<typeof memoryFiles>[0]) => (await inventory(files)).packages.map(({ purl }) => purl);
 
 describe('npm', () => {
   const manifest = (name: string, more: object = {}) => JSON.stringify({ name, version: '1.0.0', ...more });
 
-  test('packages are what stands right below node_modules', () => {
+  test('packages are what stands right below node_modules', async () => {
     expect(
-      purls({
+      await purls({
         'app/package.json': manifest('app'),
         'app/node_modules/left-pad/package.json': manifest('left-pad'),
         'app/node_modules/left-pad/test/package.json': manifest('part'),
@@ -25,8 +25,8 @@ describe('npm', () => {
     ).toEqual(['pkg:npm/%40scope/x@1.0.0', 'pkg:npm/inner@1.0.0', 'pkg:npm/left-pad@1.0.0']);
   });
 
-  test('one in many places is one', () => {
-    const { packages } = inventory({
+  test('one in many places is one', async () => {
+    const { packages } = await inventory({
       'node_modules/a/package.json': manifest('a'),
       'b/node_modules/a/package.json': manifest('a'),
     });
@@ -38,22 +38,22 @@ describe('npm', () => {
     [{ license: { type: 'ISC', url: 'x' } }, 'ISC'],
     [{ licenses: [{ type: 'MIT' }, { type: 'Apache-2.0' }] }, 'MIT OR Apache-2.0'],
     [{ license: 1 }, undefined],
-  ])('%o has the licence %s', (more, license) => {
-    expect(inventory({ 'node_modules/a/package.json': manifest('a', more) }).packages[0]?.license).toBe(license);
+  ])('%o has the licence %s', async (more, license) => {
+    expect((await inventory({ 'node_modules/a/package.json': manifest('a', more) })).packages[0]?.license).toBe(license);
   });
 
-  test('its author is told without a home page, whatever he writes', () => {
-    const authorOf = (author: unknown) =>
-      inventory({ 'node_modules/a/package.json': manifest('a', { author }) }).packages[0]?.supplier;
-    expect(authorOf('A B <a@x.org> (https://x.org)')).toBe('A B <a@x.org>');
-    expect(authorOf({ name: 'A', email: 'a@x.org', url: 'https://x.org' })).toBe('A <a@x.org>');
-    expect(authorOf(['A'])).toBeUndefined();
-    expect(authorOf('('.repeat(500_000))).toHaveLength(300);
+  test('its author is told without a home page, whatever he writes', async () => {
+    const authorOf = async (author: unknown) =>
+      (await inventory({ 'node_modules/a/package.json': manifest('a', { author }) })).packages[0]?.supplier;
+    expect(await authorOf('A B <a@x.org> (https://x.org)')).toBe('A B <a@x.org>');
+    expect(await authorOf({ name: 'A', email: 'a@x.org', url: 'https://x.org' })).toBe('A <a@x.org>');
+    expect(await authorOf(['A'])).toBeUndefined();
+    expect(await authorOf('('.repeat(500_000))).toHaveLength(300);
   });
 
-  test('what is no package is said', () => {
+  test('what is no package is said', async () => {
     const deep = '['.repeat(100_000);
-    const { notes, packages } = inventory({
+    const { notes, packages } = await inventory({
       'node_modules/a/package.json': deep,
       'node_modules/b/package.json': 'null',
       'node_modules/c/package.json': ' '.repeat(2 << 20),
@@ -70,9 +70,9 @@ describe('npm', () => {
 describe('python', () => {
   const site = 'usr/lib/python3/dist-packages';
 
-  test('dist-info and both kinds of egg-info', () => {
+  test('dist-info and both kinds of egg-info', async () => {
     expect(
-      purls({
+      await purls({
         [`${site}/Foo_Bar-1.0.dist-info/METADATA`]: 'Metadata-Version: 2.1\nName: Foo_Bar\nVersion: 1.0\n\nName: not this\n',
         [`${site}/egg-2.0.egg-info/PKG-INFO`]: 'Name: egg\nVersion: 2.0\n',
         [`${site}/old-3.0.egg-info`]: 'Name: old\nVersion: 3.0\n',
@@ -84,16 +84,16 @@ describe('python', () => {
     ['License-Expression: MIT OR ISC\nLicense: other', 'MIT OR ISC'],
     ['License: BSD-3-Clause', 'BSD-3-Clause'],
     ['License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License\nClassifier: Topic :: X', 'MIT License'],
-  ])('%s', (lines, license) => {
-    const { packages } = inventory({
+  ])('%s', async (lines, license) => {
+    const { packages } = await inventory({
       'a.dist-info/METADATA': `Name: a\nVersion: 1\n${lines}\nAuthor: A\nAuthor-email: a@x.org\n`,
     });
     expect(packages[0]).toMatchObject({ license, supplier: 'A <a@x.org>' });
   });
 
-  test('of a long description nothing is read', () => {
+  test('of a long description nothing is read', async () => {
     const files = memoryFiles({ 'a.dist-info/METADATA': `Name: a\nVersion: 1\n\n${'text '.repeat(1 << 20)}` });
-    expect(findPackages(files).packages).toHaveLength(1);
+    expect((await findPackages(files)).packages).toHaveLength(1);
     expect(files.readBytes).toBeLessThanOrEqual(64 << 10);
   });
 });
@@ -179,10 +179,10 @@ function inlineBuildInfo(version = 'go1.21.3 X:some', modules: Uint8Array = wrap
 }
 
 describe('go', () => {
-  test('texts behind the header', () => {
+  test('texts behind the header', async () => {
     const content = elfOf({ sections: { '.go.buildinfo': inlineBuildInfo() } });
-    expect(purls({ 'usr/bin/tool': { content, mode: 0o755 } })).toEqual(expected);
-    expect(purls({ 'usr/bin/tool': { content, mode: 0o644 } })).toEqual([]);
+    expect(await purls({ 'usr/bin/tool': { content, mode: 0o755 } })).toEqual(expected);
+    expect(await purls({ 'usr/bin/tool': { content, mode: 0o644 } })).toEqual([]);
   });
 
   test.each([
@@ -190,7 +190,7 @@ describe('go', () => {
     [true, false],
     [false, true],
     [false, false],
-  ])('strings at addresses, before 1.18 (64 bits: %s, little-endian: %s)', (is64, isLittleEndian) => {
+  ])('strings at addresses, before 1.18 (64 bits: %s, little-endian: %s)', async (is64, isLittleEndian) => {
     const loadedAt = 0x400000;
     const size = is64 ? 8 : 4;
     const version = Buffer.from('go1.21.3');
@@ -212,13 +212,13 @@ describe('go', () => {
     pointer(wrapped.length, 32 + 3 * size);
     const section = Buffer.concat([bytes, version, wrapped]);
     const content = elfOf({ sections: { '': Buffer.alloc(0), '.go.buildinfo': section }, is64, isLittleEndian, loadedAt });
-    expect(purls({ tool: { content, mode: 0o755 } })).toEqual(expected);
+    expect(await purls({ tool: { content, mode: 0o755 } })).toEqual(expected);
   });
 
-  test('a real binary is read by its headers alone', () => {
+  test('a real binary is read by its headers alone', async () => {
     const content = readFileSync('/usr/bin/skopeo');
     const files = memoryFiles({ 'usr/bin/skopeo': { content, mode: 0o755 }, 'usr/bin/copy': { content, mode: 0o755 } });
-    const { packages, notes } = findPackages(files);
+    const { packages, notes } = await findPackages(files);
     expect(notes).toEqual([]);
     // Debian builds without modules: what is left is the program itself.
     expect(packages.map(({ name }) => name)).toEqual(['github.com/containers/skopeo/cmd/skopeo', 'stdlib']);
@@ -231,8 +231,8 @@ describe('go', () => {
     ['no end', inlineBuildInfo().subarray(0, 40)],
     ['no sentinels', inlineBuildInfo('go1.2', Buffer.from('mod\tx\ty'))],
     ['nothing behind the magic', inlineBuildInfo().subarray(0, 20)],
-  ])('%s is no module', (_, section) => {
-    const found = purls({ tool: { content: elfOf({ sections: { '.go.buildinfo': section } }), mode: 0o755 } });
+  ])('%s is no module', async (_, section) => {
+    const found = await purls({ tool: { content: elfOf({ sections: { '.go.buildinfo': section } }), mode: 0o755 } });
     expect(found.filter((purl) => !purl.includes('stdlib'))).toEqual([]);
   });
 });
@@ -245,8 +245,11 @@ describe('cargo auditable', () => {
   ];
   const tool = (section: Uint8Array) => ({ tool: { content: elfOf({ sections: { '.dep-v0': section } }), mode: 0o755 } });
 
-  test('crates that are in the binary', () => {
-    expect(purls(tool(deflateSync(JSON.stringify({ packages }))))).toEqual(['pkg:cargo/app@0.1.0', 'pkg:cargo/serde@1.0.200']);
+  test('crates that are in the binary', async () => {
+    expect(await purls(tool(deflateSync(JSON.stringify({ packages }))))).toEqual([
+      'pkg:cargo/app@0.1.0',
+      'pkg:cargo/serde@1.0.200',
+    ]);
   });
 
   test.each([
@@ -255,12 +258,20 @@ describe('cargo auditable', () => {
     ['a bomb', deflateSync(Buffer.alloc(64 << 20, 0x20))],
     ['no list', deflateSync('{"packages":{"length":5}}')],
     ['null', deflateSync('null')],
-  ])('%s is said', (_, section) => {
-    expect(inventory(tool(section)).notes).toEqual(['what tool says of its crates cannot be read']);
+  ])('%s is said', async (_, section) => {
+    expect((await inventory(tool(section))).notes).toEqual(['what tool says of its crates cannot be read']);
   });
 });
 
-test('whatever is bent in a binary, reading it ends', () => {
+test('who does not want to wait is heard', async () => {
+  const many = Object.fromEntries(Array.from({ length: 1000 }, (_, position) => [`file${position}`, '']));
+  const stop = new AbortController();
+  const found = findPackages(memoryFiles(many), stop.signal);
+  stop.abort(new Error('enough'));
+  await expect(found).rejects.toThrow('enough');
+});
+
+test('whatever is bent in a binary, reading it ends', async () => {
   const whole = elfOf({ sections: { '.go.buildinfo': inlineBuildInfo(), '.dep-v0': deflateSync('{"packages":[]}') } });
   let state = 7;
   const random = (below: number) => {
@@ -271,6 +282,6 @@ test('whatever is bent in a binary, reading it ends', () => {
     const bent = Buffer.from(whole);
     for (let count = 0; count < 6; count++) bent[random(round % 2 ? bent.length : 200)] = random(3) === 0 ? 0xff : random(256);
     bent.set([0x7f, 0x45, 0x4c, 0x46]);
-    inventory({ tool: { content: bent, mode: 0o755 } });
+    await inventory({ tool: { content: bent, mode: 0o755 } });
   }
 });
