@@ -27,8 +27,9 @@ pub enum Kind {
 
 impl Kind {
     pub fn from_byte(byte: u8) -> Option<Self> {
-        use Kind::*;
-        [File, Directory, Symlink, CharDevice, BlockDevice, Fifo, Socket, Whiteout].into_iter().find(|kind| *kind as u8 == byte)
+        let all =
+            [Self::File, Self::Directory, Self::Symlink, Self::CharDevice, Self::BlockDevice, Self::Fifo, Self::Socket, Self::Whiteout];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -182,7 +182,7 @@ impl Index {
         if bytes.get(..8) != Some(MAGIC) || file.u32(8)? != VERSION || bytes.len() < HEADER_BYTES {
             return Err(damaged("it is not an index of version 1"));
         }
-        let count = file.u32(12)? as u64;
+        let count = u64::from(file.u32(12)?);
         let records = Bytes(file.slice(file.u64(16)?, count.checked_mul(ENTRY_BYTES as u64).ok_or_else(|| damaged("too many entries"))?)?);
         let strings = Bytes(file.slice(file.u64(24)?, file.u64(32)?)?);
         let xattrs = Bytes(file.slice(file.u64(40)?, file.u64(48)?)?);

@@ -50,7 +50,7 @@ impl Placing {
         }
         for (name, _) in &names {
             let path = join_path(path, name);
-            match self.place(from.as_fd(), to.as_fd(), as_path(name)) {
+            match Self::place(from.as_fd(), to.as_fd(), as_path(name)) {
                 Ok(true) => {}
                 Ok(false) => waiting.push(path),
                 Err(error) => return Err((error, path)),
@@ -60,7 +60,7 @@ impl Placing {
     }
 
     /// False: it is a directory on both sides.
-    fn place(&self, from: BorrowedFd, to: BorrowedFd, name: &Path) -> rustix::io::Result<bool> {
+    fn place(from: BorrowedFd, to: BorrowedFd, name: &Path) -> rustix::io::Result<bool> {
         let new = is_directory(&rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?);
         let old = match rustix::fs::statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => None,

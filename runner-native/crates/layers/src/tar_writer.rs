@@ -116,11 +116,11 @@ impl Fields<'_> {
             let path = if parent.is_empty() { [b"PaxHeaders.0/", name].concat() } else { [parent, b"/PaxHeaders.0/", name].concat() };
             let path = ascii(&path).into_iter().take(100).collect();
             let header = Fields { path, type_flag: b'x', size: records.len() as u64, ..Fields::default() };
-            sink(&header.block(&split_ustar(&header.path)))?;
+            sink(&header.block(split_ustar(&header.path)))?;
             sink(&records)?;
             sink(&[0; BLOCK][..padding(records.len() as u64)])?;
         }
-        sink(&self.block(&split_ustar(&self.path)))
+        sink(&self.block(split_ustar(&self.path)))
     }
 
     /// Sorted by key, as Go writes them.
@@ -157,7 +157,7 @@ impl Fields<'_> {
     }
 
     /// What does not fit is zero here and stands in the pax header.
-    fn block(&self, name: &Option<(&[u8], &[u8])>) -> [u8; BLOCK] {
+    fn block(&self, name: Option<(&[u8], &[u8])>) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
         let (prefix, name) = name.map_or_else(|| (Vec::new(), ascii(&self.path)), |(prefix, name)| (prefix.to_vec(), name.to_vec()));
         put_text(&mut block[..100], &name);

@@ -144,20 +144,13 @@ impl Cgroup {
         loop {
             fs::write(directory.join(file), value).at(CGROUP, "write to", directory.join(file))?;
             // A process that forks meanwhile keeps version 1 at FREEZING until it is told again.
-            if self.has_frozen(directory, unified) == frozen {
+            if has_frozen(directory, unified) == frozen {
                 return Ok(());
             }
             if Instant::now() > until {
                 return Err(NativeError::new(CGROUP, "freeze the container").detail("the container's processes do not stop"));
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn has_frozen(&self, directory: &Path, unified: bool) -> bool {
-        match unified {
-            true => fs::read_to_string(directory.join("cgroup.events")).is_ok_and(|text| text.lines().any(|line| line == "frozen 1")),
-            false => fs::read_to_string(directory.join("freezer.state")).is_ok_and(|text| text.trim() == "FROZEN"),
         }
     }
 
@@ -192,7 +185,14 @@ impl Cgroup {
     }
 
     pub fn remove(&self) -> Result<()> {
-        self.directories.iter().try_for_each(|directory| directory.remove())
+        self.directories.iter().try_for_each(Directory::remove)
+    }
+}
+
+fn has_frozen(directory: &Path, unified: bool) -> bool {
+    match unified {
+        true => fs::read_to_string(directory.join("cgroup.events")).is_ok_and(|text| text.lines().any(|line| line == "frozen 1")),
+        false => fs::read_to_string(directory.join("freezer.state")).is_ok_and(|text| text.trim() == "FROZEN"),
     }
 }
 
@@ -254,7 +254,7 @@ impl Directory {
         loop {
             let mut directories = Vec::new();
             visit(&self.path, &mut |directory| directories.push(directory.to_path_buf()));
-            let last = directories.iter().rev().map(rustix::fs::rmdir).find(|removed| removed.is_err());
+            let last = directories.iter().rev().map(rustix::fs::rmdir).find(std::result::Result::is_err);
             match last {
                 None => return Ok(()),
                 Some(Err(Errno::BUSY)) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),

@@ -280,9 +280,9 @@ fn change_root(plan: &Plan, ways: Ways) -> Result<()> {
         return rustix::process::chdir("/").during(MOUNT, "enter the root");
     }
     if ways.keeps_old_root {
-        mounts::move_to_root()?
+        mounts::move_to_root()?;
     } else {
-        mounts::pivot()?
+        mounts::pivot()?;
     }
     match plan.propagation {
         Some((propagation, recursive)) => {

@@ -82,6 +82,6 @@ pub fn is_ready(fd: &PollFd<'_>) -> bool {
     !fd.revents().is_empty()
 }
 
-pub fn readable<'a>(fd: BorrowedFd<'a>) -> PollFd<'a> {
+pub fn readable(fd: BorrowedFd<'_>) -> PollFd<'_> {
     PollFd::from_borrowed_fd(fd, PollFlags::IN)
 }

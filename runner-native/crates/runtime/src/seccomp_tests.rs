@@ -86,9 +86,9 @@ const VALUES: [u64; 9] = [0, 1, 2, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, 0x
 
 fn random_profile(numbers: &mut Numbers, names: &[(&str, u32)]) -> Seccomp {
     let actions = ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_LOG", "SCMP_ACT_TRAP", "SCMP_ACT_TRACE"];
-    let rules: Vec<_> = (0..1 + numbers.next() % 10)
+    let rules: Vec<_> = (0..=numbers.next() % 10)
         .map(|_| {
-            let names: Vec<&str> = (0..1 + numbers.next() % 12).map(|_| numbers.pick(names).0).collect();
+            let names: Vec<&str> = (0..=numbers.next() % 12).map(|_| numbers.pick(names).0).collect();
             let arguments = if numbers.next().is_multiple_of(2) { 0 } else { 1 + numbers.next() % 4 };
             let args: Vec<_> = (0..arguments)
                 .map(|_| {

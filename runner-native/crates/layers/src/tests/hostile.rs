@@ -45,7 +45,7 @@ fn file(name: &str, content: &str) -> Vec<u8> {
 fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     let record = |(key, value): &(&str, &str)| {
         let rest = key.len() + value.len() + 3;
-        let length = (rest..).find(|length| rest + length.to_string().len() == *length).unwrap();
+        let length = (rest..rest + 9).find(|length| rest + length.to_string().len() == *length).unwrap();
         format!("{length} {key}={value}\n")
     };
     member("pax", b'x', "", records.iter().map(record).collect::<String>().as_bytes(), |_| {})
