@@ -59,7 +59,11 @@ export function makeAttestation(
   const document = { schemaVersion: 2, mediaType: mediaTypes.manifest, config: describe(mediaTypes.config, config), layers };
   const manifest = Buffer.from(JSON.stringify(document, null, 2));
   return {
-    descriptor: mark(describe(mediaTypes.manifest, manifest), target),
+    descriptor: {
+      ...describe(mediaTypes.manifest, manifest),
+      annotations: { [annotations.referenceDigest]: target, [annotations.referenceType]: ATTESTATION },
+      platform: NOWHERE,
+    },
     blobs: [manifest, config, ...statements.map(({ bytes }) => bytes)],
   };
 }
@@ -67,12 +71,6 @@ export function makeAttestation(
 function describe(mediaType: string, bytes: Uint8Array): Descriptor {
   return { mediaType, digest: sha256(bytes), size: bytes.length };
 }
-
-const mark = (descriptor: Descriptor, target: Digest): Descriptor => ({
-  ...descriptor,
-  annotations: { [annotations.referenceDigest]: target, [annotations.referenceType]: ATTESTATION },
-  platform: NOWHERE,
-});
 
 /** The manifest that a descriptor's attestations are of; undefined: it is none of these. */
 export function attestedBy(descriptor: Descriptor): Digest | undefined {
@@ -141,7 +139,7 @@ interface Statement {
 function readStatement(bytes: Buffer): Statement | undefined {
   try {
     const statement = JSON.parse(bytes.toString()) as Statement;
-    const isOne = typeof statement.predicateType === 'string' && statement.subject.every((each) => typeof each === 'object');
+    const isOne = typeof statement.predicateType === 'string' && statement.subject.every((each) => each instanceof Object);
     return isOne ? statement : undefined;
   } catch {
     return undefined;

@@ -238,10 +238,11 @@ export class Images {
   putIndex({ document, images, attestations, names, isOriginal }: NewIndex): ImageIndex {
     const id = sha256(document);
     const wanted = names.map(normalizeName);
+    // What was lost of them comes back with the same index.
+    for (const blob of attestations.flatMap(({ blobs }) => blobs)) this.blobs.write(blob);
     const same = this.#indexes.get(id);
     if (same && wanted.every((name) => same.names.includes(name))) return same;
     if (isOriginal) this.blobs.write(document);
-    for (const blob of attestations.flatMap(({ blobs }) => blobs)) this.blobs.write(blob);
     return this.#store.db.immediate(() => {
       this.#indexes.add(id, Buffer.from(document).toString(), images);
       const index = this.#indexes.get(id) as ImageIndex;
@@ -331,7 +332,7 @@ export class Images {
     });
   }
 
-  /** Statements that another index has too stay. */
+  /** Statements that another index has too stay; and what is no statement but part of an image, whatever an index from outside said. */
   #removeIndex({ id, document }: ImageIndex): void {
     this.#indexes.remove(id);
     this.blobs.remove(id);
@@ -339,7 +340,13 @@ export class Images {
     if (own.length === 0) return;
     const others = this.#indexes.list().flatMap((other) => attestationBlobs(this.blobs, other.document));
     const used = new Set(others.map(({ digest }) => digest));
-    for (const { digest } of own) if (!used.has(digest)) this.blobs.remove(digest);
+    for (const { digest } of own) if (!used.has(digest) && !this.#isBlobOfImage(digest)) this.blobs.remove(digest);
+  }
+
+  #isBlobOfImage(digest: Digest): boolean {
+    const sql =
+      'SELECT 1 WHERE EXISTS (SELECT 1 FROM images WHERE id = ?1 OR manifest = ?1) OR EXISTS (SELECT 1 FROM layers WHERE blob = ?1) OR EXISTS (SELECT 1 FROM indexes WHERE id = ?1)';
+    return this.#store.db.get(sql, digest) !== undefined;
   }
 
   /** The image, when nothing holds on to it. */

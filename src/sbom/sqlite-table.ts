@@ -40,6 +40,7 @@ function openPages(files: ImageFiles, file: ImageFile): Pages {
   return { size, usable: size - (header[20] as number), read };
 }
 
+const MAX_ROWS = 1_000_000;
 const LEAF = 13;
 const INTERIOR = 5;
 
@@ -48,6 +49,7 @@ function* readRows(pages: Pages, root: number, maxBytes: number): Generator<read
   const seen = new Set<number>();
   const todo = [root];
   let bytes = 0;
+  let rows = 0;
   for (let number = todo.pop(); number !== undefined; number = todo.pop()) {
     if (seen.has(number)) throw new DamagedTable(`its page ${number} is in two places`);
     seen.add(number);
@@ -62,6 +64,7 @@ function* readRows(pages: Pages, root: number, maxBytes: number): Generator<read
       continue;
     }
     for (const at of cells) {
+      if (++rows > MAX_ROWS) throw new DamagedTable(`it has more than ${MAX_ROWS} rows`);
       const payload = readPayload(pages, page, at, maxBytes - bytes);
       bytes += payload.length;
       yield readRecord(payload);

@@ -64,6 +64,7 @@ describe('outputs', () => {
     ['-', { type: 'tar', destination: '-' }],
     ['type=tar', { type: 'tar', destination: '-' }],
     ['Type=tar, dest =x,platform-split=1', { type: 'tar', destination: 'x', platformSplit: true }],
+    ['type=local,dest=x,attestation-prefix=a-', { type: 'local', destination: 'x', mode: 'copy', attestationPrefix: 'a-' }],
   ])('%s', (text, output) => {
     expect(parseOutput(text, false)).toEqual(output);
   });
@@ -78,6 +79,7 @@ describe('outputs', () => {
       'type=local,dest=x,mode=move',
       'type=tar,dest=x,mode=copy',
       'type=tar,dest=x,platform-splt=1',
+      'type=tar,dest=x,attestation-prefix=../x',
       'type=registry',
       'type=image,push=true',
       'type=oci,tar=false',
@@ -104,6 +106,7 @@ describe('outputs', () => {
       type=local,dest=x,mode=move: usage/bad-value | mode in --output is copy or delete, not "move"
       type=tar,dest=x,mode=copy: usage/bad-value | --output does not know "mode" | it knows type, dest, platform-split, attestation-prefix
       type=tar,dest=x,platform-splt=1: usage/bad-value | --output does not know "platform-splt" | did you mean platform-split=?
+      type=tar,dest=x,attestation-prefix=../x: usage/bad-value | attestation-prefix in --output is the beginning of a name, not "../x"
       type=registry: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
       type=image,push=true: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
       type=oci,tar=false: usage/bad-value | --output with tar=false needs a directory: dest=DIR

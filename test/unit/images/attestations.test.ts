@@ -133,6 +133,30 @@ describe('what comes with an image', () => {
   });
 });
 
+test('what an index from outside calls a statement does not go with it when it is part of an image', async () => {
+  const store = await openImageStore();
+  const { files, image } = await attested();
+  await load(store, setIndex(new Map(files), [named(image, 'docker.io/library/victim:latest')]));
+  const whole = readdirSync(store.place.store.path('blobs/sha256'));
+  const own = json(files.get(`blobs/sha256/${image.digest.slice(7)}`));
+  const layers = [own.layers[0], own.config, image].map((part) => ({ ...part, mediaType: IN_TOTO }));
+  const manifest = addBlob(
+    files,
+    MANIFEST_TYPE,
+    JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config: own.config, layers }),
+  );
+  const said = {
+    ...manifest,
+    annotations: { 'vnd.docker.reference.digest': image.digest, 'vnd.docker.reference.type': 'attestation-manifest' },
+    platform: { os: 'unknown', architecture: 'unknown' },
+  };
+  const manifests = [{ ...image, platform }, said];
+  const index = addBlob(files, INDEX_TYPE, JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests }));
+  await load(store, setIndex(files, [named(index, 'docker.io/library/hostile:latest')]));
+  store.images.remove('hostile', { force: false });
+  expect(readdirSync(store.place.store.path('blobs/sha256'))).toEqual(whole);
+});
+
 describe('what is no attestation is left out, and the image is one as any', () => {
   test.each([
     ['layers of files', async () => (await attested('application/vnd.oci.image.layer.v1.tar')).files],
@@ -228,7 +252,7 @@ describe('what is said of an image of ours', () => {
   test('that is no statement is left out where it would have to be changed', async () => {
     const store = await openImageStore();
     const image = store.images.get(await store.addImage([await store.addLayer({ hello: 'hello' })], [])) as Image;
-    const said = ['{', 'null', '{"predicateType":"p","subject":1}'];
+    const said = ['{', 'null', '{"predicateType":"p","subject":1}', '{"predicateType":"p","subject":[null]}'];
     await keepIndex(store.place, store.images, [{ platform, image }], ['app'], (_, manifest) =>
       makeAttestation(
         manifest,
@@ -249,6 +273,8 @@ describe('what is said of an image of ours', () => {
       expect.stringMatching(/^of what the index sha256:\S+ says of its images the blob/),
     ]);
     expect(indexIn(await save(store)).manifests).toHaveLength(1);
+    await build(store);
+    expect(indexIn(await save(store)).manifests).toHaveLength(2);
   });
 
   test('takes the place of what was said of the same image before', async () => {
