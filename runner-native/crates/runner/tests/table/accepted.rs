@@ -9,7 +9,7 @@ pub struct Difference {
     /// `*` is any text.
     pub keys: &'static [&'static str],
     pub why: &'static str,
-    /// Else it depends on who is faster.
+    /// Else it depends on the machine, or on who is faster.
     pub is_certain: bool,
 }
 

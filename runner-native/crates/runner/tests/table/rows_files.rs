@@ -117,6 +117,18 @@ pub fn binds() -> Vec<Row> {
             symlink("../../../../made", case.root("srv")).unwrap();
             bind(case, &["bind"]);
         }),
+        row("bind: with other ids", |case| {
+            let source = case.host_directory("volume");
+            chown(source.join("file"), Some(5), Some(6)).unwrap();
+            let map = json!([{ "containerID": 0, "hostID": 1000, "size": 100 }]);
+            case.mounts().push(json!({ "destination": "/srv", "type": "bind", "source": source, "options": ["bind", "idmap"],
+                "uidMappings": map, "gidMappings": map }));
+        })
+        .but(
+            Runc,
+            &["file /srv*", "target /srv", "mount /srv is idmapped"],
+            "Debian's 1.1 maps the ids of mounts only in user namespaces",
+        ),
         row("bind: a /dev of its own making", |case| {
             case.mounts().retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
             let source = case.host_directory("dev");

@@ -50,74 +50,80 @@ pub fn cgroups() -> Vec<Row> {
         eprintln!("the rows of cgroups are skipped: they are of version 1, this machine has version 2 (its tests: limits.rs, cgroup2.rs)");
         return Vec::new();
     }
-    let mounted = |options: &'static [&'static str]| move |case: &mut Case| case.mount("/sys/fs/cgroup", "cgroup", "cgroup", options);
-    let limited = |resources: Value| {
-        move |case: &mut Case| {
-            case.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]);
-            case.linux()["resources"] = resources.clone();
-        }
-    };
-    let all = vec![
-        row("cgroups: mounted", mounted(&["nosuid", "noexec", "nodev", "relatime", "ro"])),
-        row("cgroups: mounted rw", mounted(&["nosuid", "noexec", "nodev"])),
-        row("cgroups: mounted in the host's namespace", |case| {
-            case.without_namespace("cgroup");
-            case.mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"]);
-        })
-        .but(Ours, &["mount /sys/fs/cgroup* is no*"], "hierarchies are nosuid, nodev and noexec, asked for or not")
-        .but(Runc, &["mount /sys/fs/cgroup is no*"], "the directory of hierarchies is, asked for or not"),
-        row("cgroups: memory", limited(json!({ "memory": { "limit": 64 << 20, "reservation": 32 << 20, "swappiness": 10 } }))),
-        row("cgroups: processes", limited(json!({ "pids": { "limit": 77 } }))),
-        row("cgroups: cpu", limited(json!({ "cpu": { "shares": 512, "quota": 50_000, "period": 100_000 } }))),
-        row("cgroups: cpuset", limited(json!({ "cpu": { "cpus": "0", "mems": "0" } }))),
-        row(
-            "cgroups: devices",
-            limited(json!({ "devices": [
-            { "allow": false, "access": "rwm" }, { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw" },
-        ] })),
+    let limited = |name, resources| read_only(named(with_tree(name, &["nosuid", "noexec", "nodev", "ro"], resources)));
+    vec![
+        unlimited(read_only(named(with_tree("cgroups: mounted", &["nosuid", "noexec", "nodev", "relatime", "ro"], Value::Null)))),
+        unlimited(named(with_tree("cgroups: mounted rw", &["nosuid", "noexec", "nodev"], Value::Null))),
+        unlimited(read_only(in_the_hosts_namespace())),
+        unlimited(limited("cgroups: memory", json!({ "memory": { "limit": 64 << 20, "reservation": 32 << 20, "swappiness": 10 } }))),
+        unlimited(limited("cgroups: processes", json!({ "pids": { "limit": 77 } }))),
+        unlimited(limited("cgroups: cpu", json!({ "cpu": { "shares": 512, "quota": 50_000, "period": 100_000 } }))),
+        unlimited(limited("cgroups: cpuset", json!({ "cpu": { "cpus": "0", "mems": "0" } }))),
+        limited(
+            "cgroups: no devices but one",
+            json!({ "devices": [
+                { "allow": false, "access": "rwm" }, { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw" },
+            ] }),
         )
         .but(Crun, &["cgroup file devices/devices.list"], "allows the console's number besides")
         .but(Runc, &["cgroup file devices/devices.list"], "allows /dev/net/tun besides"),
-        row(
+        limited(
             "cgroups: all devices but one",
-            limited(json!({ "devices": [
-            { "allow": true, "access": "rwm" }, { "allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwm" },
-        ] })),
+            json!({ "devices": [
+                { "allow": true, "access": "rwm" }, { "allow": false, "type": "c", "major": 1, "minor": 11, "access": "rwm" },
+            ] }),
         ),
         row("cgroups: no path", |case| {
             case.linux()["cgroupsPath"] = json!(null);
             case.without_namespace("cgroup");
         })
-        .but(Crun, &["cgroup memory"], "makes cgroups below the hierarchy's root, not below the caller's own"),
-    ];
-    all.into_iter().map(|row| if row.name == "cgroups: no path" { row } else { with_tree_of_its_own(row) }).collect()
+        .perhaps(Crun, &["cgroup memory"], "makes cgroups below the hierarchy's root, not below the caller's own"),
+    ]
 }
 
 /// Where hierarchies of version 1 are mounted is a directory that each runtime makes as it likes.
-fn with_tree_of_its_own(row: Row) -> Row {
-    let all_devices = row.name.starts_with("cgroups: devices") || row.name.starts_with("cgroups: all devices");
-    let row = row
-        .but(Ours, &["target /sys/fs/cgroup", "mount /sys/fs/cgroup options"], "the directory of hierarchies is a tmpfs with the mode 0755")
-        .but(Crun, &["target /sys/fs/cgroup", "mount /sys/fs/cgroup options"], "the directory of hierarchies is a tmpfs with the mode 1777")
-        .but(Runc, &["mount /sys/fs/cgroup source", "mount /sys/fs/cgroup/systemd source"], "calls these two file systems otherwise")
-        .but(Crun, &["file /sys/fs/cgroup/net_*"], "makes links to hierarchies that are not there");
-    let row = match row.name {
-        "cgroups: mounted rw" => row,
-        _ => row.but(
-            Ours,
-            &["mount /sys/fs/cgroup is r*", "target /sys/fs/cgroup writing"],
-            "`ro` is of the directory of hierarchies, too, so that nothing can be written to it",
-        ),
-    };
-    let row = match row.name {
-        "cgroups: mounted in the host's namespace" => row,
-        _ => row.but(Crun, &["mount /sys/fs/cgroup/* source"], "gives mounts of cgroups the name of their hierarchy"),
-    };
-    match all_devices {
-        true => row,
-        false => row.but(Runc, &["cgroup file devices/devices.list"], "limits devices to the default ones without being asked"),
-    }
+fn with_tree(name: &'static str, options: &'static [&'static str], resources: Value) -> Row {
+    row(name, move |case| {
+        case.mount("/sys/fs/cgroup", "cgroup", "cgroup", options);
+        case.linux()["resources"] = resources.clone();
+    })
+    .but(Ours, &["target /sys/fs/cgroup", "mount /sys/fs/cgroup options"], "the directory of hierarchies is a tmpfs with the mode 0755")
+    .but(Crun, &["target /sys/fs/cgroup", "mount /sys/fs/cgroup options"], "the directory of hierarchies is a tmpfs with the mode 1777")
+    .but(Runc, &["mount /sys/fs/cgroup source", "mount /sys/fs/cgroup/systemd source"], "calls these two file systems otherwise")
+    .perhaps(Crun, &["file /sys/fs/cgroup/net_*"], "makes links to hierarchies whether they are there or not")
 }
+
+fn in_the_hosts_namespace() -> Row {
+    let tree = with_tree("cgroups: mounted in the host's namespace", &["ro"], Value::Null);
+    let set_up = tree.set_up;
+    let with_less = move |case: &mut Case| {
+        set_up(case);
+        case.without_namespace("cgroup");
+    };
+    Row { set_up: Box::new(with_less), ..tree }
+        .but(Ours, &["mount /sys/fs/cgroup* is no*"], "hierarchies are nosuid, nodev and noexec, asked for or not")
+        .but(Runc, &["mount /sys/fs/cgroup is no*"], "the directory of hierarchies is, asked for or not")
+}
+
+fn named(row: Row) -> Row {
+    row.but(Crun, &["mount /sys/fs/cgroup/* source"], "gives mounts of cgroups the name of their hierarchy")
+}
+
+fn read_only(row: Row) -> Row {
+    row.but(
+        Ours,
+        &["mount /sys/fs/cgroup is r*", "target /sys/fs/cgroup writing"],
+        "`ro` is of the directory of hierarchies, too, so that nothing can be written to it",
+    )
+}
+
+/// Without rules for devices.
+fn unlimited(row: Row) -> Row {
+    row.but(Runc, &["cgroup file devices/devices.list"], "limits devices to the default ones without being asked")
+}
+
+/// Of devices that are listed.
+const BOUND: &str = "nodes are bind mounts, of one that is made apart where the host has none like it: /dev is nodev";
 
 pub fn devices() -> Vec<Row> {
     let listed = |list: Value| move |case: &mut Case| case.linux()["devices"] = list.clone();
@@ -126,11 +132,7 @@ pub fn devices() -> Vec<Row> {
             "devices: with a mode and an owner",
             listed(json!([{ "path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 3, "gid": 7 }])),
         )
-        .but(
-            Ours,
-            &["mount /dev/mine *", "target /dev/mine*"],
-            "nodes are bind mounts, of one that is made apart where the host has none like it: /dev is nodev",
-        ),
+        .but(Ours, &["mount /dev/mine *", "target /dev/mine*"], BOUND),
         row(
             "devices: a default one otherwise",
             listed(json!([{ "path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 1, "gid": 2 }])),
@@ -158,18 +160,14 @@ pub fn devices() -> Vec<Row> {
                 "mount /dev/unbuffered *",
                 "target /dev/unbuffered*",
             ],
-            "nodes are bind mounts, of one that is made apart where the host has none like it: /dev is nodev",
+            BOUND,
         )
         .but(Runc, &["file /dev/block opening"], "limits devices to the default ones without being asked"),
         row(
             "devices: below a directory of /dev",
             listed(json!([{ "path": "/dev/net/tun", "type": "c", "major": 10, "minor": 200, "fileMode": 0o666, "uid": 0, "gid": 0 }])),
         )
-        .but(
-            Ours,
-            &["mount /dev/net/tun *", "target /dev/net/tun*"],
-            "nodes are bind mounts, of one that is made apart where the host has none like it: /dev is nodev",
-        ),
+        .but(Ours, &["mount /dev/net/tun *", "target /dev/net/tun*"], BOUND),
         row("devices: in a user namespace", |case| case.add_user_namespace(&[(0, 100_000, 65_536)])),
     ]
 }
@@ -187,6 +185,11 @@ pub fn refusals() -> Vec<Row> {
         refused("refused: no command", "/process/args", json!([])),
         refused("refused: a working directory that is not absolute", "/process/cwd", json!("tmp")),
         refused("refused: a root that is not there", "/root/path", json!("nowhere")),
+        row("refused: a namespace of another kind", |case| {
+            case.is_refused = true;
+            case.join("uts", "net");
+            case.config["hostname"] = json!("");
+        }),
         row("refused: a host name without a namespace", |case| {
             case.is_refused = true;
             case.without_namespace("uts");

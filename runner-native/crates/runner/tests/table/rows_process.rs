@@ -243,21 +243,21 @@ pub fn execs() -> Vec<Row> {
             case.exec(&["--process", "process.json"]);
         }
     };
-    let all = vec![
-        row("exec", flags(&[])),
-        row("exec: user", flags(&["--user", "1000:1001"])),
-        row("exec: directory and environment", flags(&["--cwd", "/tmp", "--env", "A=1", "--env", "PATH=/x"])).but(
+    vec![
+        added("exec", flags(&[])),
+        added("exec: user", flags(&["--user", "1000:1001"])),
+        added("exec: directory and environment", flags(&["--cwd", "/tmp", "--env", "A=1", "--env", "PATH=/x"])).but(
             Crun,
             &["environment *"],
             "puts what is added before",
         ),
-        row("exec: a capability", flags(&["--cap", "CAP_SYS_ADMIN"])).but(
+        added("exec: a capability", flags(&["--cap", "CAP_SYS_ADMIN"])).but(
             Crun,
             &["status Cap*", "target *"],
             "gives the capability alone, not beside the container's",
         ),
-        row("exec: no new privileges", flags(&["--no-new-privs"])),
-        row(
+        added("exec: no new privileges", flags(&["--no-new-privs"])),
+        added(
             "exec: a process from a file",
             as_process(json!({ "cwd": "/etc", "env": ["ONE=1"], "user": { "uid": 5, "gid": 6, "additionalGids": [7] },
             "capabilities": { "bounding": SOME, "effective": SOME, "permitted": SOME }, "noNewPrivileges": true,
@@ -271,27 +271,28 @@ pub fn execs() -> Vec<Row> {
         .but(Runc, &["terminal modes"], ONLCR)
         .perhaps(Crun, &["terminal size"], SIZE)
         .perhaps(Runc, &["terminal size"], SIZE),
-        row("exec: in a user namespace", |case| {
+        added("exec: in a user namespace", |case| {
             case.add_user_namespace(&[(0, 100_000, 65_536)]);
             case.exec(&[]);
         }),
-        row("exec: with the host's namespaces", |case| {
+        added("exec: with the host's namespaces", |case| {
             ["pid", "network", "ipc", "uts"].iter().for_each(|kind| case.without_namespace(kind));
             case.exec(&[]);
         }),
-        row("exec: behind a filter", |case| {
+        added("exec: behind a filter", |case| {
             case.seccomp(json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77 }] }));
             case.exec(&[]);
         }),
-        row("exec: limits and oom score of the container", |case| {
+        added("exec: limits and oom score of the container", |case| {
             case.process()["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 70, "hard": 80 }]);
             case.process()["oomScoreAdj"] = json!(100);
             case.exec(&[]);
         })
         .perhaps(Runc, &["limit Max open files"], GO)
         .but(Crun, &["limit *", "oom_score_adj"], "gives neither to what is added"),
-    ];
-    let without_session =
-        |row: Row| row.but(Crun, &["leads its *"], "leaves what is added in the caller's session, unless it has a terminal");
-    all.into_iter().map(|row| if row.name == "exec: on a terminal" { row } else { without_session(row) }).collect()
+    ]
+}
+
+fn added(name: &'static str, set_up: impl Fn(&mut Case) + 'static) -> Row {
+    row(name, set_up).but(Crun, &["leads its *"], "leaves what is added in the caller's session, unless it has a terminal")
 }
