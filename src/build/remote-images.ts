@@ -6,6 +6,8 @@ import type { Images } from '../images/store.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
 import { familiarName, parseReference } from '../oci/reference.ts';
 import { RegistryClient } from '../registry/client.ts';
+import { findUnchanged, type Unchanged } from '../registry/find-unchanged.ts';
+import { withNearest } from '../registry/nearest.ts';
 import { type LayerEvent, receiveRemote } from '../registry/receive-remote.ts';
 import { type RemoteImage, resolveImage } from '../registry/resolve.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
@@ -31,30 +33,31 @@ export class RemoteImages {
   }
 
   async find(reference: string, platform: Platform): Promise<FoundRemote> {
-    const remote = await this.#resolve(reference, platform);
+    const found = await this.#resolve(reference, platform);
+    if ('image' in found) return { config: found.image.config, pull: async () => found.image };
     let pulling: Promise<Image> | undefined;
     const pull = (report: Report): Promise<Image> => {
-      pulling ??= this.#inTurn(remote.name, () => this.#receive(remote, report));
+      pulling ??= this.#inTurn(found.name, () => this.#receive(found, report));
       return pulling;
     };
-    return { config: remote.config, pull };
+    return { config: found.config, pull };
   }
 
   close(): Promise<void> {
     return this.#client.close();
   }
 
-  async #resolve(reference: string, platform: Platform): Promise<RemoteImage> {
+  async #resolve(reference: string, platform: Platform): Promise<RemoteImage | Unchanged> {
     try {
       const parsed = parseReference(reference);
       const repository = await this.#client.open(parsed, { actions: ['pull'] });
-      return await resolveImage(repository, parsed, { platform, isStrict: false });
+      const unchanged = await findUnchanged(this.#images, repository, parsed, platform);
+      return unchanged ?? (await resolveImage(repository, parsed, { platform, isStrict: false }));
     } catch (error) {
       if (!(error instanceof TbuildError)) throw error;
-      const { code, message, cause, details } = error;
-      const near = this.#images.nearest(familiarName(reference));
-      const hint = near === undefined ? error.hint : `it is not here, either; did you mean ${near}?`;
-      throw new TbuildError(code, `failed to resolve source metadata for ${reference}: ${message}`, { hint, cause, details });
+      const what = `failed to resolve source metadata for ${reference}: ${error.message}`;
+      const { code, hint, cause, details } = error;
+      throw withNearest(this.#images, familiarName(reference), new TbuildError(code, what, { hint, cause, details }));
     }
   }
 

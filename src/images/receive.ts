@@ -71,7 +71,7 @@ export async function receiveImages(
   }
 }
 
-/** Layers that several images share are unpacked once. After a failure nothing more is begun, and what is under way is waited for. */
+/** Layers that several images share are unpacked once. After a failure nothing more is begun or fetched, and what is under way is waited for. */
 async function stageAll(
   place: Workplace,
   blobs: Blobs,
@@ -83,8 +83,10 @@ async function stageAll(
   const staging = new Map<string, Promise<StagedLayer>>();
   const failures: unknown[] = [];
   const stage = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
+    const hasFailed = () => failures.length > 0;
     try {
-      const staged = await stageLayer(place, blobs, image, layer);
+      const wanted = 'open' in layer ? { ...layer, open: () => unless(hasFailed, layer.open()) } : layer;
+      const staged = await stageLayer(place, blobs, image, wanted);
       onLayer?.(layer, staged.fresh ? 'unpacked' : 'known');
       return 'open' in layer && staged.fresh ? keepLayer(place, blobs, staged, staged.fresh, kept) : staged;
     } catch (error) {
@@ -104,6 +106,13 @@ async function stageAll(
   await Promise.allSettled(staging.values());
   if (failures.length > 0) throw failures[0];
   return Promise.all(all.map((layers) => Promise.all(layers)));
+}
+
+async function* unless(isOver: () => boolean, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    if (isOver()) throw new TbuildError('cancelled/layer', 'another layer of the image has failed');
+    yield chunk;
+  }
 }
 
 async function stageLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {

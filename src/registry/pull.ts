@@ -9,8 +9,11 @@ import { hostPlatform } from '../oci/platform.ts';
 import { formatFamiliar, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { RegistryClient } from './client.ts';
+import { findUnchanged } from './find-unchanged.ts';
+import { withNearest } from './nearest.ts';
 import { type LayerEvent, receiveRemote } from './receive-remote.ts';
-import { resolveImage } from './resolve.ts';
+import type { Repository } from './repository.ts';
+import { type ResolveOptions, resolveImage } from './resolve.ts';
 
 export type PullEvent =
   /** Before anything is asked. `tag` is a digest where one was written. */
@@ -47,6 +50,8 @@ export async function pullImages(place: Workplace, images: Images, name: string,
   try {
     if (options.allTags) return await pullAll(client, place, images, reference, options);
     return [await pullOne(client, place, images, withDefaultTag(reference), options)];
+  } catch (error) {
+    throw images.find(name) ? error : withNearest(images, name, error);
   } finally {
     await client.close();
   }
@@ -63,12 +68,25 @@ async function pullOne(
   onEvent({ type: 'pulling', repository: reference.path, tag: wanted ?? (tag as string) });
   const repository = await client.open(reference, { actions: ['pull'] });
   const how = { platform: platform ?? hostPlatform(), isStrict: platform !== undefined };
-  const remote = await resolveImage(repository, reference, how);
-  const before = images.find(remote.name);
-  const image = await receiveRemote(place, images, remote, onEvent);
-  const pulled = { name: remote.name, digest: remote.digest, image, isNew: before?.id !== image.id };
+  const unchanged = await findUnchanged(images, repository, reference, how.platform);
+  const pulled = unchanged ? { ...unchanged, isNew: false } : await receive(place, images, repository, reference, how, onEvent);
   onEvent({ type: 'pulled', ...pulled });
   return pulled;
+}
+
+async function receive(
+  place: Workplace,
+  images: Images,
+  repository: Repository,
+  reference: Reference,
+  how: ResolveOptions,
+  onEvent: (event: PullEvent) => void,
+): Promise<Pulled> {
+  const remote = await resolveImage(repository, reference, how);
+  const { name, digest } = remote;
+  const before = images.find(name);
+  const image = await receiveRemote(place, images, remote, onEvent);
+  return { name, digest, image, isNew: before?.id !== image.id };
 }
 
 /** A repository may have tags of other things than images, as signatures are. */

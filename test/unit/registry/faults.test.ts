@@ -12,6 +12,7 @@ import type { Image } from '../../../src/images/image.ts';
 import { hostPlatform } from '../../../src/oci/platform.ts';
 import { parseReference, withDefaultTag } from '../../../src/oci/reference.ts';
 import { RegistryClient } from '../../../src/registry/client.ts';
+import { pullImages } from '../../../src/registry/pull.ts';
 import { receiveRemote } from '../../../src/registry/receive-remote.ts';
 import { resolveImage } from '../../../src/registry/resolve.ts';
 import { configOf, digestOf, type Entry, layerOf, tarOf } from '../../support/archives.ts';
@@ -498,6 +499,17 @@ describe('a blob', () => {
     expect(registry.log.filter((line) => line.includes('/blobs/'))).toHaveLength(1);
     expect(image.names).toContain(`${registry.host}/app:1`);
   });
+});
+
+it('an image that is here is asked for without sending anything', async () => {
+  const { signal } = new AbortController();
+  const pullIt = () => pullImages(store.place, store.images, `${registry.host}/app:1`, { signal });
+  expect((await pullIt())[0]?.isNew).toBe(true);
+  registry.setFaults();
+  expect((await pullIt())[0]?.isNew).toBe(false);
+  expect(registry.log.filter((line) => !line.includes(' /v2/ '))).toEqual(['HEAD /v2/app/manifests/1 200']);
+  putImage('1', [await layerOf('new', 'new')]);
+  expect((await pullIt())[0]?.isNew).toBe(true);
 });
 
 describe('a layer', () => {
