@@ -2,6 +2,7 @@
 // does, too, several tests at a time; `slow` (kills, full disks, large trees) runs only by `npm run test:slow`, `kernels` (in virtual machines) only
 // by `npm run test:kernels`.
 import { defineConfig } from 'vitest/config';
+import { wholeFiles } from './test/support/root-only.ts';
 
 const e2e = 'test/e2e/**/*.test.ts';
 /** A test for each of the behaviours of the language that are easily missed. */
@@ -30,7 +31,16 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      { test: { name: 'e2e', include: [e2e], ...oneByOne, testTimeout: 120_000, sequence: { groupOrder: 1 } } },
+      {
+        test: {
+          name: 'e2e',
+          include: [e2e],
+          exclude: wholeFiles(),
+          ...oneByOne,
+          testTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
       {
         test: {
           name: 'behaviours',

@@ -8,6 +8,7 @@ import type { Cgroup } from '../sandbox/limits.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { whatOneIdMeans } from '../sandbox/user-namespace.ts';
+import type { DriverChoice } from '../snapshots/driver.ts';
 import type { RunSettings } from '../steps/run.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
 import { readSecrets, type Secret } from './secrets.ts';
@@ -31,7 +32,7 @@ export interface SandboxOptions {
 
 /** What containers can have here. */
 export interface Machine {
-  readonly driver: { readonly userns: boolean };
+  readonly driver: Pick<DriverChoice, 'userns' | 'takesMemoryUppers'>;
   readonly ids: OwnIds | undefined;
 }
 
@@ -69,7 +70,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       rlimits: options.rlimits ?? [],
       cgroup: options.cgroup,
       runtime,
-      upperBytes: memoryUpperBytes(slots),
+      upperBytes: driver.takesMemoryUppers === false ? undefined : memoryUpperBytes(slots),
     }),
   };
 }

@@ -18,6 +18,8 @@ export interface DriverChoice {
   readonly reasons: readonly string[];
   /** Overlayfs can write to folders of the store. Where it cannot, what containers write is kept in memory. */
   readonly takesUppers: boolean;
+  /** Overlayfs can write to memory: before Linux 6.6 not for an account that is not root. An earlier tbuild did not ask. */
+  readonly takesMemoryUppers?: boolean;
   /** Containers can have user namespaces of their own, on files of the store. */
   readonly userns: boolean;
   /** The kernel that was asked. */
@@ -35,6 +37,7 @@ interface Probe {
   readonly driver: Name;
   readonly reasons: readonly string[];
   readonly upper: boolean;
+  readonly memoryUpper: boolean;
   /** Why there are no user namespaces; null: there are. */
   readonly withoutUserns: string | null;
   readonly kernel: string;
@@ -55,7 +58,7 @@ export function knownDriver(store: Store): DriverChoice | undefined {
 export function findDriver(store: Store, place: string, isRootless = false): DriverChoice {
   const before = readRow(store);
   const forced = before ? (before.forced ? nameOf(before) : undefined) : nameInEnvironment();
-  const probe = runProbe(place, forced);
+  const probe = runProbe(place, forced, isRootless);
   const choice: DriverChoice = {
     driver: probe.driver === 'directory' ? 'directory' : 'erofs',
     loop: probe.driver === 'erofs-loop',
@@ -68,6 +71,7 @@ export function findDriver(store: Store, place: string, isRootless = false): Dri
         : [`containers have the host's user namespace: ${probe.withoutUserns}`]),
     ],
     takesUppers: probe.upper,
+    takesMemoryUppers: probe.memoryUpper,
     userns: probe.withoutUserns === null,
     kernel: probe.kernel,
     fileSystem: fileSystemOf(store),
@@ -98,16 +102,21 @@ function nameInEnvironment(): Name | undefined {
   return name;
 }
 
-function runProbe(place: string, only: Name | undefined): Probe {
+function runProbe(place: string, only: Name | undefined, isRootless: boolean): Probe {
   try {
     const args = ['probe', place, ...(only ? [only] : [])];
     return JSON.parse(execFileSync(runnerPath(), args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })) as Probe;
   } catch (cause) {
-    throw explain(place, only, cause as Error & { readonly stderr?: string });
+    throw explain(place, only, isRootless, cause as Error & { readonly stderr?: string });
   }
 }
 
-function explain(place: string, only: Name | undefined, cause: Error & { readonly stderr?: string }): TbuildError {
+function explain(
+  place: string,
+  only: Name | undefined,
+  isRootless: boolean,
+  cause: Error & { readonly stderr?: string },
+): TbuildError {
   const said = cause.stderr?.trim() ?? '';
   if (!said.startsWith('{')) {
     const message = `cannot find out how ${place} can hold layers: ${said || cause.message}`;
@@ -115,6 +124,10 @@ function explain(place: string, only: Name | undefined, cause: Error & { readonl
   }
   const { code, message, details } = fromNative(JSON.parse(said) as NativeErrorObject);
   if (code !== 'unsupported/no-driver') return new TbuildError(code, message, { details });
-  const hint = only ? 'without TBUILD_DRIVER tbuild takes what works' : 'put the store on another file system: set TBUILD_ROOT';
+  const elsewhere = 'put the store on another file system: set TBUILD_ROOT';
+  // Ubuntu since 23.10 lets everybody have user namespaces, without rights in them.
+  const allow =
+    'let accounts mount in user namespaces (Linux 5.11; Ubuntu: sysctl kernel.apparmor_restrict_unprivileged_userns=0)';
+  const hint = only ? 'without TBUILD_DRIVER tbuild takes what works' : isRootless ? `${allow}, or ${elsewhere}` : elsewhere;
   return new TbuildError(code, message, { details, hint });
 }

@@ -38,8 +38,8 @@ export interface RunSettings {
   readonly cgroup: Cgroup | undefined;
   /** Unset: the bundled one. */
   readonly runtime: OtherRuntime | undefined;
-  /** Bytes that the tmpfs under a RUN's writes may take. */
-  readonly upperBytes: number;
+  /** Bytes that the tmpfs under a RUN's writes may take; undefined: they go to disk. */
+  readonly upperBytes: number | undefined;
   /** Makes a layer of a part of a context, for bind mounts. */
   readonly layerOf: (prepared: Prepared) => Promise<State[number]>;
 }
@@ -143,7 +143,7 @@ async function execute(workshop: Workshop, settings: RunSettings, job: Job, repo
 /** In memory first; once more on disk when that was full. */
 async function runWithRoom(workshop: Workshop, settings: RunSettings, job: Job, held: Held, report: Report) {
   const known = workshop.db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', upperSetting(job));
-  const onDisk = known !== undefined;
+  const onDisk = known !== undefined || settings.upperBytes === undefined;
   const kills = countOomKills();
   const first = await runOnce(workshop, settings, job, held, report, onDisk);
   if (first.status === 0 && first.layer) return first.layer;
@@ -205,7 +205,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
     stub: [...SYSTEM_STUB, ...parts.stub, ...devices.mounts.map(mountPoint), ...devices.nodes.flatMap(nodePoint)],
     make: workdirToMake(operation, mounts).map((path) => ({ path, uid: user.uid, gid: user.gid })),
     ...(userns === 'private' && { userns: MAPPED_IDS }),
-    upper: onDisk ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
+    upper: onDisk || settings.upperBytes === undefined ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
     files: placed.files,
     mounts: parts.roots.map(({ layers, writable }) => ({
       layers: layers.map((layer) => workshop.layers.lower(layer)),

@@ -1,10 +1,11 @@
 // Archives as other tools see them: skopeo, umoci and podman read what `tbuild save` wrote, and `tbuild load` reads what they wrote.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { archiveOf, layerOf, oldDockerArchive, writeFiles } from '../support/archives.ts';
+import { asOwner, removeTree } from '../support/own-files.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
 import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -12,15 +13,17 @@ let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'tbuild-archives-'));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => removeTree(folder));
 
 const at = (...names: string[]) => path.join(folder, ...names);
-const run = (command: string, ...args: string[]) =>
-  execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+const run = (command: string, ...args: string[]) => asOwner(command, args);
 
 /** Debian's podman, with everything it keeps in this test's folder. */
 const podman = (...args: string[]) =>
-  run('podman', '--root', at('podman'), '--runroot', at('podman-run'), '--storage-driver', 'vfs', ...args);
+  execFileSync('podman', ['--root', at('podman'), '--runroot', at('podman-run'), '--storage-driver', 'vfs', ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 
 /** Leaves out what one name cannot say: an ID as podman writes it has no algorithm. */
 const podmanId = (name: string) => `sha256:${podman('image', 'inspect', '--format', '{{.Id}}', name).trim()}`;

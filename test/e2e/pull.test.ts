@@ -2,13 +2,14 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { makeBaseImages } from '../../setup/base-images.ts';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
+import { asOwner, removeTree } from '../support/own-files.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
 import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -102,14 +103,7 @@ describe('an index of two platforms', () => {
     await tbuildOk(['build', '-q', '--platform', platforms.join(), '-t', 'two', context], { store });
     await tbuildOk(['save', '--format', 'oci', '-o', `${store}/two.tar`, 'two'], { store });
     name = `${registry.host}/two:1`;
-    execFileSync('skopeo', [
-      'copy',
-      '-q',
-      '--all',
-      '--dest-tls-verify=false',
-      `oci-archive:${store}/two.tar`,
-      `docker://${name}`,
-    ]);
+    asOwner('skopeo', ['copy', '-q', '--all', '--dest-tls-verify=false', `oci-archive:${store}/two.tar`, `docker://${name}`]);
     const raw = execFileSync('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${name}`]);
     digest = `sha256:${createHash('sha256').update(raw).digest('hex')}`;
   }, 120_000);
@@ -188,7 +182,7 @@ it.each([
     const id = execFileSync(tool, [...own, 'pull', '-q', `docker-archive:${place}/busybox.tar`], { encoding: 'utf8' }).trim();
     execFileSync(tool, [...own, ...flags, id, `docker://${registry.host}/by/${tool}:1`], { stdio: 'ignore' });
   } finally {
-    rmSync(place, { recursive: true, force: true });
+    removeTree(place);
   }
   const name = `${registry.host}/by/${tool}:1`;
   expect((await tbuild(['run', '-q', name, 'echo', 'hello'], { store })).stdout).toBe('hello\n');
@@ -201,7 +195,7 @@ it('a pull that the registry’s end cut off goes on where it was', async () => 
   await tbuildOk(['build', '-q', '-t', 'large', context], { store: builder });
   await tbuildOk(['save', '--format', 'oci', '-o', `${builder}/large.tar`, 'large'], { store: builder });
   const name = `${registry.host}/large:1`;
-  execFileSync('skopeo', ['copy', '-q', '--dest-tls-verify=false', `oci-archive:${builder}/large.tar`, `docker://${name}`]);
+  asOwner('skopeo', ['copy', '-q', '--dest-tls-verify=false', `oci-archive:${builder}/large.tar`, `docker://${name}`]);
   const pulling = tbuild(['pull', name], { store });
   await until(() => filesBelow(`${store}/tmp`).some((file) => file.endsWith('/blob')));
   await registry.kill();

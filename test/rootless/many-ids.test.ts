@@ -1,5 +1,5 @@
 // An account with further ids, by newuidmap and newgidmap: whose files are on disk, and what only root could do.
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { buildImage } from '../support/built-image.ts';
@@ -56,7 +56,6 @@ test('insecure is every right in its own user namespace, and none on the host', 
   const dockerfile =
     'FROM busybox\nRUN --security=insecure grep CapEff /proc/self/status > /caps; mknod /n c 1 3 2> /said; mount -t tmpfs t /mnt 2>> /said; true';
   const built = await buildImage(dockerfile, { store, args: ['--allow', 'security.insecure'] });
-  const own = /CapBnd:\t(\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-  expect(built.text('caps')).toBe(`CapEff:\t${own}`);
+  expect(built.text('caps')).toMatch(/^CapEff:\t0*1f{10}$/);
   expect(built.text('said')).toContain('Operation not permitted');
 });

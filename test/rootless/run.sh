@@ -23,7 +23,7 @@ state=.tbuild/rootless-$$
 
 finish() {
     userdel --force "$account" 2>/dev/null || :
-    umount --recursive "$place" 2>/dev/null || :
+    umount --recursive --lazy "$place" 2>/dev/null || :
     rmdir "$place" || :
     rm -rf "$state"
 }
@@ -39,7 +39,7 @@ as_account() {
     own=$state/$1
     shift
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbuild-setup
-    mkdir -p "$own/home/.cache/tbuild-setup"
+    mkdir -p -m 700 "$own/runtime" "$own/home/.cache/tbuild-setup"
     chown -R "$account:$account" "$own"
     mount --bind "$PWD" "$place"
     mount -o remount,bind,ro "$place"
@@ -48,10 +48,13 @@ as_account() {
     status=0
     (
         cd "$place"
-        exec env -i HOME="$place/.tbuild/home" USER="$account" PATH="$place/node_modules/.bin:$PATH" TERM="${TERM-}" CI="${CI-}" \
+        exec env -i HOME="$place/.tbuild/home" XDG_RUNTIME_DIR="$place/.tbuild/runtime" USER="$account" \
+            PATH="$place/node_modules/.bin:$PATH" TERM="${TERM-}" CI="${CI-}" \
             setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all "$@"
     ) || status=$?
-    umount --recursive "$place"
+    # podman leaves a process behind, which holds its namespaces.
+    for left in $(ps -o pid= -u "$account"); do kill -KILL "$left" || :; done
+    umount --recursive --lazy "$place"
     return "$status"
 }
 

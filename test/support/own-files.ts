@@ -11,9 +11,9 @@ export function removeTree(root: string): void {
   else execFileSync(path.join(import.meta.dirname, '../../dist/tbuild-runner'), ['remove', root]);
 }
 
-/** As root of a user namespace with the map that tbuild makes, if there is more than one id in it. */
-export function asOwner(command: string, args: readonly string[]): void {
+/** As root of a user namespace with the map that tbuild makes, if there is more than one id in it: what the command prints. */
+export function asOwner(command: string, args: readonly string[]): string {
   const hasIds = !isRoot && new RegExp(`^${userInfo().username}:`, 'm').test(readFileSync('/etc/subuid', 'utf8'));
-  if (hasIds) execFileSync('unshare', ['--user', '--map-root-user', '--map-auto', command, ...args]);
-  else execFileSync(command, args);
+  const [file, words] = hasIds ? ['unshare', ['--user', '--map-root-user', '--map-auto', command, ...args]] : [command, args];
+  return execFileSync(file, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }

@@ -2,9 +2,54 @@
 
 import { isRoot } from './own-files.ts';
 
+const CGROUPS = 'asks for cgroups, which are delegated to nobody here';
+const MOUNTS = 'mounts file systems of its own, for tbuild to be on';
+const NODES = 'makes device nodes, which only root may';
+const OTHERS = 'has files of others, or becomes another user';
+
 /** Of a file of tests: all of it, or by the names of tests (as vitest joins them: `suite > test`). */
 type Reasons = string | Readonly<Record<string, string>>;
-export const rootOnly: Readonly<Record<string, Reasons>> = {};
+export const rootOnly: Readonly<Record<string, Reasons>> = {
+  'test/e2e/attacks.test.ts': {
+    'devices > of an image cannot be opened, in whatever user namespace, wherever they are mounted': NODES,
+    'devices > that a container makes cannot be opened on any mount that it has': NODES,
+    'a store > is closed to other users of the machine': OTHERS,
+  },
+  'test/e2e/bad-input.test.ts': {
+    'a context > with a file that cannot be read': OTHERS,
+    'a full disk > is one clear error, and the store goes on when there is room again': MOUNTS,
+  },
+  'test/e2e/drivers.test.ts': MOUNTS,
+  'test/e2e/engines.test.ts': 'podman and buildah are compared as root runs them',
+  'test/e2e/entitlements.test.ts': {
+    '--allow > is what RUN --device=vendor1.com/device=zero needs': NODES,
+    '--allow > is what RUN --device=vendor1.com/device=* needs': NODES,
+    'RUN --device > gives nodes, variables, mounts and groups, of which nothing stays': NODES,
+    'RUN --device > makes a node the user’s': NODES,
+    'RUN --device > names all of a kind': NODES,
+    'RUN --device > may be allowed one by one, by an alias, or by the device itself': NODES,
+  },
+  'test/e2e/hostile-contexts.test.ts': {
+    'what is no file > is copied as it is: FIFOs, devices; a socket is left out of an image': NODES,
+    'what may not be read > is an error that names it, and says how to go on': OTHERS,
+  },
+  'test/e2e/inside-container.test.ts': 'takes away rights of root, and other containers run tbuild as root',
+  'test/e2e/limits.test.ts': {
+    'limits > a RUN that takes more memory is killed, and says so': CGROUPS,
+    'limits > limits are no part of a step': CGROUPS,
+    'limits > run has docker’s flags': CGROUPS,
+  },
+  'test/e2e/outputs.test.ts': {
+    'a directory that is there > is as it was when the disk is full, and so is a tar': MOUNTS,
+    'an image ID for a device goes there, and takes nothing away': NODES,
+  },
+  'test/e2e/runtimes.test.ts': CGROUPS,
+  'test/e2e/user-namespaces.test.ts':
+    'is about the ids that root gives containers; those of an account: test/rootless/many-ids.test.ts',
+};
+
+/** Those of which nothing is run. */
+export const wholeFiles = (): string[] => Object.keys(rootOnly).filter((file) => !isRoot && typeof rootOnly[file] === 'string');
 
 /** Why a test is skipped here; undefined: it is run. */
 export function reasonToSkip(file: string, name: string): string | undefined {

@@ -3,15 +3,12 @@
 //! more from a read-only mount of our own file, which is what /proc/self/exe then names.
 
 use crate::container::explain_clone;
-use crate::error::{Context, NativeError, PROCESS, Result};
+use crate::error::{Context, PROCESS, Result};
 use crate::{mount_attributes, mounts, sys};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{
-    MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatvfs, memfd_create, open,
-};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs, memfd_create, open};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
-use rustix::process::geteuid;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
@@ -27,8 +24,7 @@ pub fn protect() -> Result<()> {
         return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?);
     }
     let copy = match mounts::detached_copy(&own, Path::new(""), false) {
-        Err(Errno::PERM) if !geteuid().is_root() => return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?),
-        Err(Errno::PERM) => copy_in_own_namespace(&own)?,
+        Err(Errno::PERM) => return execute_again(&sealed_copy().at(PROCESS, "copy", "/proc/self/exe")?),
         // A copy of a mount takes what a mount namespace takes, and asking for one says more exactly what is in the way (a limit, say).
         copy => copy.map_err(|errno| explain_clone(sys::unshare(libc::CLONE_NEWNS).err().unwrap_or(errno)))?,
     };
@@ -55,18 +51,4 @@ fn sealed_copy() -> std::io::Result<OwnedFd> {
 
 fn is_sealed() -> bool {
     File::open("/proc/self/exe").is_ok_and(|own| fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)))
-}
-
-/// Who is root in a user namespace alone has rights on the mounts of a mount namespace of his own, where our file must be found anew.
-fn copy_in_own_namespace(own: &OwnedFd) -> Result<OwnedFd> {
-    sys::unshare(libc::CLONE_NEWNS).map_err(explain_clone)?;
-    let path = std::env::current_exe().at(PROCESS, "find", "/proc/self/exe")?;
-    let found = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", &path)?;
-    let identity = |file: &OwnedFd| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).at(PROCESS, "look at", &path);
-    if identity(&found)? != identity(own)? {
-        return Err(NativeError::new(PROCESS, "open")
-            .path(&path)
-            .detail(format!("{} is not the program that runs any more", path.display())));
-    }
-    mounts::detached_copy(&found, Path::new(""), false).at(PROCESS, "copy the mount of", &path)
 }

@@ -6,7 +6,7 @@ use crate::error::{Context, MOUNT, NativeError, Result, USAGE};
 use crate::idmapped::Idmapped;
 use crate::root_spec::{Layer, UserNamespace};
 use crate::stack::{self, Scratch, UpperDirectories};
-use crate::{inside_root, mount_attributes, mounts, sys};
+use crate::{inside_root, mount_attributes, mounts, sys, user_namespace};
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, FileType, Mode, OFlags};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
@@ -21,6 +21,8 @@ pub struct Found {
     pub reasons: Vec<String>,
     /// Whether what is written to a root can be kept in the directory.
     pub upper: bool,
+    /// Whether it can be kept in memory. A tmpfs has the marks of a user namespace's overlay from Linux 6.6 on.
+    pub memory_upper: bool,
     /// Why containers can have no user namespace whose root is nobody on the host; none: they can.
     pub without_userns: Option<String>,
     pub kernel: String,
@@ -54,7 +56,8 @@ pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
                 let without_userns = try_user_namespace(&place, name).err().map(|error| error.detail);
                 let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
                 let upper = try_upper(&place).is_ok();
-                return Ok(Found { driver: name, reasons, upper, without_userns, kernel });
+                let memory_upper = user_namespace::is_initial() || takes_marks(&place.scratch.path);
+                return Ok(Found { driver: name, reasons, upper, memory_upper, without_userns, kernel });
             }
             Err(error) => reasons.push(format!("{name}: {}", error.detail)),
         }
@@ -145,6 +148,10 @@ fn try_upper(place: &Place) -> Result<()> {
     let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
     let lower = place.scratch.make_directory("base")?;
     stack::overlay(&[&lower], Some(&upper), &place.scratch).map(drop)
+}
+
+fn takes_marks(directory: &Path) -> bool {
+    fs::setxattr(directory, "user.overlay.opaque", b"y", fs::XattrFlags::empty()).is_ok()
 }
 
 /// As `with-root` makes roots for them, and as the runtime starts them; also that files of the store can be shown under other ids.
