@@ -6,8 +6,8 @@ use crate::runtimes::Facts;
 use std::ffi::{c_char, c_int};
 use syscalls::Sysno;
 
-/// Forks in which the child comes back on the parent's stack; what writes all of the machine's data out; what only the kernel returns from.
-const NOT_TRIED: [&str; 3] = ["vfork", "sync", "rt_sigreturn"];
+/// A fork whose child comes back on the parent's stack; what writes all of the machine's data out; what only the kernel returns from; what waits.
+const NOT_TRIED: [&str; 4] = ["vfork", "sync", "rt_sigreturn", "pause"];
 const RETURNED: c_int = 200;
 
 pub fn attributes(facts: &mut Facts) {
@@ -75,14 +75,14 @@ fn attempt(number: i64) -> String {
 }
 
 fn try_and_end(number: i64) -> ! {
-    const PATIENCE_MICROSECONDS: libc::suseconds_t = 20_000;
-    let soon = libc::timeval { tv_sec: 0, tv_usec: PATIENCE_MICROSECONDS };
+    const PATIENCE_SECONDS: libc::time_t = 5;
+    let soon = libc::timeval { tv_sec: PATIENCE_SECONDS, tv_usec: 0 };
     let timer = libc::itimerval { it_interval: soon, it_value: soon };
     // SAFETY: no thread but this; -1 is no address, descriptor, process, signal or size that a call could act on.
     unsafe {
         libc::prctl(libc::PR_SET_DUMPABLE, 0); // a call that kills leaves no core
         libc::setsid(); // one that hangs up has no terminal
-        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()); // one that waits is ended
+        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()); // one that waits all the same is ended
         let result = libc::syscall(number, -1, -1, -1, -1, -1, -1);
         libc::_exit(if result == -1 { *libc::__errno_location() } else { RETURNED })
     }
