@@ -1,6 +1,7 @@
 // `npm run bench`: the speeds that tbuild promises, each beside a peer or a limit in the same run. Says figures, judges nothing.
 // Takes a few minutes. Everything it makes is in one folder, removed at the end. Peers that are not installed are left out.
 
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
@@ -31,6 +32,7 @@ try {
   coldCopy();
   exportedFiles();
   containerStart();
+  execFileSync(node, [path.join(import.meta.dirname, 'runtimes.ts')], { stdio: 'inherit', env });
   readLargeFile();
   matchPaths();
 } finally {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a bare clone ready: Debian packages, the npm packages (Node 24 among them), the native binary, the bundle.
-# `setup.sh` builds tbuild; `setup.sh demo` and `setup.sh test` also bring what the demo and the tests need.
+# `setup.sh` builds tbuild; `setup.sh demo`, `setup.sh test` and `setup.sh bench` also bring what the demo, the tests and the benchmark need.
 # Assumes some node with npm, cargo, and a Debian or what stands in for its packages. Each step looks first: nothing to do costs nothing.
 set -eu
 cd "${0%/*}/.."
@@ -94,11 +94,12 @@ flock 9 # two commands at once in one checkout take turns
 case $purpose in
 build) ;;
 demo) debian_packages busybox-static mmdebstrap ;;
+bench) debian_packages busybox-static mmdebstrap git buildah podman crun runc bubblewrap gcc libc6-dev ;;
 test)
     debian_packages busybox-static git openssh-client openssl mmdebstrap erofs-utils skopeo umoci buildah podman docker-registry crun runc python3-jsonschema \
         tmux uidmap util-linux qemu-system-x86 e2fsprogs acl attr libcap2-bin bzip2 xz-utils zstd shellcheck g++ rpm
     ;;
-*) die "setup.sh takes nothing, demo or test, not '$purpose'" ;;
+*) die "setup.sh takes nothing, demo, test or bench, not '$purpose'" ;;
 esac
 npm_packages
 native_binary

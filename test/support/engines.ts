@@ -19,7 +19,7 @@ export class Engines {
   readonly #keeper: ChildProcess;
 
   constructor() {
-    const prepare = existsSync(HYBRID) ? `umount ${HYBRID};` : '';
+    const prepare = existsSync(HYBRID) ? `mount -t tmpfs tmpfs ${HYBRID};` : '';
     this.#keeper = spawn(
       'unshare',
       ['-m', '--propagation', 'private', 'sh', '-c', `${prepare} echo ready; exec sleep infinity`],

@@ -12,7 +12,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use std::path::Path;
 
 const HOST: &str = "/sys/fs/cgroup";
-const CGROUP2_MAGIC: u64 = 0x6367_7270;
+pub const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
 pub fn mount(root: &OwnedFd, mount: &PlannedMount) -> Result<()> {
     let target = mounts::target(root, mount, Kind::Directory)?;

@@ -2,6 +2,7 @@
 //! whatever the runtime starts ends with us. Reaps, forwards signals, and exits as the runtime does; what a runtime called with
 //! `--log runtime.log --log-format json` says there of a container that it could not start is an error, and no exit status.
 
+use crate::cgroup_mounts::CGROUP2_MAGIC;
 use crate::channel::Child;
 use crate::container::{self, Ended, First, RunOptions};
 use crate::error::{Context, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, RUNTIME, Result, unsupported};
@@ -10,8 +11,8 @@ use crate::spec::Config;
 use crate::streams::Streams;
 use crate::{mounts, sys};
 use rustix::fd::AsFd;
-use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
+use rustix::fs::statfs;
+use rustix::mount::MountAttrFlags;
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -82,13 +83,15 @@ fn start(runtime: &[OsString], channel: &Child, streams: Streams) -> Result<Pid>
     Pid::from_raw(child.id() as i32).ok_or_else(|| NativeError::new(PROCESS, "start the runtime").detail("it has no process id"))
 }
 
-/// Debian's crun refuses version 2 beside version 1, though nothing of it is used then. In this mount namespace it is not there.
+/// Debian's crun refuses version 2 beside version 1, though nothing of it is used then. In this mount namespace it is covered, by what takes
+/// the directories that crun makes in everything below /sys/fs/cgroup.
 fn show_one_version_of_cgroups() -> rustix::io::Result<()> {
     const HYBRID: &str = "/sys/fs/cgroup/unified";
-    match unmount(HYBRID, UnmountFlags::DETACH) {
-        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        result => result,
+    if !statfs(HYBRID).is_ok_and(|at| at.f_type as u64 == CGROUP2_MAGIC) {
+        return Ok(());
     }
+    let cover = mounts::detached("tmpfs", "tmpfs", &[("size", "1m")], MountAttrFlags::MOUNT_ATTR_NODEV)?;
+    mounts::attach_at(cover, Path::new(HYBRID))
 }
 
 fn reap_until(runtime: Pid) -> Result<i32> {
