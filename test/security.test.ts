@@ -33,7 +33,7 @@ test('the tests that docs/security.md names exist', () => {
 });
 
 test('what the compiler cannot check stands in one module', () => {
-  const sources = globSync('runner-native/crates/**/*.rs', { cwd: repository });
+  const sources = globSync('runner-native/crates/*/src/**/*.rs', { cwd: repository });
   expect(sources.filter((file) => /\bunsafe\b/.test(read(file)))).toEqual(['runner-native/crates/runtime/src/sys.rs']);
   expect(read('runner-native/Cargo.toml')).toContain('unsafe_code = "deny"');
 });
