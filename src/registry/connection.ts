@@ -29,6 +29,12 @@ export interface Asked {
   readonly isOnce?: boolean;
 }
 
+/** Nobody is there: as long as nobody ever was, that is how it is. */
+const isAbsence = (error: unknown): boolean =>
+  ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'].includes(
+    (error as NodeJS.ErrnoException).code ?? '',
+  );
+
 export class Connection {
   readonly endpoint: Endpoint;
   readonly #authority: Authority;
@@ -66,7 +72,7 @@ export class Connection {
   pauseMs(error: unknown, attempt: number): number | undefined {
     const { limits } = this.#authority;
     if (error instanceof TbuildError || isQuota(error)) return undefined;
-    if (!this.#hasAnswered && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return undefined;
+    if (!this.#hasAnswered && isAbsence(error)) return undefined;
     const isPatient = !(error instanceof Refusal) || (readRetryAfterMs(error.retryAfter) ?? 0) <= limits.retryAfterMaxMs;
     return isPatient ? retryPauseMs(error, attempt, limits) : undefined;
   }
@@ -109,7 +115,8 @@ export class Connection {
   /** Docker's order for those that may do without TLS: https first, http when nothing there speaks it. No credentials are sent before. */
   async #findOrigin(): Promise<string> {
     const { host, isInsecure } = this.endpoint;
-    const secure = `https://${host}`;
+    // In the form in which origins are compared.
+    const secure = new URL(`https://${host}`).origin;
     if (!isInsecure) return secure;
     const { agents, signal } = this.#authority;
     const refuse = (why: string) => new TbuildError('registry/bad-answer', `${host} ${why}`);
@@ -129,7 +136,7 @@ export class Connection {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof TbuildError) return secure;
-      return `http://${host}`;
+      return new URL(`http://${host}`).origin;
     }
   }
 }

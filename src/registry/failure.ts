@@ -21,10 +21,6 @@ export class Refusal extends StatusError {
     this.errors = errors;
     this.host = host;
   }
-
-  has(...codes: string[]): boolean {
-    return this.errors.some(({ code }) => codes.includes(code));
-  }
 }
 
 /** Docker Hub's quota of hours: another try in a minute would be refused like this one. */

@@ -40,13 +40,12 @@ export class Repository {
     this.#signal = signal;
   }
 
-  /** What a tag stands for now, without its bytes; undefined: the registry does not say without sending it all. */
+  /** What a tag stands for now, without its bytes; undefined: it is not there, or the registry does not say without sending it all. */
   async headManifest(tagOrDigest: string): Promise<Descriptor | undefined> {
-    const response = await this.#ask({ method: 'HEAD', ...this.#manifest(tagOrDigest), statuses: [200] });
-    response.body.destroy();
-    const digest = readDigest(response);
-    const size = Number(response.header('content-length'));
-    return digest && { mediaType: mediaTypeOf(response), digest, size };
+    const response = await this.#head(this.#manifest(tagOrDigest));
+    const digest = response && readDigest(response);
+    if (!response || !digest) return undefined;
+    return { mediaType: mediaTypeOf(response), digest, size: Number(response.header('content-length')) };
   }
 
   /** Checked against the digest asked for, or the one that the registry says. */
@@ -77,9 +76,21 @@ export class Repository {
 
   /** A blob's size; undefined: it is not there. */
   async headBlob(digest: Digest): Promise<number | undefined> {
-    const response = await this.#ask({ method: 'HEAD', ...this.#blob(digest), statuses: [200, 404] });
-    response.body.destroy();
-    return response.status === 404 ? undefined : Number(response.header('content-length'));
+    const response = await this.#head(this.#blob(digest));
+    return response && Number(response.header('content-length'));
+  }
+
+  /** Not by its status: a mirror that has it not is no answer. */
+  async #head(asked: Pick<Asked, 'path' | 'subject' | 'headers'>): Promise<HttpResponse | undefined> {
+    try {
+      const response = await this.#ask({ method: 'HEAD', ...asked, statuses: [200] });
+      response.body.destroy();
+      return response;
+    } catch (error) {
+      const status = error instanceof TbuildError ? error.details?.status : undefined;
+      if (status === 404 || status === 405) return undefined;
+      throw error;
+    }
   }
 
   /** A blob's bytes, as many as its descriptor says. Where the connection breaks it goes on from there. The digest is not checked. */
@@ -172,7 +183,8 @@ export class Repository {
     const failures: TbuildError[] = [];
     for (const place of this.#places) {
       try {
-        const response = await this.#askAt(place, asked);
+        // There is somebody else to ask: nobody waits for a mirror.
+        const response = await this.#askAt(place, place.connection.endpoint.isMirror ? { ...asked, isOnce: true } : asked);
         this.#place = place;
         return response;
       } catch (error) {

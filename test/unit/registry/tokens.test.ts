@@ -4,9 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { MockAgent } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseReference } from '../../../src/oci/reference.ts';
 import { RegistryClient } from '../../../src/registry/client.ts';
+import { registryLimits } from '../../../src/registry/limits.ts';
 import { digestOf } from '../../support/archives.ts';
 import { type Act, type FaultyRegistry, say, serveFaulty, status } from '../../support/faulty-registry.ts';
 
@@ -177,4 +179,29 @@ describe('a server that', () => {
     const error = await fetch().catch((thrown: { code: string; message: string }) => `${thrown.code}: ${thrown.message}`);
     expect(String(error).replaceAll(registry.host, 'HOST')).toBe(message);
   });
+});
+
+it('for a registry whose port is written although it need not be', async () => {
+  // Origins are compared: https://host:443 is https://host.
+  const { Connection } = await import('../../../src/registry/connection.ts');
+  const endpoint = { registry: 'h:443', host: 'H.invalid:443', path: 'x', isInsecure: false, isMirror: false };
+  const sent: (string | undefined)[] = [];
+  const agent = new MockAgent();
+  agent.disableNetConnect();
+  const pool = agent.get('https://h.invalid');
+  const answer = (status: number, headers: Record<string, string> = {}) =>
+    pool.intercept({ path: '/v2/x', method: 'GET' }).reply(({ headers: asked }) => {
+      sent.push((asked as Record<string, string>).authorization);
+      return { statusCode: status, data: '', responseOptions: { headers } };
+    });
+  answer(401, { 'www-authenticate': 'Basic realm="x"' });
+  answer(200);
+  const authority = {
+    agents: { of: () => agent } as never,
+    signal: new AbortController().signal,
+    limits: registryLimits,
+    credentials: async () => ({ credentials: { user: 'ada', password: 'word' } }),
+  };
+  await new Connection(endpoint, authority).send({ method: 'GET', path: '/v2/x', statuses: [200], scopes: [], subject: 'x' });
+  expect(sent).toEqual([undefined, basic]);
 });
