@@ -142,7 +142,11 @@ async function fetchBlob(place: Workplace, image: IncomingImage, layer: NearLaye
 }
 
 async function unpackLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
-  if (layer.blob && isHere(blobs, layer)) return unpackFile(place, image, layer, blobs.path(layer.blob.digest), false);
+  if (layer.blob && isHere(blobs, layer)) {
+    const unpacking = unpackFile(place, image, layer, blobs.path(layer.blob.digest), false);
+    // A kept blob may be damaged by now, or gone: it is fetched like any other.
+    return 'open' in layer ? unpacking.catch(() => unpackFar(place, image, layer)) : unpacking;
+  }
   if ('open' in layer) return unpackFar(place, image, layer);
   const archive = place.newPath();
   await layer.fetch(archive);

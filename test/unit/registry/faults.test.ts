@@ -492,6 +492,13 @@ describe('a blob', () => {
     expect(registry.log.filter((line) => line.includes(layers[0] as string))).toEqual([]);
   });
 
+  it('that is here, and damaged, is fetched again', async () => {
+    const kept = store.images.blobs.path(layers[1] as never);
+    writeFileSync(kept, Buffer.alloc(bytes().length, 'x'));
+    await pull();
+    await expectSound(1);
+  });
+
   it('of layers that are here already is not fetched', async () => {
     await pull();
     registry.setFaults();
