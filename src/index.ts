@@ -14,4 +14,5 @@ export { loadImages } from './images/load.ts';
 export { saveImages } from './images/save.ts';
 export { Images } from './images/store.ts';
 export { type PullEvent, type PullOptions, pullImages } from './registry/pull.ts';
+export { type PushEvent, type PushOptions, pushImages } from './registry/push.ts';
 export { openWorkplace, type Workplace } from './snapshots/workplace.ts';

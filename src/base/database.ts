@@ -66,6 +66,20 @@ CREATE INDEX index_images_image ON index_images (image);
 -- A name of an index: "image" is the one of its images that is meant where nobody says a platform.
 ALTER TABLE names ADD COLUMN index_id TEXT REFERENCES indexes (id);
 `,
+  `
+-- Repositories that have a blob, as far as was seen.
+CREATE TABLE blob_places (digest TEXT NOT NULL, repository TEXT NOT NULL, PRIMARY KEY (digest, repository)) STRICT;
+
+-- The blob that a layer's tar becomes by our own compression, so that it need not be made to ask a registry for it.
+CREATE TABLE made_blobs (
+  diff_id TEXT NOT NULL,
+  compression TEXT NOT NULL,
+  level INTEGER NOT NULL,         -- -1: the compression's own default
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  PRIMARY KEY (diff_id, compression, level)
+) STRICT;
+`,
 ];
 
 export interface Database {

@@ -63,6 +63,7 @@ export interface BuildResult {
 /** Throws TbuildError with the family of what went wrong: dockerfile, context, image, run, store, cancelled … */
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
+  await checkPushed(options);
   const openContexts = await findContexts(options);
   const workplace = await openWorkplace(options.root);
   const images = new Images(workplace.store, workplace.layers);
@@ -89,6 +90,13 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     log.close();
     await bases.close();
     await workplace.close();
+  }
+}
+
+/** Where nothing is pushed, what does it is not loaded. */
+async function checkPushed({ outputs, tags }: BuildOptions): Promise<void> {
+  for (const output of outputs) {
+    if (output.type === 'image' && output.push) (await import('./outputs/push.ts')).referencesOf(output, tags);
   }
 }
 

@@ -4,7 +4,19 @@ import type { HelpGroups } from './help.ts';
 
 export const buildGroups: HelpGroups = {
   'What to build': ['file', 'target', 'platform', 'build-arg', 'build-context', 'context-modes', 'label', 'annotation'],
-  'Where it goes': ['tag', 'output', 'load', 'iidfile', 'metadata-file', 'attest', 'provenance', 'sbom', 'quiet', 'progress'],
+  'Where it goes': [
+    'tag',
+    'output',
+    'load',
+    'push',
+    'iidfile',
+    'metadata-file',
+    'attest',
+    'provenance',
+    'sbom',
+    'quiet',
+    'progress',
+  ],
   'What RUN gets': [
     'secret',
     'ssh',
@@ -24,6 +36,7 @@ export const buildGroups: HelpGroups = {
 
 export const buildExamples: readonly (readonly [command: string, what: string])[] = [
   ['tbuild -t app .', 'an image in the store, for tbuild run app'],
+  ['tbuild -t ghcr.io/org/app --push .', 'and in a registry'],
   ['tbuild -o out .', 'its files in a directory; -o - writes a tar to stdout'],
   ['tbuild -o type=oci,dest=app.tar .', 'an archive for other tools; type=docker for docker load'],
 ];

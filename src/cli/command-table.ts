@@ -23,6 +23,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   },
   rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
+  push: { summary: 'Upload an image to a registry', load: async () => (await import('./commands/push.ts')).push },
   login: { summary: 'Log in to a registry', load: async () => (await import('./commands/login.ts')).login },
   logout: { summary: 'Log out from a registry', load: async () => (await import('./commands/logout.ts')).logout },
   load: {

@@ -51,6 +51,10 @@ export const library: Library = {
     const { pullImages } = await import('../registry/pull.ts');
     return withWorkplace(({ place, images }) => pullImages(place, images, name, options));
   },
+  pushImages: async (name, options) => {
+    const { pushImages } = await import('../registry/push.ts');
+    return withWorkplace(({ place, images }) => pushImages(place, images, name, options));
+  },
   saveImages: async (names, options) => {
     const { saveImages } = await import('../images/save.ts');
     return withWorkplace(({ place, images }) => saveImages(place, images, names, options));

@@ -20,7 +20,6 @@ export const dockerFlags = {
   memory: { short: 'm', value: 'bytes', hidden: true, help: 'Memory limit' },
   'memory-swap': { value: 'bytes', hidden: true, help: 'Limit of memory and swap' },
   policy: { value: 'stringArray', repeated: true, hidden: true, help: 'Source policy (not yet)' },
-  push: { hidden: true, help: 'Push the image to a registry (not yet)' },
   rm: { hidden: true, help: 'Remove intermediate containers (they always are)' },
   'security-opt': { value: 'list', repeated: true, hidden: true, help: 'Security options' },
   squash: { hidden: true, help: 'Squash the layers into one' },
@@ -29,9 +28,11 @@ export const dockerFlags = {
 type DockerFlags = FlagValues<typeof dockerFlags> & { readonly annotation: readonly string[] };
 
 /** Throws for what is wanted and not there; returns a line for each flag that has no effect although somebody might count on it. */
-export function readDockerFlags(flags: DockerFlags, outputs: readonly Pick<BuildOutput, 'type'>[]): string[] {
+export function readDockerFlags(flags: DockerFlags, outputs: readonly BuildOutput[]): string[] {
   refuse(flags);
-  const isAnnotated = outputs.some(({ type }) => type === 'oci' || type === 'docker');
+  const isAnnotated = outputs.some(
+    (output) => output.type === 'oci' || output.type === 'docker' || ('push' in output && output.push),
+  );
   const given = (name: keyof DockerFlags) =>
     flags[name] !== undefined && flags[name] !== false && String(flags[name]) !== '' && !(name === 'annotation' && isAnnotated);
   return Object.entries(withoutEffect).flatMap(([name, why]) =>
@@ -43,7 +44,7 @@ const unlimited = 'BuildKit has none for it; --resource limits what RUN takes';
 
 /** BuildKit ignores them too, the resource limits without a word. */
 const withoutEffect = {
-  annotation: 'manifests carry it, and only an output of type oci or docker writes one',
+  annotation: 'manifests carry it, and only an output of type oci, docker or registry writes one',
   'cpu-period': unlimited,
   'cpu-quota': unlimited,
   'cpu-shares': unlimited,
@@ -57,7 +58,6 @@ const withoutEffect = {
 } as const;
 
 function refuse(flags: DockerFlags): void {
-  if (flags.push) throw pushing();
   if (flags.builder !== undefined && flags.builder !== '' && flags.builder !== 'default') {
     throw new TbuildError('unsupported/builder', `no builder "${flags.builder}" found: tbuild builds in its own process`, {
       hint: 'leave --builder out',
@@ -71,10 +71,4 @@ function refuse(flags: DockerFlags): void {
   }
   if (flags.policy.some((text) => text !== 'disabled' && text !== 'disabled=true'))
     throw new TbuildError('unsupported/policy', '--policy is not supported yet');
-}
-
-export function pushing(): TbuildError {
-  return new TbuildError('unsupported/push', 'pushing to a registry is not supported yet', {
-    hint: 'build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app',
-  });
 }

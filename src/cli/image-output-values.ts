@@ -3,8 +3,7 @@
 
 import { TbuildError } from '../base/errors.ts';
 import { parseBool } from '../base/parse-bool.ts';
-import type { ArchiveOutput } from '../build/outputs/image.ts';
-import { pushing } from './docker-flags.ts';
+import type { ImageForm } from '../build/outputs/image.ts';
 import { nearest } from './nearest.ts';
 
 export type Values = ReadonlyMap<string, string>;
@@ -20,13 +19,20 @@ export const imageKeys = [
   'name-canonical',
 ] as const;
 
-type ImageValues = Pick<ArchiveOutput, 'names' | 'compression' | 'compressionLevel' | 'forceCompression' | 'mediaTypes'>;
+type ImageValues = Omit<ImageForm, 'annotations'>;
 
 export function imageValues(values: Values): ImageValues {
   refuseImageKeys(values);
   const names = namesOf(values);
   const isDocker = readBoolean(values, 'oci-mediatypes') === false;
   return { ...(names && { names }), ...compressionOf(values), ...(isDocker && { mediaTypes: 'docker' }) };
+}
+
+/** By its digest alone is no pushing by itself (BuildKit: exporter/containerimage). */
+export function pushValue(values: Values, isRegistry: boolean): 'name' | 'digest' | undefined {
+  const isByDigest = readBoolean(values, 'push-by-digest') ?? false;
+  if (!(readBoolean(values, 'push') ?? isRegistry)) return undefined;
+  return isByDigest ? 'digest' : 'name';
 }
 
 /** `*` is the names of the build. */
@@ -36,7 +42,7 @@ function namesOf(values: Values): readonly string[] | undefined {
 }
 
 /** BuildKit's util/compression. */
-function compressionOf(values: Values): Pick<ArchiveOutput, 'compression' | 'compressionLevel' | 'forceCompression'> {
+function compressionOf(values: Values): Pick<ImageForm, 'compression' | 'compressionLevel' | 'forceCompression'> {
   const text = values.get('compression');
   if (text === 'estargz') throw unsupported('compression=estargz', 'gzip, zstd and uncompressed are there');
   if (text !== undefined && text !== 'gzip' && text !== 'zstd' && text !== 'uncompressed') {
@@ -64,7 +70,6 @@ function levelOf(text: string | undefined, most: number): { compressionLevel?: n
 
 /** What only a registry, or another kind of store, gives a meaning. */
 function refuseImageKeys(values: Values): void {
-  for (const key of ['push', 'push-by-digest']) if (readBoolean(values, key)) throw pushing();
   for (const key of ['store', 'unpack'])
     if (readBoolean(values, key) === false) throw unsupported(`${key}=false`, 'type=cacheonly writes nothing');
   if (readBoolean(values, 'name-canonical')) throw unsupported('name-canonical=true', 'names with a digest come from registries');

@@ -14,6 +14,7 @@ import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
 import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
+import type { Pushed, PushOptions } from '../registry/push.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
 export interface StoreInfo {
@@ -54,6 +55,7 @@ export interface Library {
   isLoginKnown(server: string | undefined): Promise<boolean>;
   logout(options: Omit<LoginOptions, 'env' | 'credentials'>): Promise<{ readonly registry: string; readonly had: boolean }>;
   pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
+  pushImages(name: string, options: PushOptions): Promise<readonly Pushed[]>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;
   describeStore(): Promise<StoreInfo>;

@@ -4,16 +4,16 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { BuildOutput } from '../build/outputs/export.ts';
-import type { Annotation } from '../build/outputs/image.ts';
+import type { Annotation, ImageForm } from '../build/outputs/image.ts';
 import { parseAnnotation, parseAnnotationKey } from './annotations.ts';
-import { pushing } from './docker-flags.ts';
-import { imageKeys, imageValues, readBoolean, type Values } from './image-output-values.ts';
+import { imageKeys, imageValues, pushValue, readBoolean, type Values } from './image-output-values.ts';
 import { checkKeys, parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';
 
 interface OutputFlags {
   readonly output: readonly string[];
   readonly annotation: readonly string[];
+  readonly push: boolean;
   readonly quiet: boolean;
   readonly iidfile: string | undefined;
   readonly allow: readonly string[];
@@ -22,7 +22,8 @@ interface OutputFlags {
 /** What all `--output` of a command line say. Throws where they get in each other's way, or would delete what nobody meant. */
 export function readOutputs(flags: OutputFlags, isStdoutTerminal: boolean): BuildOutput[] {
   const annotations = flags.annotation.filter((text) => text !== '').flatMap(parseAnnotation);
-  const outputs = flags.output.filter((text) => text !== '').map((text) => parseOutput(text, isStdoutTerminal, annotations));
+  const given = flags.output.filter((text) => text !== '').map((text) => parseOutput(text, isStdoutTerminal, annotations));
+  const outputs = flags.push ? pushed(given, annotations) : given;
   const toStdout = outputs.filter((output) => 'destination' in output && output.destination === '-').length;
   if (toStdout > 1 || (toStdout === 1 && flags.quiet)) {
     throw new TbuildError(
@@ -34,6 +35,13 @@ export function readOutputs(flags: OutputFlags, isStdoutTerminal: boolean): Buil
     throw new TbuildError('usage/conflict', 'local and tar exporters are incompatible with image ID file');
   if (!flags.allow.includes('buildx.local.delete')) outputs.forEach(checkDeletion);
   return outputs;
+}
+
+/** `--push` is of the images among the outputs; where there is none, one more output (buildx: commands/build.go). */
+function pushed(outputs: readonly BuildOutput[], annotations: readonly Annotation[]): BuildOutput[] {
+  const own: BuildOutput = { type: 'image', push: 'name', ...(annotations.length > 0 && { annotations }) };
+  if (!outputs.some(({ type }) => type === 'image')) return [...outputs, own];
+  return outputs.map((output) => (output.type === 'image' ? { push: 'name', ...output } : output));
 }
 
 /** buildx 0.35: without being allowed more, only below the working directory. */
@@ -65,7 +73,7 @@ const keys = {
   oci: ['dest', 'tar', ...imageKeys],
   docker: ['dest', 'tar', ...imageKeys],
   image: ['push', 'push-by-digest', 'store', 'unpack', ...imageKeys],
-  registry: [],
+  registry: ['push', 'push-by-digest', 'store', 'unpack', ...imageKeys],
   cacheonly: [],
 } as const;
 
@@ -74,7 +82,6 @@ type Type = keyof typeof keys;
 export function parseOutput(text: string, isStdoutTerminal: boolean, common: readonly Annotation[] = []): BuildOutput {
   const all = outputValues(text);
   const type = outputType(all.get('type'), text);
-  if (type === 'registry') throw pushing();
   const annotations = [...common];
   const values = new Map<string, string>();
   for (const [key, value] of all) {
@@ -89,20 +96,27 @@ export function parseOutput(text: string, isStdoutTerminal: boolean, common: rea
   if (type === 'tar') {
     return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...treeValues(values) };
   }
-  const image = imageValues(values);
+  const image = imageForm(values, annotations);
   // Without a destination docker's own store is meant, which is ours.
-  if (type === 'image' || (type === 'docker' && destination === ''))
-    return { type: 'image', ...(image.names && { names: image.names }) };
+  if (type === 'image' || type === 'registry' || (type === 'docker' && destination === '')) {
+    const push = pushValue(values, type === 'registry');
+    return push ? { type: 'image', push, ...image } : { type: 'image', ...(image.names && { names: image.names }) };
+  }
   const tar = readBoolean(values, 'tar') ?? true;
   if (!tar && type === 'docker')
     throw new TbuildError('usage/bad-value', '--output type=docker is always an archive: tar=false goes with type=oci');
   if (!tar && (destination === '' || destination === '-'))
     throw new TbuildError('usage/bad-value', '--output with tar=false needs a directory: dest=DIR');
   const file = tar ? fileOrStdout(type, destination, isStdoutTerminal) : destination;
-  if (annotations.length === 0) return { type, destination: file, tar, ...image };
+  return { type, destination: file, tar, ...image };
+}
+
+function imageForm(values: Values, annotations: readonly Annotation[]): ImageForm {
+  const image = imageValues(values);
+  if (annotations.length === 0) return image;
   // Docker's media types have no place for annotations: BuildKit turns the OCI's on.
   const { mediaTypes: _, ...rest } = image;
-  return { type, destination: file, tar, ...rest, annotations };
+  return { ...rest, annotations };
 }
 
 /** One word alone is a directory, or `-` for a tar to standard output; it may hold a `=`. */

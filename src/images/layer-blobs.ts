@@ -16,6 +16,15 @@ export interface LayerBlob {
   readonly file: string;
 }
 
+/** One that is to be made from its layer. */
+export interface UnmadeBlob {
+  readonly layer: Layer;
+  readonly diffId: Digest;
+  readonly mediaType: string;
+  readonly compression: Compression;
+  readonly level: number | undefined;
+}
+
 export interface BlobOptions {
   readonly compression: Compression;
   /** Undefined: the compression's own default. */
@@ -26,35 +35,32 @@ export interface BlobOptions {
 }
 
 /** The blobs of an image's layers, bottom first. */
-export async function layerBlobs(place: Workplace, blobs: Blobs, image: Image, options: BlobOptions): Promise<LayerBlob[]> {
-  const made: LayerBlob[] = [];
-  for (const [position, id] of image.layers.entries()) {
+export function planBlobs(place: Workplace, blobs: Blobs, image: Image, options: BlobOptions): (LayerBlob | UnmadeBlob)[] {
+  const { compression, level, dialect } = options;
+  return image.layers.map((id, position) => {
     const layer = layerOf(place, image, id);
-    made.push(findBlob(blobs, layer, options) ?? (await makeBlob(place, layer, image.config.rootfs.diff_ids[position], options)));
-  }
-  return made;
+    const diffId = image.config.rootfs.diff_ids[position] as Digest;
+    const mediaType = layerMediaType(compression, dialect);
+    return findBlob(blobs, layer, options) ?? { layer, diffId, mediaType, compression, level };
+  });
 }
 
-/** The blobs that a manifest names; undefined where one of them cannot be had any more. */
-export async function originalBlobs(
+/** The blobs that a manifest names; undefined: it cannot be had here any more. */
+export function planOriginals(
   place: Workplace,
   blobs: Blobs,
   image: Image,
   descriptors: readonly Descriptor[],
-): Promise<LayerBlob[] | undefined> {
-  const diffIds = image.config.rootfs.diff_ids;
-  const canBeMade = ({ digest }: Descriptor, position: number) => digest === diffIds[position];
-  if (!descriptors.every((each, position) => blobs.has(each.digest, each.size) || canBeMade(each, position))) return undefined;
-  const found: LayerBlob[] = [];
-  for (const [position, descriptor] of descriptors.entries()) {
-    const isHere = blobs.has(descriptor.digest, descriptor.size);
+): (LayerBlob | UnmadeBlob | undefined)[] {
+  return descriptors.map((descriptor, position) => {
+    const { digest, size, mediaType } = descriptor;
+    if (blobs.has(digest, size)) return { descriptor, file: blobs.path(digest) };
+    const diffId = image.config.rootfs.diff_ids[position] as Digest;
+    if (digest !== diffId) return undefined;
+    // Plain, it is the layer's tar.
     const layer = layerOf(place, image, image.layers[position] as Digest);
-    const file = isHere
-      ? blobs.path(descriptor.digest)
-      : (await makeBlob(place, layer, descriptor.digest, { compression: 'none' })).file;
-    found.push({ descriptor, file });
-  }
-  return found;
+    return { layer, diffId, mediaType, compression: 'none', level: undefined };
+  });
 }
 
 export function layerOf(place: Pick<Workplace, 'layers'>, image: Image, id: Digest): Layer {
@@ -85,13 +91,9 @@ function inspectBlob(file: string): { compression: Compression; size: number } {
   }
 }
 
-async function makeBlob(
-  place: Workplace,
-  layer: Layer,
-  diffId: string | undefined,
-  { compression, level, dialect }: BlobOptions,
-): Promise<LayerBlob> {
-  const file = place.newPath();
+/** `file`: where it goes, to be read while it grows. */
+export async function makeBlob(place: Workplace, blob: UnmadeBlob, file: string = place.newPath()): Promise<LayerBlob> {
+  const { layer, diffId, mediaType, compression, level } = blob;
   const summary = await place.layers.writeTar(layer, { out: file, compression, ...(level !== undefined && { level }) });
   if (`sha256:${summary.diffId}` !== diffId) {
     throw new TbuildError(
@@ -102,6 +104,5 @@ async function makeBlob(
       },
     );
   }
-  const mediaType = layerMediaType(compression, dialect);
   return { descriptor: { mediaType, digest: `sha256:${summary.digest}`, size: summary.size }, file };
 }

@@ -6,40 +6,24 @@ import type { Writable } from 'node:stream';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
-import {
-  type Annotations,
-  type Descriptor,
-  encodeImageIndex,
-  encodeManifest,
-  type Index,
-  type Manifest,
-  mediaTypes,
-  parseManifest,
-} from '../oci/descriptor.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import { formatPlatform, platformOf } from '../oci/platform.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-import { type Attestation, attestedBy, retarget, storedAttestations } from './attestations.ts';
-import { isImage } from './choose-manifests.ts';
-import type { Image, ImageIndex, PlatformImage } from './image.ts';
-import { encodePlainManifest } from './keep-index.ts';
-import { type BlobOptions, type LayerBlob, layerBlobs, originalBlobs } from './layer-blobs.ts';
+import { type Document, type DocumentOptions, describe, indexOf, isAsItCame, manifestOf, noted } from './documents.ts';
+import type { Image, ImageIndex } from './image.ts';
+import { type BlobOptions, type LayerBlob, makeBlob, planBlobs, planOriginals, type UnmadeBlob } from './layer-blobs.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from './layout-writer.ts';
 import type { Images } from './store.ts';
 import { nameAnnotations } from './store-layout.ts';
 
-export interface WriteOptions extends BlobOptions {
+export interface WriteOptions extends BlobOptions, DocumentOptions {
   readonly format: 'oci' | 'docker';
   /** A file or a folder; `-`: standard output. */
   readonly destination: string | Writable;
   /** A layout's folder in place of a tar; an existing layout is added to. Only with `oci`. */
   readonly directory?: boolean;
-  /** Written into manifests and indexes; those that came from outside stay as they are where there are none. */
-  readonly annotate?: Annotate;
 }
-
-/** What is said beside an image, of itself or of the descriptor that names it; undefined platform: the index. */
-export type Annotate = (where: 'itself' | 'descriptor', platform: Platform | undefined) => Annotations;
 
 export interface SaveOptions extends WriteOptions {
   /** Of what is there for several platforms, the image for this one; unset: the whole index, which only `oci` can hold. */
@@ -141,34 +125,38 @@ async function prepare(
   names: readonly string[],
   options: WriteOptions,
 ): Promise<Prepared> {
-  const { annotate, dialect = 'oci' } = options;
-  const isAsItCame = options.format === 'oci' && !annotate && dialect === 'oci';
-  const original = isAsItCame ? store.originalManifest(image) : undefined;
-  const originals = original && (await originalBlobs(place, store.blobs, image, original.manifest.layers));
-  if (originals) return pack(image, names, original.manifest, original.bytes, originals);
-  const blobs = await layerBlobs(place, store.blobs, image, options);
-  const isOci = dialect === 'oci';
-  const mediaType = isOci ? mediaTypes.config : mediaTypes.dockerConfig;
-  const config = { mediaType, digest: image.id, size: Buffer.byteLength(image.configText) };
+  const original = options.format === 'oci' && isAsItCame(options) ? store.originalManifest(image) : undefined;
+  const originals = original && planOriginals(place, store.blobs, image, original.manifest.layers);
+  if (original && originals?.every((blob) => blob !== undefined)) {
+    const { manifest, bytes } = original;
+    return pack(image, names, describe(bytes, manifest.mediaType), manifest.layers, await makeBlobs(place, originals));
+  }
+  const blobs = await makeBlobs(place, planBlobs(place, store.blobs, image, options));
   const layers = blobs.map(({ descriptor }) => descriptor);
-  const manifest: Manifest = {
-    kind: 'manifest',
-    mediaType: isOci ? mediaTypes.manifest : mediaTypes.dockerManifest,
-    config,
-    layers,
-  };
-  return pack(image, names, manifest, encodeManifest(config, layers, annotate?.('itself', platformOf(image.config))), blobs);
+  return pack(image, names, manifestOf(image, layers, options), layers, blobs);
 }
 
-function pack(image: Image, names: readonly string[], manifest: Manifest, bytes: Buffer, blobs: readonly LayerBlob[]): Prepared {
-  const digest = sha256(bytes);
+/** One after the other: each is compressed by as many threads as there are CPUs. */
+async function makeBlobs(place: Workplace, planned: readonly (LayerBlob | UnmadeBlob)[]): Promise<LayerBlob[]> {
+  const made: LayerBlob[] = [];
+  for (const blob of planned) made.push('file' in blob ? blob : await makeBlob(place, blob));
+  return made;
+}
+
+function pack(
+  image: Image,
+  names: readonly string[],
+  { descriptor, bytes }: Document,
+  layers: readonly Descriptor[],
+  blobs: readonly LayerBlob[],
+): Prepared {
   return {
     image,
     names,
-    manifest: { mediaType: manifest.mediaType, digest, size: bytes.length },
-    layers: manifest.layers,
+    manifest: descriptor,
+    layers,
     contents: [
-      [digest, { bytes }],
+      [descriptor.digest, { bytes }],
       [image.id, { bytes: Buffer.from(image.configText) }],
       ...blobs.map(({ descriptor: { digest, size }, file }) => [digest, { file, size, digest }] as const),
     ],
@@ -183,7 +171,6 @@ interface PreparedIndex {
   readonly contents: Prepared['contents'];
 }
 
-/** The document it came with goes out again where its manifests do. */
 async function prepareIndex(
   place: Workplace,
   store: Images,
@@ -191,64 +178,20 @@ async function prepareIndex(
   names: readonly string[],
   options: WriteOptions,
 ): Promise<PreparedIndex> {
-  const { annotate } = options;
   const prepared: Prepared[] = [];
   for (const { image } of subject.images) prepared.push(await prepare(place, store, image, [], options));
-  const known = parseManifest(Buffer.from(subject.document), `the index ${subject.id}`) as Index;
-  const before = known.manifests.filter(isImage);
-  const isSame = !annotate && before.every(({ digest }, position) => digest === prepared[position]?.manifest.digest);
-  const attestations = await prepareAttestations(place, store, subject, before, prepared);
-  const own = encodeImageIndex(
-    [
-      ...prepared.map(({ manifest }, position) => {
-        const { platform } = subject.images[position] as PlatformImage;
-        return { ...manifest, platform, ...noted(annotate?.('descriptor', platform)) };
-      }),
-      ...attestations.map(({ descriptor }) => descriptor),
-    ],
-    annotate?.('itself', undefined),
-  );
-  const bytes = isSame ? Buffer.from(subject.document) : own;
-  const digest = sha256(bytes);
-  const isDocker = options.dialect === 'docker' && attestations.length === 0;
+  const manifests = prepared.map(({ manifest }) => manifest);
+  const { descriptor, bytes, attestations } = await indexOf(place, store.blobs, subject, manifests, options);
   return {
-    descriptor: {
-      mediaType: isSame ? known.mediaType : isDocker ? mediaTypes.dockerIndex : mediaTypes.index,
-      digest,
-      size: bytes.length,
-      ...noted(annotate?.('descriptor', undefined)),
-    },
+    descriptor: { ...descriptor, ...noted(options.annotate?.('descriptor', undefined)) },
     names,
     only: prepared.length === 1 ? { ...(prepared[0] as Prepared), names } : undefined,
     contents: [
-      [digest, { bytes }],
+      [descriptor.digest, { bytes }],
       ...prepared.flatMap(({ contents }) => contents),
       ...attestations.flatMap(({ blobs }) => blobs.map((blob) => [sha256(blob), { bytes: blob }] as const)),
     ],
   };
-}
-
-/**
- * Statements go with the manifest that they are of. Those of a build are of the manifest that nothing had to be written for: they are
- * made to be of the one that is written now. What others said of theirs is of no other.
- */
-async function prepareAttestations(
-  place: Workplace,
-  store: Images,
-  { document, images }: ImageIndex,
-  before: readonly Descriptor[],
-  prepared: readonly Prepared[],
-): Promise<Attestation[]> {
-  const written: Attestation[] = [];
-  for (const attestation of await storedAttestations(store.blobs, document)) {
-    const of = attestedBy(attestation.descriptor) as Digest;
-    const position = before.findIndex(({ digest }) => digest === of);
-    const now = prepared[position]?.manifest.digest;
-    const isOfPlain = async () => sha256(await encodePlainManifest(place, (images[position] as PlatformImage).image)) === of;
-    const same = now === of ? attestation : now && (await isOfPlain()) ? retarget(attestation, of, now) : undefined;
-    if (same) written.push(same);
-  }
-  return written;
 }
 
 function entryOf(
@@ -257,10 +200,6 @@ function entryOf(
 ): { readonly descriptor: Descriptor; readonly names: readonly string[] } {
   const platform = platformOf(image.config);
   return { descriptor: { ...manifest, ...noted(annotate?.('descriptor', platform)), platform }, names };
-}
-
-function noted(annotations: Annotations | undefined): { annotations?: Annotations } {
-  return annotations && Object.keys(annotations).length > 0 ? { annotations } : {};
 }
 
 function blobName(digest: Digest): string {

@@ -301,6 +301,15 @@ export class Images {
     });
   }
 
+  /** The name with a digest that a registry knows an image or an index by, once it has it. */
+  pin(subject: Image | ImageIndex, pinned: string): void {
+    this.#store.db.immediate(() => {
+      const image = 'document' in subject ? defaultImage(subject).id : subject.id;
+      // Somebody may have removed it meanwhile.
+      if (this.get(image)) this.#setName(pinned, image, 'document' in subject ? subject.id : undefined);
+    });
+  }
+
   /**
    * docker's rules (daemon/images/image_delete.go): a name is taken away, and the image goes with its last one. By ID all names go, more than one
    * of them only with `force`. Layers and blobs that nothing else uses go with the image. An index goes as an image does, with those of its

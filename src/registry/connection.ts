@@ -25,7 +25,7 @@ export interface Asked {
   readonly scopes: readonly string[];
   /** What messages call that which is asked for. */
   readonly subject: string;
-  /** The same request twice might do something twice. */
+  /** Not tried again. */
   readonly isOnce?: boolean;
 }
 
@@ -34,6 +34,9 @@ const isAbsence = (error: unknown): boolean =>
   ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'].includes(
     (error as NodeJS.ErrnoException).code ?? '',
   );
+
+/** What failures are told of. */
+export type Subject = Pick<Asked, 'subject' | 'scopes' | 'isOnce'>;
 
 export class Connection {
   readonly endpoint: Endpoint;
@@ -54,11 +57,21 @@ export class Connection {
   }
 
   /** The body is the caller's to read or to destroy. Throws `registry/…` and `auth/…`. */
-  async send(asked: Asked): Promise<HttpResponse> {
+  send(asked: Asked): Promise<HttpResponse> {
+    return this.persist(asked, () => this.once(asked));
+  }
+
+  /** Does `work` until it is done, or fails in a way that another try would not mend. It says with `hasMoved` that this try has brought it further. */
+  async persist<T>(asked: Subject, work: (hasMoved: () => void) => Promise<T>): Promise<T> {
     const { signal } = this.#authority;
-    for (let attempt = 1; ; attempt++) {
+    let attempt = 0;
+    const hasMoved = () => {
+      attempt = 1;
+    };
+    for (;;) {
+      attempt++;
       try {
-        return await this.#try(asked);
+        return await work(hasMoved);
       } catch (error) {
         signal.throwIfAborted();
         const pauseMs = asked.isOnce ? undefined : this.pauseMs(error, attempt);
@@ -77,13 +90,14 @@ export class Connection {
     return isPatient ? retryPauseMs(error, attempt, limits) : undefined;
   }
 
-  async explain(error: unknown, { subject, scopes }: Pick<Asked, 'subject' | 'scopes'>): Promise<unknown> {
+  async explain(error: unknown, { subject, scopes }: Subject): Promise<unknown> {
     const identity = await this.#authorization.identity();
     const action = scopes.length === 0 ? 'login' : scopes.some((scope) => scope.includes('push')) ? 'push' : 'pull';
     return explainFailure(error, { subject, registry: this.endpoint.registry, action, wasThere: this.#hasAnswered, ...identity });
   }
 
-  async #try(asked: Asked): Promise<HttpResponse> {
+  /** A single try. Throws what `persist` knows to judge: refusals, and errors of the network. */
+  async once(asked: Asked): Promise<HttpResponse> {
     const origin = await this.#knownOrigin();
     const url = new URL(asked.path, origin);
     // A place that the registry named may be another's: whoever is there is told nothing.

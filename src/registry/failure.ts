@@ -81,11 +81,13 @@ function explainRefusal(refusal: Refusal, asking: Asking): TbuildError {
     new TbuildError(code, message, { hint, details: { status } });
   if (status === 401 || status === 403) return explainDenial(refusal, asking, said);
   if (status === 404) return fail('registry/not-found', `${subject}: not found`);
+  if (status === 413) return fail('registry/too-large', withSaid(`${subject}: ${registry} takes nothing so large`));
   if (status === 429)
     return fail('registry/rate-limited', withSaid(`${registry} has had too many requests`), quotaHint(refusal, asking));
   const answered = refusal.host === '' || refusal.host === registry ? registry : `${refusal.host}, for ${registry},`;
   if (status >= 500)
     return fail('registry/unavailable', withSaid(`${answered} answers ${status} when asked for ${subject}`), 'try again later');
+  if (asking.action === 'push') return fail('registry/refused', withSaid(`${answered} refuses ${subject} (${status})`));
   return fail('registry/bad-answer', withSaid(`${answered} answers ${status} when asked for ${subject}`));
 }
 
@@ -118,7 +120,7 @@ const untrusted =
   /^(?:CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)/;
 const noTls = /^(?:ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|EPROTO)/;
 
-function explainNetwork(cause: unknown, { registry, subject, wasThere }: Asking): unknown {
+function explainNetwork(cause: unknown, { registry, subject, wasThere, action }: Asking): unknown {
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   const why = messageOf(cause);
   if (untrusted.test(code)) {
@@ -133,7 +135,8 @@ function explainNetwork(cause: unknown, { registry, subject, wasThere }: Asking)
     });
   }
   if (code === '') return cause;
-  if (wasThere) return new TbuildError('registry/interrupted', `${subject} does not arrive from ${registry}: ${why}`, { cause });
+  const broke = `${subject} does not arrive ${action === 'push' ? 'at' : 'from'} ${registry}: ${why}`;
+  if (wasThere) return new TbuildError('registry/interrupted', broke, { cause });
   return new TbuildError('registry/unreachable', `cannot reach the registry ${registry}: ${why}`, { cause });
 }
 

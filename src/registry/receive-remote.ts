@@ -12,6 +12,7 @@ import { type Descriptor, isForeign } from '../oci/descriptor.ts';
 import { formatPlatform, normalizePlatform } from '../oci/platform.ts';
 import { familiarName, formatReference, parseReference } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { rememberPlaces } from './blob-places.ts';
 import type { Repository } from './repository.ts';
 import type { RemoteImage } from './resolve.ts';
 
@@ -47,6 +48,9 @@ export async function receiveRemote(
   const names = [...new Set([name, pinned])];
   const others = siblings(images, pinned, platform);
   const incoming = incomingImage(remote, others.length === 0 ? names : [], listener);
+  // Before anything is fetched: a layer that is here already has no blob of this registry's, and may be wanted back as it was.
+  const blobs = remote.manifest.layers.map((layer) => layer.digest);
+  rememberPlaces(place.store.db, formatReference({ domain, path }), blobs);
   const [image] = await receiveImages(place, images, [incoming], { concurrency: LAYERS_AT_A_TIME, onLayer });
   if (others.length > 0) await keepIndex(place, images, [...others, { platform, image: image as Image }], names);
   return image as Image;

@@ -9,6 +9,7 @@ import { type Descriptor, MAX_MANIFEST_BYTES, mediaTypes } from '../oci/descript
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { readBytes, readText } from './answers.ts';
 import type { Asked, Connection } from './connection.ts';
+import type { RegistryLimits } from './limits.ts';
 
 /** What a tag or a digest stands for, in the registry's own bytes. */
 export interface FetchedManifest {
@@ -20,6 +21,18 @@ export interface FetchedManifest {
 export interface Place {
   readonly connection: Connection;
   readonly path: string;
+}
+
+export interface RepositoryAsked extends Omit<Asked, 'scopes'> {
+  /** Path of another repository of the registry that is read from. */
+  readonly mountedFrom?: string;
+}
+
+/** What work of several requests is given for one try. */
+export interface Tries {
+  readonly once: (asked: RepositoryAsked) => Promise<HttpResponse>;
+  readonly hasMoved: () => void;
+  readonly limits: RegistryLimits;
 }
 
 const MANIFEST_TYPES = [mediaTypes.manifest, mediaTypes.dockerManifest, mediaTypes.index, mediaTypes.dockerIndex];
@@ -93,11 +106,11 @@ export class Repository {
     }
   }
 
-  /** A blob's bytes, as many as its descriptor says. Where the connection breaks it goes on from there. The digest is not checked. */
-  async *openBlob(blob: Descriptor): AsyncGenerator<Buffer, void> {
+  /** A blob's bytes from `start` on, as many as its descriptor says. Where the connection breaks it goes on from there. The digest is not checked. */
+  async *openBlob(blob: Descriptor, start = 0): AsyncGenerator<Buffer, void> {
     const asked = this.#blob(blob.digest);
-    let offset = 0;
-    let begun = 0;
+    let offset = start;
+    let begun = start;
     for (let attempt = 1; ; attempt++) {
       try {
         for await (const chunk of this.#openFrom(blob, offset)) {
@@ -148,6 +161,20 @@ export class Repository {
     }
   }
 
+  /** Under a tag, or under its digest. */
+  async putManifest({ mediaType, digest }: Descriptor, bytes: Buffer, tagOrDigest: string): Promise<void> {
+    const { path, subject } = this.#manifest(tagOrDigest);
+    const headers = { 'content-type': mediaType };
+    const response = await this.#ask({ method: 'PUT', path, subject, headers, body: () => bytes, statuses: [201, 200, 202] });
+    response.body.destroy();
+    const said = readDigest(response);
+    if (said === undefined || said === digest) return;
+    throw new TbuildError(
+      'registry/wrong-digest',
+      `${subject}: the manifest ${digest} was pushed, and the registry calls it ${said}`,
+    );
+  }
+
   async *listTags(): AsyncGenerator<string, void> {
     let path: string | undefined = '/tags/list?n=1000';
     const seen = new Set<string>();
@@ -161,8 +188,18 @@ export class Repository {
   }
 
   /** For what is built on this: anything below the repository, or at a URL that the registry gave. `path` begins with `/`, or is a URL. */
-  send(asked: Omit<Asked, 'scopes'>): Promise<HttpResponse> {
+  send(asked: RepositoryAsked): Promise<HttpResponse> {
     return this.#ask(asked);
+  }
+
+  /** For what takes several requests, which must not go to a mirror: see `Connection.persist`. */
+  persist<T>(subject: string, work: (tries: Tries) => Promise<T>): Promise<T> {
+    const place = this.#place ?? (this.#places[0] as Place);
+    const { connection } = place;
+    const once: Tries['once'] = (each) => connection.once(this.#located(place, each));
+    return connection.persist({ subject, scopes: this.#scopes(place) }, (hasMoved) =>
+      work({ once, hasMoved, limits: connection.limits }),
+    );
   }
 
   #manifest(tagOrDigest: string) {
@@ -178,7 +215,7 @@ export class Repository {
   }
 
   /** Of the places, the first that has what is asked for; from then on that one alone. */
-  async #ask(asked: Omit<Asked, 'scopes'>): Promise<HttpResponse> {
+  async #ask(asked: RepositoryAsked): Promise<HttpResponse> {
     if (this.#place) return this.#askAt(this.#place, asked);
     const failures: TbuildError[] = [];
     for (const place of this.#places) {
@@ -195,10 +232,15 @@ export class Repository {
     throw failures.at(-1);
   }
 
-  #askAt(place: Place, asked: Omit<Asked, 'scopes'>): Promise<HttpResponse> {
+  #askAt(place: Place, asked: RepositoryAsked): Promise<HttpResponse> {
+    return place.connection.send(this.#located(place, asked));
+  }
+
+  #located(place: Place, { mountedFrom, ...asked }: RepositoryAsked): Asked {
     const isBelow = asked.path.startsWith('/') && !asked.path.startsWith('/v2/');
+    const others = mountedFrom === undefined ? [] : [`repository:${mountedFrom}:pull`];
     const path = isBelow ? `/v2/${place.path}${asked.path}` : asked.path;
-    return place.connection.send({ ...asked, path, scopes: this.#scopes(place) });
+    return { ...asked, path, scopes: [...this.#scopes(place), ...others] };
   }
 
   #scopes({ path }: Place): string[] {

@@ -2,17 +2,19 @@
 
 import type { Writable } from 'node:stream';
 import type { Images } from '../../images/store.ts';
+import { familiarName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
-import { type ArchiveOutput, type ExportedImage, exportImage } from './image.ts';
+import { type ArchiveOutput, type ExportedImage, exportImage, type ImageForm } from './image.ts';
 import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree.ts';
 
 export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | NoOutput;
 
-/** The image is in the store anyway; perhaps under more names. */
-export interface ImageOutput {
+/** The image is in the store anyway; perhaps under more names, and perhaps in registries too. */
+export interface ImageOutput extends ImageForm {
   readonly type: 'image';
-  readonly names?: readonly string[];
+  /** By its names, or by its digest alone in the repositories that they name; undefined: not at all. */
+  readonly push?: 'name' | 'digest';
 }
 
 export interface NoOutput {
@@ -29,9 +31,9 @@ export interface ExportOptions {
 }
 
 export interface Exported {
-  /** Files and directories. */
+  /** Files and directories, and names in registries. */
   readonly paths: readonly string[];
-  /** What the last archive holds. */
+  /** What the last archive holds, or was pushed last. */
   readonly image: ExportedImage | undefined;
 }
 
@@ -45,7 +47,13 @@ export async function exportBuild(
   let image: ExportedImage | undefined;
   for (const output of outputs) {
     signal.throwIfAborted();
-    if (output.type === 'image' || output.type === 'cacheonly') continue;
+    if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue;
+    if (output.type === 'image') {
+      const { pushBuild } = await import('./push.ts');
+      image = await pushBuild(workplace, images, result, output, tags, signal);
+      paths.push(...image.names.map((name) => `${familiarName(name)} (${image?.descriptor.digest})`));
+      continue;
+    }
     if (output.type === 'local') await exportDirectory(workplace, result, output, signal);
     else if (output.type === 'tar') await exportTar(workplace, result, output, signal);
     else image = await exportImage(workplace, images, result, output, tags, stdout);

@@ -3,8 +3,10 @@
 import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { TbuildError } from '../../base/errors.ts';
+import type { Annotate, DocumentOptions } from '../../images/documents.ts';
+import type { BlobOptions } from '../../images/layer-blobs.ts';
 import { makeParents } from '../../images/place-file.ts';
-import { type Annotate, writeImages } from '../../images/save.ts';
+import { writeImages } from '../../images/save.ts';
 import type { Images } from '../../images/store.ts';
 import type { Annotations, Compression, Descriptor, Dialect } from '../../oci/descriptor.ts';
 import { formatPlatform } from '../../oci/platform.ts';
@@ -12,11 +14,15 @@ import { normalizeName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages, BuiltImage } from './built-image.ts';
 
-export interface ArchiveOutput {
+export interface ArchiveOutput extends ImageForm {
   readonly type: 'oci' | 'docker';
   /** A file, a directory when `tar` is false; `-`: standard output. */
   readonly destination: string;
   readonly tar: boolean;
+}
+
+/** How an image goes out, wherever it goes. */
+export interface ImageForm {
   /** Undefined: those of the build. */
   readonly names?: readonly string[];
   /** Of the layers that this build made; undefined: gzip. */
@@ -52,14 +58,12 @@ export async function exportImage(
   tags: readonly string[],
   stdout: Writable | undefined,
 ): Promise<ExportedImage> {
-  const { type, destination, tar, annotations = [], compressionLevel: level, mediaTypes: dialect } = output;
-  const isAttested = built.some(({ said = [] }) => said.length > 0);
+  const { type, destination, tar } = output;
   if (index && type === 'docker')
     throw new TbuildError('usage/conflict', 'docker exporter does not currently support exporting manifest lists', {
       hint: isForSeveral ? 'type=oci writes all platforms' : 'type=oci writes attestations too',
     });
-  if (!index && annotations.some(({ on }) => on === 'index' || on === 'index-descriptor'))
-    throw new TbuildError('usage/conflict', 'index annotations not supported for single platform export');
+  const form = formOptions(output, { built, index });
   if (destination !== '-') makeParents(resolve(destination));
   const names = (output.names ?? tags).map(normalizeName);
   const subject = index ?? (built[0] as BuiltImage).image;
@@ -67,14 +71,28 @@ export async function exportImage(
     format: type,
     destination: destination === '-' && stdout ? stdout : destination,
     directory: !tar,
-    compression: output.compression ?? 'gzip',
-    keepsOthers: !output.forceCompression,
+    ...form,
+  });
+  return { descriptor: descriptor as Descriptor, names };
+}
+
+/** In the words of those who write images. */
+export function formOptions(
+  form: ImageForm,
+  { built, index }: Pick<BuildImages, 'built' | 'index'>,
+): BlobOptions & DocumentOptions {
+  const { annotations = [], compressionLevel: level, mediaTypes: dialect } = form;
+  const isAttested = built.some(({ said = [] }) => said.length > 0);
+  if (!index && annotations.some(({ on }) => on === 'index' || on === 'index-descriptor'))
+    throw new TbuildError('usage/conflict', 'index annotations not supported for single platform export');
+  return {
+    compression: form.compression ?? 'gzip',
+    keepsOthers: !form.forceCompression,
     ...(level !== undefined && { level }),
     // Docker's media types have no words for statements: BuildKit turns the OCI's on.
     ...(dialect !== undefined && !isAttested && { dialect }),
     ...(annotations.length > 0 && { annotate: annotator(annotations) }),
-  });
-  return { descriptor: descriptor as Descriptor, names };
+  };
 }
 
 function annotator(annotations: readonly Annotation[]): Annotate {

@@ -67,6 +67,7 @@ const flagTable = {
   },
   provenance: { value: 'string', help: 'Shorthand for "--attest=type=provenance"' },
   pull: { help: 'Always attempt to pull all referenced images' },
+  push: { help: 'Shorthand for "--output=type=registry"' },
   quiet: { short: 'q', help: 'Suppress the build output and print image ID on success' },
   reproducible: { help: 'Build an image that says nothing of when, where and by whom it was built' },
   resource: {
@@ -148,10 +149,11 @@ export const build = defineCommand({
 
 /** Most builds have none, and do without the code that reads them. `names`: what outputs name the image in the store. */
 async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>) {
-  if (flags.output.length === 0) return { outputs: [], names: [] };
+  if (flags.output.length === 0 && !flags.push) return { outputs: [], names: [] };
   const { readOutputs } = await import('../output-values.ts');
   const outputs = readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
-  return { outputs, names: outputs.flatMap((output) => (output.type === 'image' ? (output.names ?? []) : [])) };
+  const names = outputs.flatMap((output) => (output.type === 'image' && output.push !== 'digest' ? (output.names ?? []) : []));
+  return { outputs, names };
 }
 
 /** The exit code of what `--call` and `--check` ask for; undefined: a build. */

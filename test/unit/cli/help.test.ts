@@ -22,6 +22,7 @@ test('tbuild', async () => {
       tag       Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi       Remove one or more images
       pull      Download an image from a registry
+      push      Upload an image to a registry
       login     Log in to a registry
       logout    Log out from a registry
       load      Load images from a tar archive, an OCI layout or STDIN
@@ -71,6 +72,7 @@ test('tbuild build', async () => {
                                         "type=local,dest=path")
           --load                        Shorthand for "--output=type=docker": the
                                         image is in the store anyway
+          --push                        Shorthand for "--output=type=registry"
           --iidfile string              Write the image ID to a file
           --metadata-file string        Write build result metadata to a file
           --attest stringArray          Attestation parameters (format: "type=sbom",
@@ -129,11 +131,12 @@ test('tbuild build', async () => {
       -h, --help                        Print usage
 
     Examples:
-      tbuild -t app .                     an image in the store, for tbuild run app
-      tbuild -o out .                     its files in a directory; -o - writes a
-                                          tar to stdout
-      tbuild -o type=oci,dest=app.tar .   an archive for other tools; type=docker
-                                          for docker load
+      tbuild -t app .                      an image in the store, for tbuild run app
+      tbuild -t ghcr.io/org/app --push .   and in a registry
+      tbuild -o out .                      its files in a directory; -o - writes a
+                                           tar to stdout
+      tbuild -o type=oci,dest=app.tar .    an archive for other tools; type=docker
+                                           for docker load
     "
   `);
 });

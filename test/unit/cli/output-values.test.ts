@@ -23,6 +23,11 @@ describe('outputs', () => {
     ['type=image,name=a,store=true,unpack=1', { type: 'image', names: ['a'] }],
     ['type=docker,name=*', { type: 'image' }],
     ['type=cacheonly', { type: 'cacheonly' }],
+    ['type=image,push=true', { type: 'image', push: 'name' }],
+    ['type=registry,name=a,compression=zstd', { type: 'image', push: 'name', names: ['a'], compression: 'zstd' }],
+    ['type=registry,push-by-digest=true,name=a', { type: 'image', push: 'digest', names: ['a'] }],
+    ['type=registry,push=false', { type: 'image' }],
+    ['type=image,push-by-digest=true', { type: 'image' }],
     [
       'type=oci,dest=a,"name=app,app:2",compression=zstd,compression-level=19,force-compression=true',
       {
@@ -80,8 +85,6 @@ describe('outputs', () => {
       'type=tar,dest=x,mode=copy',
       'type=tar,dest=x,platform-splt=1',
       'type=tar,dest=x,attestation-prefix=../x',
-      'type=registry',
-      'type=image,push=true',
       'type=oci,tar=false',
       'type=docker,tar=false,dest=x',
       'type=oci,tar=no',
@@ -90,7 +93,6 @@ describe('outputs', () => {
       'type=oci,dest=x,compression=gzp',
       'type=oci,dest=x,compression-level=10',
       'type=oci,dest=x,rewrite-timestamp=true',
-      'type=image,push-by-digest=true',
       'type=image,store=false',
       'type=image,name-canonical=true',
       'type=oci,dest=x,annotation-manifst.k=v',
@@ -107,8 +109,6 @@ describe('outputs', () => {
       type=tar,dest=x,mode=copy: usage/bad-value | --output does not know "mode" | it knows type, dest, platform-split, attestation-prefix
       type=tar,dest=x,platform-splt=1: usage/bad-value | --output does not know "platform-splt" | did you mean platform-split=?
       type=tar,dest=x,attestation-prefix=../x: usage/bad-value | attestation-prefix in --output is the beginning of a name, not "../x"
-      type=registry: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
-      type=image,push=true: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
       type=oci,tar=false: usage/bad-value | --output with tar=false needs a directory: dest=DIR
       type=docker,tar=false,dest=x: usage/bad-value | --output type=docker is always an archive: tar=false goes with type=oci
       type=oci,tar=no: usage/bad-value | tar in --output is true or false, not "no"
@@ -117,7 +117,6 @@ describe('outputs', () => {
       type=oci,dest=x,compression=gzp: usage/bad-value | compression in --output is gzip, zstd or uncompressed, not "gzp" | did you mean compression=gzip?
       type=oci,dest=x,compression-level=10: usage/bad-value | compression-level in --output is 0 to 9, not "10"
       type=oci,dest=x,rewrite-timestamp=true: unsupported/output | --output does not support rewrite-timestamp=true | --reproducible makes layers with one time
-      type=image,push-by-digest=true: unsupported/push | pushing to a registry is not supported yet | build with -o type=oci,dest=app.tar, and push that with another tool: skopeo copy oci-archive:app.tar docker://REGISTRY/app
       type=image,store=false: unsupported/output | --output does not support store=false | type=cacheonly writes nothing
       type=image,name-canonical=true: unsupported/output | --output does not support name-canonical=true | names with a digest come from registries
       type=oci,dest=x,annotation-manifst.k=v: usage/bad-value | unknown annotation type "manifst" | did you mean manifest?
@@ -128,7 +127,7 @@ describe('outputs', () => {
 });
 
 describe('several of them', () => {
-  const flags = { quiet: false, iidfile: undefined, allow: [], annotation: [] };
+  const flags = { push: false, quiet: false, iidfile: undefined, allow: [], annotation: [] };
 
   test('each is read, empty ones are none', () => {
     expect(readOutputs({ ...flags, output: ['out', '', 'type=tar', 'type=oci,dest=x'] }, false).map(({ type }) => type)).toEqual([
@@ -168,7 +167,7 @@ describe('several of them', () => {
 });
 
 test('annotations of the command line are those of every output that can have them', () => {
-  const flags = { quiet: false, iidfile: undefined, allow: [] };
+  const flags = { push: false, tag: [], quiet: false, iidfile: undefined, allow: [] };
   const annotation = ['a=b', '', 'index,manifest-descriptor[linux/amd64]:c:d=e'];
   expect(readOutputs({ ...flags, annotation, output: ['out', 'type=oci,dest=x,annotation.f=g'] }, false)).toEqual([
     { type: 'local', destination: 'out', mode: 'copy' },

@@ -204,7 +204,9 @@ test('records of the version before are brought to this one', async () => {
   await store.addImage([], ['old']);
   const path = `${store.place.store.root}/tbuild.db`;
   const older = new DatabaseSync(path);
-  older.exec('ALTER TABLE names DROP COLUMN index_id; DROP TABLE index_images; DROP TABLE indexes; PRAGMA user_version = 1');
+  older.exec(
+    'ALTER TABLE names DROP COLUMN index_id; DROP TABLE index_images; DROP TABLE indexes; DROP TABLE blob_places; DROP TABLE made_blobs; PRAGMA user_version = 1',
+  );
   older.close();
   const reopened = openDatabase(path);
   expect(reopened.get('SELECT name, index_id FROM names')).toEqual({ name: 'docker.io/library/old:latest', index_id: null });

@@ -1,0 +1,151 @@
+// What names stand for in their registries, and indexes put together of what is there: `imagetools`, in buildx's words (util/imagetools). Nothing of it
+// touches the store.
+
+import type { Digest } from '../base/digest.ts';
+import { sha256 } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import type { Platform } from '../oci/config.ts';
+import {
+  type Annotations,
+  assertRunnable,
+  type Descriptor,
+  encodeImageIndex,
+  type Index,
+  MAX_CONFIG_BYTES,
+  type Manifest,
+  parseManifest,
+} from '../oci/descriptor.ts';
+import { parseImageConfig } from '../oci/image-config.ts';
+import { matchesPlatform, platformOf } from '../oci/platform.ts';
+import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
+import { RegistryClient } from './client.ts';
+import { copyManifest } from './copy.ts';
+import type { FetchedManifest, Repository } from './repository.ts';
+
+export interface RemoteManifest {
+  /** In full. */
+  readonly name: string;
+  readonly descriptor: Descriptor;
+  readonly bytes: Buffer;
+  readonly document: Manifest | Index;
+}
+
+export async function inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest> {
+  const client = new RegistryClient({ signal });
+  try {
+    const { document, descriptor, bytes, reference } = await fetchSource(client, name);
+    return { name: formatReference(reference), document, descriptor, bytes };
+  } finally {
+    await client.close();
+  }
+}
+
+export interface CombineOptions {
+  /** What is to be called by. */
+  readonly tags: readonly string[];
+  /** What the first of the tags has now comes first. */
+  readonly append: boolean;
+  /** Of the index. */
+  readonly annotations: Annotations;
+  /** Only what is for one of these; none: everything. */
+  readonly platforms: readonly Platform[];
+  /** Nothing is written. */
+  readonly isDry: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface Combined {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  /** In full. */
+  readonly names: readonly string[];
+}
+
+/** An index of the manifests of all sources. One source that is an index already stays as it is, where nothing is changed. */
+export async function combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined> {
+  const targets = options.tags.map((tag) => withDefaultTag(parseReference(tag)));
+  for (const { digest, path } of targets) {
+    if (digest !== undefined)
+      throw new TbuildError('usage/bad-value', `${path}@${digest} has a digest: an index is named by a tag`);
+  }
+  const all = options.append ? [formatReference(targets[0] as Reference), ...names] : names;
+  const client = new RegistryClient({ signal: options.signal });
+  try {
+    const sources: Source[] = [];
+    for (const name of all) sources.push(await fetchSource(client, name));
+    const entries = (await Promise.all(sources.map(entriesOf))).flat();
+    const wanted = entries.filter(({ descriptor }) => isWanted(descriptor, entries, options.platforms));
+    if (wanted.length === 0) throw new TbuildError('image/no-platform', 'no image of the sources is for these platforms');
+    const bytes = indexBytes(sources, entries, wanted, options.annotations);
+    const combined = { bytes, digest: sha256(bytes), names: targets.map(formatReference) };
+    if (options.isDry) return combined;
+    const document = parseManifest(bytes, 'the index');
+    for (const target of targets) {
+      const to = await client.open(target, { actions: ['pull', 'push'] });
+      for (const { source, descriptor } of wanted) await copyEntry(source, to, descriptor.digest);
+      const descriptor = { mediaType: document.mediaType, digest: combined.digest, size: bytes.length };
+      await to.putManifest(descriptor, bytes, target.tag as string);
+    }
+    return combined;
+  } finally {
+    await client.close();
+  }
+}
+
+interface Source extends FetchedManifest {
+  readonly reference: Reference;
+  readonly repository: Repository;
+  readonly document: Manifest | Index;
+}
+
+/** One manifest of the index to be. */
+interface Entry {
+  readonly source: Source;
+  readonly descriptor: Descriptor;
+}
+
+async function fetchSource(client: RegistryClient, name: string): Promise<Source> {
+  const { tag, digest, ...rest } = withDefaultTag(parseReference(name));
+  const reference = digest === undefined ? { ...rest, tag: tag as string } : { ...rest, digest };
+  const repository = await client.open(reference, { actions: ['pull'] });
+  const { descriptor, bytes } = await repository.fetchManifest(digest ?? (tag as string));
+  const document = parseManifest(bytes, `the manifest of ${formatReference(reference)}`);
+  return { reference, repository, bytes, document, descriptor: { ...descriptor, mediaType: document.mediaType } };
+}
+
+async function entriesOf(source: Source): Promise<Entry[]> {
+  const { document, descriptor, repository, reference } = source;
+  if (document.kind === 'index') return document.manifests.map((each) => ({ source, descriptor: each }));
+  const name = formatReference(reference);
+  assertRunnable(document, name);
+  const config = parseImageConfig(await repository.fetchBlob(document.config, MAX_CONFIG_BYTES), `${name}, config`);
+  return [{ source, descriptor: { ...descriptor, platform: platformOf(config) } }];
+}
+
+/** Statements go with what they are of. */
+function isWanted(descriptor: Descriptor, entries: readonly Entry[], platforms: readonly Platform[]): boolean {
+  if (platforms.length === 0) return true;
+  const of = descriptor.annotations?.['vnd.docker.reference.digest'];
+  const about = of === undefined ? descriptor : entries.find((each) => each.descriptor.digest === of)?.descriptor;
+  const { platform } = about ?? descriptor;
+  return platform !== undefined && platforms.some((wanted) => matchesPlatform(wanted, platform));
+}
+
+function indexBytes(
+  sources: readonly Source[],
+  entries: readonly Entry[],
+  wanted: readonly Entry[],
+  annotations: Annotations,
+): Buffer {
+  const [only] = sources;
+  const isUnchanged = sources.length === 1 && wanted.length === entries.length && Object.keys(annotations).length === 0;
+  if (only && isUnchanged && only.document.kind === 'index') return only.bytes;
+  const unique = new Map(wanted.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  return encodeImageIndex([...unique.values()], annotations);
+}
+
+async function copyEntry({ repository, descriptor, bytes }: Source, to: Repository, digest: Digest): Promise<void> {
+  if (repository.name === to.name) return;
+  const isItself = descriptor.digest === digest;
+  await copyManifest(repository, to, isItself ? { descriptor, bytes } : await repository.fetchManifest(digest));
+}
