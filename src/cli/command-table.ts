@@ -24,6 +24,14 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
   push: { summary: 'Upload an image to a registry', load: async () => (await import('./commands/push.ts')).push },
+  imagetools: {
+    summary: 'Show and combine what is in registries',
+    load: async () => (await import('./commands/imagetools.ts')).imagetools,
+  },
+  manifest: {
+    summary: "Show an image's manifest in its registry",
+    load: async () => (await import('./commands/imagetools.ts')).manifest,
+  },
   login: { summary: 'Log in to a registry', load: async () => (await import('./commands/login.ts')).login },
   logout: { summary: 'Log out from a registry', load: async () => (await import('./commands/logout.ts')).logout },
   load: {

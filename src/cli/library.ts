@@ -12,6 +12,7 @@ import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
 import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
+import type { Combined, CombineOptions, RemoteManifest } from '../registry/image-tools.ts';
 import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
@@ -56,6 +57,8 @@ export interface Library {
   logout(options: Omit<LoginOptions, 'env' | 'credentials'>): Promise<{ readonly registry: string; readonly had: boolean }>;
   pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
   pushImages(name: string, options: PushOptions): Promise<readonly Pushed[]>;
+  inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest>;
+  combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;
   describeStore(): Promise<StoreInfo>;

@@ -14,24 +14,26 @@ test('tbuild', async () => {
     Builds OCI images from Dockerfiles without a daemon, and runs them from the same store
 
     Commands:
-      build     Build an image from a Dockerfile
-      run       Create and run a new container from an image
-      images    List images
-      inspect   Return low-level information on images
-      history   Show the history of an image
-      tag       Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-      rmi       Remove one or more images
-      pull      Download an image from a registry
-      push      Upload an image to a registry
-      login     Log in to a registry
-      logout    Log out from a registry
-      load      Load images from a tar archive, an OCI layout or STDIN
-      save      Save one or more images to a tar archive
-      sbom      List the packages of an image, as a software bill of materials
-      fsck      Check the store
-      parse     Show how a Dockerfile is read
-      info      Display information about the store and the machine
-      version   Show the version
+      build        Build an image from a Dockerfile
+      run          Create and run a new container from an image
+      images       List images
+      inspect      Return low-level information on images
+      history      Show the history of an image
+      tag          Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+      rmi          Remove one or more images
+      pull         Download an image from a registry
+      push         Upload an image to a registry
+      imagetools   Show and combine what is in registries
+      manifest     Show an image's manifest in its registry
+      login        Log in to a registry
+      logout       Log out from a registry
+      load         Load images from a tar archive, an OCI layout or STDIN
+      save         Save one or more images to a tar archive
+      sbom         List the packages of an image, as a software bill of materials
+      fsck         Check the store
+      parse        Show how a Dockerfile is read
+      info         Display information about the store and the machine
+      version      Show the version
 
     Options:
       -D, --debug     Print debug lines, and stack traces of errors

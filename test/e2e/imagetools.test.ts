@@ -1,0 +1,87 @@
+// What is in registries, shown and put together without the store: beside skopeo, and held to the validator by what push.test.ts holds images to.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { makeContext } from '../support/contexts.ts';
+import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
+import { emptyStore } from '../support/stores.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
+
+let first: DockerRegistry;
+let second: DockerRegistry;
+let folder: string;
+let amd64: string;
+let arm64: string;
+
+beforeAll(async () => {
+  [first, second] = await Promise.all([startDockerRegistry(), startDockerRegistry()]);
+  folder = mkdtempSync(path.join(tmpdir(), 'tbuild-imagetools-'));
+  const files = { Dockerfile: 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n', amd64: 'amd64', arm64: 'arm64' };
+  const build = async (arch: string) => {
+    const name = `${first.host}/${arch}:1`;
+    await tbuildOk(['--platform', `linux/${arch}`, '-t', name, '--push', makeContext(files)], { store: emptyStore() });
+    return name;
+  };
+  [amd64, arm64] = [await build('amd64'), await build('arm64')];
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const skopeo = (...args: string[]) => execFileSync('skopeo', args, { encoding: 'utf8' });
+const rawOf = (name: string) => skopeo('inspect', '--raw', '--tls-verify=false', `docker://${name}`);
+
+it('inspect shows manifests and indexes', async () => {
+  const text = await tbuildOk(['imagetools', 'inspect', amd64]);
+  expect(text).toMatch(
+    /^Name: {6}\S+\/amd64:1\nMediaType: application\/vnd\.oci\.image\.manifest\.v1\+json\nDigest: {4}sha256:\w{64}\n$/,
+  );
+  expect(await tbuildOk(['imagetools', 'inspect', '--raw', amd64])).toBe(rawOf(amd64));
+  expect(await tbuildOk(['manifest', 'inspect', amd64])).toBe(rawOf(amd64));
+  const { name, manifest } = JSON.parse(await tbuildOk(['imagetools', 'inspect', '--format', 'json', amd64]));
+  expect([name, manifest.config.digest]).toEqual([amd64, JSON.parse(rawOf(amd64)).config.digest]);
+  const { code, stderr } = await tbuild(['imagetools', 'inspect', `${first.host}/none`]);
+  expect([code, stderr]).toEqual([5, `error: ${first.host}/none:latest: not found\n`]);
+});
+
+it('create makes an index of images, in their repository, in another and in another registry', async () => {
+  const names = [`${first.host}/amd64:both`, `${first.host}/both:1`, `${second.host}/both:1`];
+  await tbuildOk(['imagetools', 'create', ...names.flatMap((name) => ['-t', name]), '--annotation', 'a=b', amd64, arm64]);
+  for (const name of names) {
+    const index = JSON.parse(rawOf(name));
+    expect(index.annotations).toEqual({ a: 'b' });
+    expect(index.manifests.map((entry: { platform: { architecture: string } }) => entry.platform.architecture)).toEqual([
+      'amd64',
+      'arm64',
+    ]);
+    skopeo('copy', '-q', '--all', '--src-tls-verify=false', `docker://${name}`, `dir:${folder}/${names.indexOf(name)}`);
+  }
+  const text = await tbuildOk(['imagetools', 'inspect', names[2] as string]);
+  expect(text).toContain('\n  Platform:  linux/arm64\n');
+});
+
+it('create appends, leaves out, copies what is an index already, and shows without pushing', async () => {
+  const name = `${second.host}/grown:1`;
+  await tbuildOk(['imagetools', 'create', '-t', name, amd64]);
+  await tbuildOk(['imagetools', 'create', '-t', name, '--append', arm64]);
+  const both = rawOf(name);
+  expect(JSON.parse(both).manifests).toHaveLength(2);
+  const copied = `${first.host}/copied:1`;
+  await tbuildOk(['imagetools', 'create', '-t', copied, name]);
+  expect(rawOf(copied)).toBe(both);
+  const dry = await tbuildOk(['imagetools', 'create', '--dry-run', '--platform', 'linux/arm64', name]);
+  expect(JSON.parse(dry).manifests).toEqual([JSON.parse(both).manifests[1]]);
+  const file = path.join(folder, 'descriptor');
+  writeFileSync(file, JSON.stringify(JSON.parse(both).manifests[0]));
+  await tbuildOk(['imagetools', 'create', '-t', `${second.host}/grown:2`, '-f', file]);
+  expect(JSON.parse(rawOf(`${second.host}/grown:2`)).manifests).toEqual([JSON.parse(both).manifests[0]]);
+});
+
+it('what makes no sense is said', async () => {
+  const fail = async (...args: string[]) => (await tbuild(['imagetools', ...args])).stderr.split('\n')[0];
+  expect(await fail('create', amd64)).toContain("can't push without tags");
+  expect(await fail('create', '-t', 'x')).toContain('at least one source');
+  expect(await fail('create', '-t', `${first.host}/x`, '--platform', 'linux/s390x', amd64)).toContain('no image of the sources');
+  expect(await fail('inspct', amd64)).toContain('has no command "inspct"');
+});
