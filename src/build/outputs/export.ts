@@ -5,17 +5,10 @@ import type { Images } from '../../images/store.ts';
 import { familiarName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
-import { type ArchiveOutput, type ExportedImage, exportImage, type ImageForm } from './image.ts';
+import { type ArchiveOutput, type ExportedImage, exportImage, type ImageOutput } from './image.ts';
 import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree.ts';
 
 export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | NoOutput;
-
-/** The image is in the store anyway; perhaps under more names, and perhaps in registries too. */
-export interface ImageOutput extends ImageForm {
-  readonly type: 'image';
-  /** By its names, or by its digest alone in the repositories that they name; undefined: not at all. */
-  readonly push?: 'name' | 'digest';
-}
 
 export interface NoOutput {
   readonly type: 'cacheonly';

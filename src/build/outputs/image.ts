@@ -21,6 +21,13 @@ export interface ArchiveOutput extends ImageForm {
   readonly tar: boolean;
 }
 
+/** The image is in the store anyway; perhaps under more names, and perhaps in registries too. */
+export interface ImageOutput extends ImageForm {
+  readonly type: 'image';
+  /** By its names, or by its digest alone in the repositories that they name; undefined: not at all. */
+  readonly push?: 'name' | 'digest';
+}
+
 /** How an image goes out, wherever it goes. */
 export interface ImageForm {
   /** Undefined: those of the build. */

@@ -7,8 +7,7 @@ import { parseReference, type Reference } from '../../oci/reference.ts';
 import { pushSubject } from '../../registry/push.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages, BuiltImage } from './built-image.ts';
-import type { ImageOutput } from './export.ts';
-import { type ExportedImage, formOptions } from './image.ts';
+import { type ExportedImage, formOptions, type ImageOutput } from './image.ts';
 
 export async function pushBuild(
   workplace: Workplace,
