@@ -24,6 +24,12 @@ export interface DockerRegistryOptions {
   readonly auth?: object;
 }
 
+// Not where one is started: a hook that is registered within another never runs.
+const endings: (() => Promise<void>)[] = [];
+afterAll(async () => {
+  for (const end of endings) await end();
+});
+
 export async function startDockerRegistry({ htpasswd, tls, auth }: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tbuild-registry-'));
   const host = `127.0.0.1:${await freePort()}`;
@@ -52,11 +58,12 @@ export async function startDockerRegistry({ htpasswd, tls, auth }: DockerRegistr
     await ended;
   };
   const start = async (): Promise<void> => {
-    child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
+    // It goes with the tests' process, however that ends.
+    child = spawn('setpriv', ['--pdeathsig', 'KILL', 'docker-registry', 'serve', config], { stdio: 'ignore' });
     child.once('error', () => {});
     await answers(`${tls ? 'https' : 'http'}://${host}/`);
   };
-  afterAll(async () => {
+  endings.push(async () => {
     await kill();
     rmSync(folder, { recursive: true, force: true });
   });

@@ -2,7 +2,7 @@
 // http; it ends with the file's tests.
 
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll } from 'vitest';
 
@@ -33,6 +33,15 @@ export interface FaultyRegistry {
   setFaults(...faults: readonly Fault[]): void;
 }
 
+// Not where one is started: a hook that is registered within another never runs.
+const servers: Server[] = [];
+afterAll(() => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 export async function serveFaulty(): Promise<FaultyRegistry> {
   const contents = new Map<string, Content>();
   const log: string[] = [];
@@ -49,10 +58,7 @@ export async function serveFaulty(): Promise<FaultyRegistry> {
     due.fault.act(request, response, answer);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
+  servers.push(server);
   const setFaults = (...given: readonly Fault[]) => {
     faults = given.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }));
     log.length = 0;
