@@ -1,18 +1,13 @@
-// Limits, and the life of containers, where cgroups are of version 2 alone, as on every distribution of today: the machine that runs the other tests
-// may have version 1. Nothing may be skipped for want of a controller.
+// Limits, and the life of containers, where cgroups are of version 2 alone, as on every distribution of today, and where they are of version 1: the
+// machine that runs the other tests has one of them. Nothing may be skipped for want of a controller.
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { Guest } from './guest.ts';
-import { runRustTests } from './rust-tests.ts';
+import type { Guest } from './guest.ts';
+import { bootGuest, runRustTests } from './tested-guest.ts';
 
 describe.skipIf(inject('noGuests') !== undefined)('cgroups of version 2, on the kernel of Debian 12', () => {
   let guest: Guest;
   beforeAll(async () => {
-    guest = await Guest.boot({
-      kernel: inject('kernels').bookworm,
-      cgroups: 'v2',
-      disk: inject('disk'),
-      accelerator: inject('accelerator'),
-    });
+    guest = await bootGuest('bookworm', 'v2');
   });
   afterAll(() => guest?.end());
 
@@ -32,5 +27,22 @@ describe.skipIf(inject('noGuests') !== undefined)('cgroups of version 2, on the 
   test('nothing is left of any container', async () => {
     const { output } = await guest.run('find /sys/fs/cgroup -mindepth 1 -type d; ls /run/tbuild-runner 2>/dev/null; losetup -a');
     expect(output).toBe('/sys/fs/cgroup/session\n');
+  });
+});
+
+describe.skipIf(inject('noGuests') !== undefined)('cgroups of version 1, on the kernel of Debian 12', () => {
+  let guest: Guest;
+  beforeAll(async () => {
+    guest = await bootGuest('bookworm', 'v1');
+  });
+  afterAll(() => guest?.end());
+
+  test('the Rust tests: limits', async () => {
+    expect(await runRustTests(guest, 'limits')).toEqual([]);
+  });
+
+  test('nothing is left of any container', async () => {
+    const { output } = await guest.run('find /sys/fs/cgroup -mindepth 2 -type d');
+    expect(output).toBe('');
   });
 });

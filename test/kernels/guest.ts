@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { Kernel } from './debian-kernel.ts';
 
-export type Cgroups = 'v2' | 'v1' | 'hybrid';
+export type Cgroups = 'v2' | 'v1';
 
 export interface Machine {
   readonly kernel: Kernel;

@@ -12,24 +12,13 @@ ln -sf /proc/self/fd /dev/fd
 busybox ip link set lo up
 busybox hostname guest
 
-version_1() {
-    for controller in "$@"; do
-        mkdir "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
-    done
-}
-
-all_of_version_1() {
-    mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
-    version_1 cpuset cpu,cpuacct blkio memory devices freezer net_cls,net_prio perf_event hugetlb pids rdma
-}
-
 case $(cat /proc/cmdline) in
-*tbuild.cgroups=v1*) all_of_version_1 ;;
-*tbuild.cgroups=hybrid*)
-    all_of_version_1
-    mkdir /sys/fs/cgroup/unified
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+*tbuild.cgroups=v1*)
+    mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+    for controllers in cpuset cpu,cpuacct blkio memory devices freezer net_cls,net_prio perf_event hugetlb pids rdma; do
+        mkdir "/sys/fs/cgroup/$controllers"
+        mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$controllers"
+    done
     ;;
 *)
     # As after a login: with everything delegated by the levels above, which have no processes of their own.

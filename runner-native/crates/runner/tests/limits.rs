@@ -34,10 +34,12 @@ fn has_version_1(controller: &str) -> bool {
     hierarchies.any(|(_, rest)| rest.split([' ', ',']).any(|word| word == controller))
 }
 
-fn file(bundle: &Bundle, id: &str, controller: &str, name: &str) -> PathBuf {
+fn file(bundle: &Bundle, id: &str, controller: &str, file: &str) -> PathBuf {
     let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", bundle.state(id)["pid"])).unwrap();
-    let path = cgroups.lines().find_map(|line| line.split_once(&format!(":{controller}:"))).expect("a cgroup of the controller").1;
-    Path::new("/sys/fs/cgroup").join(controller).join(path.trim_start_matches('/')).join(name)
+    let hierarchies = cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let (name, path) =
+        hierarchies.into_iter().find(|(all, _)| all.split(',').any(|one| one == controller)).expect("a cgroup of the controller");
+    Path::new("/sys/fs/cgroup").join(name).join(path.trim_start_matches('/')).join(file)
 }
 
 fn value(bundle: &Bundle, id: &str, controller: &str, name: &str) -> String {

@@ -158,6 +158,7 @@ pub fn map_mount(mount: impl AsFd, namespace: &OwnedFd, recursive: bool, what: &
         let error = NativeError { code: IDMAP.into(), ..NativeError::io("map the ids of", errno) }.path(what);
         let why = match errno {
             Errno::INVAL | Errno::OPNOTSUPP => "its file system cannot show files under other ids (idmapped mounts)".to_owned(),
+            Errno::NOSYS => "this kernel has no idmapped mounts".to_owned(),
             Errno::PERM => "it is an idmapped mount already, or its file system may not be".to_owned(),
             _ => error.detail.clone(),
         };

@@ -1,6 +1,11 @@
-// A file of Rust tests, run in a guest as cargo would have run it.
+// A guest with what prepare.ts has made, and a file of Rust tests run in it as cargo would have run it.
 import { expect, inject } from 'vitest';
-import type { Guest } from './guest.ts';
+import { type Cgroups, Guest } from './guest.ts';
+import type { Suite } from './prepare.ts';
+
+export function bootGuest(suite: Suite, cgroups: Cgroups): Promise<Guest> {
+  return Guest.boot({ kernel: inject('kernels')[suite], cgroups, disk: inject('disk'), accelerator: inject('accelerator') });
+}
 
 /** Fails with what the tests said. Returns why any were skipped. */
 export async function runRustTests(guest: Guest, name: string): Promise<string[]> {
