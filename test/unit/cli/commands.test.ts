@@ -223,6 +223,7 @@ describe('run', () => {
       hostname: 'box',
       pull: 'missing',
       showPull: expect.any(Function),
+      terminalSize: { width: 80, height: 24 },
     });
   });
 
