@@ -240,7 +240,7 @@ RUN stat -c '%u:%g' /made
 USER www-data
 WORKDIR /tmp
 ENV NAME=value
-RUN id && pwd && echo $NAME
+RUN id && pwd && echo $HOME $NAME
 RUN --mount=type=tmpfs,target=/t grep -c ' /t tmpfs' /proc/mounts
 RUN exit 7
 `,

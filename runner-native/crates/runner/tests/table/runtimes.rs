@@ -5,7 +5,7 @@ use crate::case::Case;
 use crate::probe;
 use crate::rows::Row;
 use crate::support;
-use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -212,6 +212,8 @@ fn enter_own_mounts() {
     rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).expect("mounts of our own");
     if fs::read_to_string("/proc/self/mounts").unwrap_or_default().contains(" /sys/fs/cgroup/unified cgroup2 ") {
         rustix::mount::unmount("/sys/fs/cgroup/unified", UnmountFlags::DETACH).expect("cgroups of version 1 alone");
+        // crun makes directories in whatever is below /sys/fs/cgroup.
+        rustix::mount::mount("tmpfs", "/sys/fs/cgroup/unified", "tmpfs", MountFlags::empty(), None).expect("a place for them");
     }
 }
 
