@@ -24,6 +24,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   rmi: { summary: 'Remove one or more images', load: async () => (await import('./commands/rmi.ts')).rmi },
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
   push: { summary: 'Upload an image to a registry', load: async () => (await import('./commands/push.ts')).push },
+  search: { summary: 'Search for images', load: async () => (await import('./commands/search.ts')).search },
   imagetools: {
     summary: 'Show and combine what is in registries',
     load: async () => (await import('./commands/imagetools.ts')).imagetools,

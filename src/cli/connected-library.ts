@@ -55,6 +55,7 @@ export const library: Library = {
     const { pushImages } = await import('../registry/push.ts');
     return withWorkplace(({ place, images }) => pushImages(place, images, name, options));
   },
+  searchRegistry: async (term, options) => (await import('../registry/search.ts')).searchRegistry(term, options),
   inspectRemote: async (name, signal) => (await import('../registry/image-tools.ts')).inspectRemote(name, signal),
   combineRemote: async (names, options) => (await import('../registry/image-tools.ts')).combineRemote(names, options),
   saveImages: async (names, options) => {

@@ -16,6 +16,7 @@ import type { Combined, CombineOptions, RemoteManifest } from '../registry/image
 import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
+import type { FoundRepository, SearchOptions } from '../registry/search.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 
 export interface StoreInfo {
@@ -57,6 +58,7 @@ export interface Library {
   logout(options: Omit<LoginOptions, 'env' | 'credentials'>): Promise<{ readonly registry: string; readonly had: boolean }>;
   pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
   pushImages(name: string, options: PushOptions): Promise<readonly Pushed[]>;
+  searchRegistry(term: string, options: SearchOptions): Promise<readonly FoundRepository[]>;
   inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest>;
   combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;

@@ -2,8 +2,9 @@
 // is closed. `open` gives a repository: see repository.ts for what can be asked of it.
 
 import { Agents } from '../http/agents.ts';
+import type { HttpResponse } from '../http/exchange.ts';
 import type { Reference } from '../oci/reference.ts';
-import { Connection } from './connection.ts';
+import { type Asked, Connection } from './connection.ts';
 import type { Credentials } from './credential-file.ts';
 import { findCredentials } from './credentials.ts';
 import { type Endpoint, Settings } from './endpoints.ts';
@@ -58,6 +59,13 @@ export class RegistryClient {
     const subject = `the login to ${registry}`;
     const response = await connection.send({ method: 'GET', path: '/v2/', statuses: [200], scopes: [], subject });
     response.body.destroy();
+  }
+
+  /** Of a registry itself, none of its repositories. */
+  async ask(registry: string, asked: Asked): Promise<HttpResponse> {
+    this.#settings ??= await Settings.read(this.#env);
+    const [endpoint] = this.#settings.endpointsOf({ domain: registry, path: '-' }, false);
+    return this.#connect(endpoint as Endpoint).send(asked);
   }
 
   #connect(endpoint: Endpoint, given?: Credentials): Connection {

@@ -23,6 +23,7 @@ test('tbuild', async () => {
       rmi          Remove one or more images
       pull         Download an image from a registry
       push         Upload an image to a registry
+      search       Search for images
       imagetools   Show and combine what is in registries
       manifest     Show an image's manifest in its registry
       login        Log in to a registry
