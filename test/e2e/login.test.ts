@@ -8,7 +8,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeBaseImages } from '../../setup/base-images.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
-import { emptyStore } from '../support/stores.ts';
+import { emptyStore, freshStore } from '../support/stores.ts';
 import { tbuild } from '../support/tbuild.ts';
 
 const work = mkdtempSync(path.join(tmpdir(), 'tbuild-login-'));
@@ -41,6 +41,20 @@ const login = (input = `${password}\n`, more: NodeJS.ProcessEnv = {}) =>
   run(['login', '-u', 'ada', '--password-stdin', registry.host], input, more);
 
 const configFile = () => path.join(home, '.docker/config.json');
+
+it('a push goes up with what login kept; without it the hint says so', async () => {
+  const store = freshStore();
+  const name = `${registry.host}/team/pushed:1`;
+  const pushAs = async () => tbuild(['push', name], { store, env });
+  await tbuild(['tag', 'busybox', name], { store });
+  const refused = await pushAs();
+  expect(refused.code).toBe(5);
+  expect(refused.stderr).toContain('push access denied, repository does not exist or may require authorization');
+  expect(refused.stderr).toContain(`hint: tbuild login ${registry.host} says who you are`);
+  await login();
+  expect(await pushAs()).toMatchObject({ code: 0, stdout: expect.stringMatching(/^1: digest: sha256:/m) });
+  expect((await run(['pull', '-q', name])).code).toBe(0);
+});
 
 describe('login', () => {
   it('tries, keeps, and pulls with what it kept; logout forgets it', async () => {
