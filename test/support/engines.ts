@@ -75,6 +75,8 @@ runtime_supports_nocgroup = ["crun", "tbuild-runner"]
       },
     );
     this.#keeper.kill('SIGKILL');
+    // Those that podman keeps for its monitors; what somebody else uses is not empty.
+    spawnSync('sh', ['-c', 'find /sys/fs/cgroup/*/libpod_parent -depth -type d -exec rmdir {} + 2>/dev/null']);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
