@@ -25,6 +25,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
   push: { summary: 'Upload an image to a registry', load: async () => (await import('./commands/push.ts')).push },
   search: { summary: 'Search for images', load: async () => (await import('./commands/search.ts')).search },
+  cp: { summary: 'Copy an image between registries and layouts', load: async () => (await import('./commands/cp.ts')).cp },
   imagetools: {
     summary: 'Show and combine what is in registries',
     load: async () => (await import('./commands/imagetools.ts')).imagetools,

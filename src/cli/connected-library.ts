@@ -56,6 +56,8 @@ export const library: Library = {
     return withWorkplace(({ place, images }) => pushImages(place, images, name, options));
   },
   searchRegistry: async (term, options) => (await import('../registry/search.ts')).searchRegistry(term, options),
+  copyImage: async (source, destination, options) =>
+    (await import('../registry/copy-image.ts')).copyImage(source, destination, options),
   inspectRemote: async (name, signal) => (await import('../registry/image-tools.ts')).inspectRemote(name, signal),
   combineRemote: async (names, options) => (await import('../registry/image-tools.ts')).combineRemote(names, options),
   saveImages: async (names, options) => {

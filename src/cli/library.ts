@@ -12,6 +12,8 @@ import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
 import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { CopyImageOptions } from '../registry/copy-image.ts';
 import type { Combined, CombineOptions, RemoteManifest } from '../registry/image-tools.ts';
 import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
@@ -59,6 +61,8 @@ export interface Library {
   pullImages(name: string, options: PullOptions): Promise<readonly Pulled[]>;
   pushImages(name: string, options: PushOptions): Promise<readonly Pushed[]>;
   searchRegistry(term: string, options: SearchOptions): Promise<readonly FoundRepository[]>;
+  /** What was copied. */
+  copyImage(source: string, destination: string, options: CopyImageOptions): Promise<Descriptor>;
   inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest>;
   combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;

@@ -13,7 +13,11 @@ import { TbuildError } from '../base/errors.ts';
 import { annotations, type Descriptor, mediaTypes, parseManifest } from '../oci/descriptor.ts';
 import { besides, naming, placeFile } from './place-file.ts';
 
-export type Content = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number; readonly digest: Digest };
+export type Content =
+  | { readonly bytes: Uint8Array }
+  | { readonly file: string; readonly size: number; readonly digest: Digest }
+  /** From elsewhere, as it is written. */
+  | { readonly open: () => AsyncIterable<Uint8Array>; readonly size: number; readonly digest: Digest };
 
 export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 
@@ -46,12 +50,14 @@ async function* readVerified(content: Content): AsyncGenerator<Uint8Array> {
     return;
   }
   const state = createHash('sha256');
-  for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 })) {
+  const chunks = 'open' in content ? content.open() : createReadStream(content.file, { highWaterMark: 1 << 20 });
+  for await (const chunk of chunks) {
     state.update(chunk);
     yield chunk;
   }
-  if (`sha256:${state.digest('hex')}` !== content.digest)
-    throw new TbuildError('store/damaged', `the blob ${content.digest} is damaged`, { hint: 'run tbuild fsck' });
+  if (`sha256:${state.digest('hex')}` === content.digest) return;
+  if ('open' in content) throw new TbuildError('registry/wrong-digest', `the blob that should be ${content.digest} is another`);
+  throw new TbuildError('store/damaged', `the blob ${content.digest} is damaged`, { hint: 'run tbuild fsck' });
 }
 
 /** An OCI layout in `folder`: made where there is none, added to where there is one. index.json comes last, when all it names is there. */

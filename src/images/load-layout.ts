@@ -42,8 +42,8 @@ function choose(descriptors: readonly Descriptor[], wanted: string, folder: stri
   throw missing(`the OCI layout ${folder} has no image ${wanted}`, known.length > 0 ? `it has ${known.join(', ')}` : undefined);
 }
 
-/** The tag alone too, where a name is given in full. */
-function namesOf({ annotations: said = {} }: Descriptor): string[] {
+/** What a layout calls an image: the tag alone too, where a name is given in full. */
+export function namesOf({ annotations: said = {} }: Descriptor): string[] {
   const names = [said[annotations.refName], said[annotations.imageName]].filter((name) => name !== undefined);
   return names.flatMap((name) => [name, ...(/[:]([^:/]+)$/.exec(name)?.slice(1) ?? [])]);
 }

@@ -51,7 +51,8 @@ export async function readLayoutImages(
   return Promise.all(chosen.flatMap((each) => (each.kind === 'manifest' ? openLayoutImage(files, each) : [])));
 }
 
-async function readIndex(files: ArchiveFiles): Promise<Index> {
+/** The index.json of a layout. */
+export async function readIndex(files: ArchiveFiles): Promise<Index> {
   const { label } = files;
   const layout = asMembers(parseJson(await readNamed(files, 'oci-layout', MAX_MANIFEST_BYTES), `${label}: oci-layout`), label);
   const version = optional(layout, 'imageLayoutVersion', label, asString);
@@ -132,7 +133,11 @@ function diffIdsOf(config: ImageConfig, layerCount: number, label: string): Dige
   return diffIds;
 }
 
-async function readDocument(files: ArchiveFiles, descriptor: Descriptor): Promise<{ document: Manifest | Index; bytes: Buffer }> {
+/** Checked against its descriptor. */
+export async function readDocument(
+  files: ArchiveFiles,
+  descriptor: Descriptor,
+): Promise<{ document: Manifest | Index; bytes: Buffer }> {
   const bytes = await readBlob(files, descriptor, MAX_MANIFEST_BYTES);
   return { document: parseManifest(bytes, `${files.label}: manifest ${descriptor.digest}`), bytes };
 }
@@ -145,7 +150,8 @@ async function readBlob(files: ArchiveFiles, descriptor: Descriptor, limitBytes:
   return bytes;
 }
 
-async function findBlob(files: ArchiveFiles, { digest, size }: Descriptor): Promise<ArchiveFile> {
+/** Whose digest is not checked yet. */
+export async function findBlob(files: ArchiveFiles, { digest, size }: Descriptor): Promise<ArchiveFile> {
   const file = await files.find(`blobs/sha256/${hexOf(digest)}`);
   if (!file) throw badArchive(files.label, `the blob ${digest} is missing`);
   if (file.size !== size) throw badArchive(files.label, `the blob ${digest} has ${file.size} bytes, its descriptor says ${size}`);

@@ -19,7 +19,7 @@ import { parseImageConfig } from '../oci/image-config.ts';
 import { matchesPlatform, platformOf } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
 import { RegistryClient } from './client.ts';
-import { copyManifest } from './copy.ts';
+import { copyManifest, remoteSource } from './copy.ts';
 import type { FetchedManifest, Repository } from './repository.ts';
 
 export interface RemoteManifest {
@@ -147,5 +147,5 @@ function indexBytes(
 async function copyEntry({ repository, descriptor, bytes }: Source, to: Repository, digest: Digest): Promise<void> {
   if (repository.name === to.name) return;
   const isItself = descriptor.digest === digest;
-  await copyManifest(repository, to, isItself ? { descriptor, bytes } : await repository.fetchManifest(digest));
+  await copyManifest(remoteSource(repository), to, isItself ? { descriptor, bytes } : await repository.fetchManifest(digest));
 }

@@ -24,6 +24,7 @@ test('tbuild', async () => {
       pull         Download an image from a registry
       push         Upload an image to a registry
       search       Search for images
+      cp           Copy an image between registries and layouts
       imagetools   Show and combine what is in registries
       manifest     Show an image's manifest in its registry
       login        Log in to a registry

@@ -1,0 +1,188 @@
+// `cp`: an image from a registry or a layout to a registry or a layout, as skopeo copies it: nothing is unpacked or kept, its digest stays.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Digest, hexOf } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
+import { type ArchiveFiles, openArchiveFile, openFolder, spoolArchive } from '../images/archive-files.ts';
+import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from '../images/layout-writer.ts';
+import { namesOf } from '../images/load-layout.ts';
+import { makeParents } from '../images/place-file.ts';
+import { findBlob, readDocument, readIndex } from '../images/read-archive.ts';
+import type { Platform } from '../oci/config.ts';
+import {
+  annotations,
+  type Descriptor,
+  type Index,
+  isForeign,
+  type Manifest,
+  mediaTypes,
+  parseManifest,
+} from '../oci/descriptor.ts';
+import { formatPlatform, hostPlatform, rankPlatform } from '../oci/platform.ts';
+import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
+import { fileSource } from './blob-source.ts';
+import { RegistryClient } from './client.ts';
+import { copyManifest, type ManifestSource, remoteSource } from './copy.ts';
+import type { FetchedManifest } from './repository.ts';
+
+export interface CopyImageOptions {
+  /** The whole index, in place of the image for one platform. */
+  readonly isAll: boolean;
+  /** Unset: this machine's. */
+  readonly platform?: Platform;
+  readonly signal: AbortSignal;
+}
+
+type Location =
+  | { readonly kind: 'registry'; readonly reference: Reference }
+  | { readonly kind: 'folder' | 'archive'; readonly path: string; readonly tag: string | undefined };
+
+/** What was copied, as it is called at its destination. */
+export async function copyImage(source: string, destination: string, options: CopyImageOptions): Promise<Descriptor> {
+  const [from, to] = [parseLocation(source), parseLocation(destination)];
+  const client = new RegistryClient({ signal: options.signal });
+  const folder = await mkdtemp(join(tmpdir(), 'tbuild-cp-'));
+  try {
+    const opened = await openSource(client, from, folder);
+    const root = options.isAll ? opened.root : await chooseOne(opened.from, opened.root, options.platform ?? hostPlatform());
+    if (to.kind === 'registry') await writeRemote(client, opened.from, to.reference, root);
+    else await writeLayout(opened.from, to, root);
+    return root.descriptor;
+  } finally {
+    await client.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** skopeo's names of transports (containers-transports(5)); without one it is an image of a registry. */
+function parseLocation(text: string): Location {
+  if (text.startsWith('docker://'))
+    return { kind: 'registry', reference: withDefaultTag(parseReference(text.slice('docker://'.length))) };
+  const [, transport, rest = ''] =
+    /^(oci|oci-archive|docker-archive|docker-daemon|containers-storage|dir|ostree|sif):(.*)$/s.exec(text) ?? [];
+  if (transport === undefined) return { kind: 'registry', reference: withDefaultTag(parseReference(text)) };
+  if (transport !== 'oci' && transport !== 'oci-archive') {
+    throw new TbuildError(
+      'unsupported/transport',
+      `${transport}: is not copied to or from: registries, oci: and oci-archive: are`,
+      {
+        hint: transport === 'docker-archive' ? 'tbuild load and tbuild save read and write archives for docker' : undefined,
+      },
+    );
+  }
+  const [, path = '', tag] = /^(.*?)(?::([^:/]+))?$/s.exec(rest) ?? [];
+  if (path === '') throw new TbuildError('usage/bad-value', `${text} names no ${transport === 'oci' ? 'directory' : 'file'}`);
+  return { kind: transport === 'oci' ? 'folder' : 'archive', path, tag };
+}
+
+interface Opened {
+  readonly from: ManifestSource;
+  readonly root: FetchedManifest;
+}
+
+async function openSource(client: RegistryClient, location: Location, folder: string): Promise<Opened> {
+  if (location.kind === 'registry') {
+    const { reference } = location;
+    const repository = await client.open(reference, { actions: ['pull'] });
+    const root = await repository.fetchManifest(reference.digest ?? (reference.tag as string));
+    return { from: remoteSource(repository), root: typed(root, formatReference(reference)) };
+  }
+  const { kind, path, tag } = location;
+  const files = kind === 'folder' ? openFolder(path) : await spoolArchive(await openArchiveFile(path), path, folder);
+  if (!(await files.find('oci-layout'))) throw new TbuildError('image/bad-archive', `${path} is no OCI layout`);
+  const { manifests } = await readIndex(files);
+  const isNamed = (each: Descriptor) => tag === undefined || each.digest === tag || namesOf(each).includes(tag);
+  const [descriptor, ...others] = manifests.filter(isNamed);
+  if (!descriptor) throw new TbuildError('image/unknown', `${path} has no image${tag === undefined ? '' : ` ${tag}`}`);
+  if (others.some(({ digest }) => digest !== descriptor.digest)) {
+    const names = manifests.flatMap((each) => namesOf(each)[0] ?? each.digest).slice(0, 10);
+    throw new TbuildError('image/ambiguous', `${path} has several images`, { hint: `name one of them: ${names.join(', ')}` });
+  }
+  const { bytes } = await readDocument(files, descriptor);
+  return { from: layoutSource(files), root: typed({ descriptor, bytes }, path) };
+}
+
+/** A server may not know the type of what it has; the document says. */
+function typed({ descriptor: { digest, size }, bytes }: FetchedManifest, name: string): FetchedManifest {
+  return { descriptor: { mediaType: parseManifest(bytes, `the manifest of ${name}`).mediaType, digest, size }, bytes };
+}
+
+function layoutSource(files: ArchiveFiles): ManifestSource {
+  return {
+    name: files.label,
+    fetchManifest: async (digest) => {
+      const size = (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size ?? 0;
+      const descriptor = { mediaType: mediaTypes.manifest, digest, size };
+      return { descriptor, bytes: (await readDocument(files, descriptor)).bytes };
+    },
+    openBlob: async (blob) => fileSource(blob, (await findBlob(files, blob)).path),
+  };
+}
+
+async function chooseOne(from: ManifestSource, root: FetchedManifest, platform: Platform): Promise<FetchedManifest> {
+  const document = parseManifest(root.bytes, `the manifest ${root.descriptor.digest} of ${from.name}`);
+  if (document.kind === 'manifest') return root;
+  const ranked = document.manifests.flatMap((descriptor) => {
+    const rank = descriptor.platform && rankPlatform(platform, descriptor.platform);
+    return rank === undefined ? [] : [{ descriptor, rank }];
+  });
+  const [best] = ranked.sort((a, b) => a.rank - b.rank);
+  if (best) return typed(await from.fetchManifest(best.descriptor.digest), from.name);
+  throw new TbuildError('image/no-platform', `${from.name} has no image for ${formatPlatform(platform)}`, {
+    hint: '--all copies the whole index, --platform chooses another image of it',
+  });
+}
+
+async function writeRemote(
+  client: RegistryClient,
+  from: ManifestSource,
+  reference: Reference,
+  root: FetchedManifest,
+): Promise<void> {
+  const { digest, tag } = reference;
+  if (digest !== undefined && digest !== root.descriptor.digest)
+    throw new TbuildError(
+      'usage/bad-value',
+      `${formatReference(reference)} cannot be what has the digest ${root.descriptor.digest}`,
+    );
+  const to = await client.open(reference, { actions: ['pull', 'push'] });
+  await copyManifest(from, to, root);
+  if (tag !== undefined) await to.putManifest(root.descriptor, root.bytes, tag);
+}
+
+async function writeLayout(from: ManifestSource, to: Extract<Location, { path: string }>, root: FetchedManifest): Promise<void> {
+  const files = new Map<string, Content>();
+  await collect(from, root, files, MAX_DEPTH);
+  const named = to.tag === undefined ? {} : { annotations: { [annotations.refName]: to.tag } };
+  const entries = [{ ...root.descriptor, ...named }];
+  makeParents(resolve(to.path));
+  if (to.kind === 'folder') return writeFolder(to.path, files, entries);
+  files.set('oci-layout', { bytes: Buffer.from(LAYOUT_FILE) });
+  files.set('index.json', { bytes: encodeIndex(entries) });
+  await writeArchive(to.path, files);
+}
+
+const MAX_DEPTH = 4;
+
+/** A manifest with all below it, as files of a layout. */
+async function collect(
+  from: ManifestSource,
+  { descriptor, bytes }: FetchedManifest,
+  files: Map<string, Content>,
+  depth: number,
+): Promise<void> {
+  if (depth === 0) throw new TbuildError('image/bad-document', `${from.name}: indexes are nested more than ${MAX_DEPTH} deep`);
+  const nameOf = (digest: Digest) => `blobs/sha256/${hexOf(digest)}`;
+  files.set(nameOf(descriptor.digest), { bytes });
+  const document: Manifest | Index = parseManifest(bytes, `the manifest ${descriptor.digest} of ${from.name}`);
+  if (document.kind === 'index') {
+    for (const { digest } of document.manifests) await collect(from, await from.fetchManifest(digest), files, depth - 1);
+    return;
+  }
+  for (const blob of [document.config, ...document.layers.filter((layer) => !isForeign(layer))]) {
+    const source = await from.openBlob(blob);
+    files.set(nameOf(blob.digest), { open: () => source.read(0), size: blob.size, digest: blob.digest });
+  }
+}
