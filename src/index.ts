@@ -13,6 +13,8 @@ export type { Image } from './images/image.ts';
 export { loadImages } from './images/load.ts';
 export { saveImages } from './images/save.ts';
 export { Images } from './images/store.ts';
+export { type CopyImageOptions, copyImage } from './registry/copy-image.ts';
+export { type CombineOptions, combineRemote, inspectRemote, type RemoteManifest } from './registry/image-tools.ts';
 export { type PullEvent, type PullOptions, pullImages } from './registry/pull.ts';
 export { type PushEvent, type PushOptions, pushImages } from './registry/push.ts';
 export { openWorkplace, type Workplace } from './snapshots/workplace.ts';
