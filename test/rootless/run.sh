@@ -39,7 +39,8 @@ as_account() {
     own=$state/$1
     shift
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/tbuild-setup
-    mkdir -p -m 700 "$own/runtime" "$own/home/.cache/tbuild-setup"
+    mkdir -p "$own/runtime" "$own/home/.cache/tbuild-setup"
+    chmod 700 "$own/runtime"
     chown -R "$account:$account" "$own"
     mount --bind "$PWD" "$place"
     mount -o remount,bind,ro "$place"
