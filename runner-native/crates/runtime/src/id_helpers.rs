@@ -60,7 +60,7 @@ fn run(helper: &str, process: Pid, map: &str) -> Result<()> {
     let mut command = Command::new(helper);
     command.arg(process.as_raw_nonzero().to_string()).args(map.split_whitespace());
     let output = command.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => failed(format!("{helper} is not installed (Debian: uidmap)")),
+        io::ErrorKind::NotFound => failed(format!("{helper} is missing: Debian has it in uidmap")),
         _ => failed(format!("cannot execute {helper}: {error}")),
     })?;
     if output.status.success() {
