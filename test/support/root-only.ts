@@ -29,6 +29,10 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'RUN --device > names all of a kind': NODES,
     'RUN --device > may be allowed one by one, by an alias, or by the device itself': NODES,
   },
+  'test/e2e/fixtures.test.ts': {
+    'web: npm in a build stage, a server as another user, an end when asked':
+      "needs npm's settings on this machine, which are root's",
+  },
   'test/e2e/hostile-contexts.test.ts': {
     'what is no file > is copied as it is: FIFOs, devices; a socket is left out of an image': NODES,
     'what may not be read > is an error that names it, and says how to go on': OTHERS,
