@@ -20,6 +20,7 @@ import { matchesPlatform, platformOf } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
 import { RegistryClient } from './client.ts';
 import { copyManifest, remoteSource } from './copy.ts';
+import { listReferrers } from './referrers.ts';
 import type { FetchedManifest, Repository } from './repository.ts';
 
 export interface RemoteManifest {
@@ -28,13 +29,16 @@ export interface RemoteManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly document: Manifest | Index;
+  /** Signatures and statements that name it as their subject. */
+  readonly referrers: readonly Descriptor[];
 }
 
 export async function inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest> {
   const client = new RegistryClient({ signal });
   try {
-    const { document, descriptor, bytes, reference } = await fetchSource(client, name);
-    return { name: formatReference(reference), document, descriptor, bytes };
+    const { document, descriptor, bytes, reference, repository } = await fetchSource(client, name);
+    const referrers = await listReferrers(repository, descriptor.digest);
+    return { name: formatReference(reference), document, descriptor, bytes, referrers };
   } finally {
     await client.close();
   }

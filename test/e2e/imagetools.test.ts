@@ -45,6 +45,28 @@ it('inspect shows manifests and indexes', async () => {
   expect([code, stderr]).toEqual([5, `error: ${first.host}/none:latest: not found\n`]);
 });
 
+it('inspect shows what refers to an image, by the tag where the registry has no list', async () => {
+  const image = JSON.parse(await tbuildOk(['imagetools', 'inspect', '--format', 'json', amd64])).manifest;
+  const bytes = rawOf(amd64);
+  const artifact = {
+    mediaType: image.mediaType,
+    digest: image.digest,
+    size: bytes.length,
+    artifactType: 'application/x-signature',
+  };
+  const index = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: [artifact] };
+  const tag = image.digest.replace(':', '-');
+  const put = await fetch(`http://${first.host}/v2/amd64/manifests/${tag}`, {
+    method: 'PUT',
+    headers: { 'content-type': index.mediaType },
+    body: JSON.stringify(index),
+  });
+  expect(put.status).toBe(201);
+  const text = await tbuildOk(['imagetools', 'inspect', amd64]);
+  expect(text).toContain(`\nReferrers:\n  Name:         ${first.host}/amd64@${image.digest}\n`);
+  expect(text).toContain('\n  ArtifactType: application/x-signature\n');
+});
+
 it('create makes an index of images, in their repository, in another and in another registry', async () => {
   const names = [`${first.host}/amd64:both`, `${first.host}/both:1`, `${second.host}/both:1`];
   await tbuildOk(['imagetools', 'create', ...names.flatMap((name) => ['-t', name]), '--annotation', 'a=b', amd64, arm64]);

@@ -39,12 +39,16 @@ function inspectCommand(name: string, isRaw: boolean) {
 }
 
 /** buildx's `{{json .}}`, without configs. */
-function describe({ name, descriptor, bytes }: RemoteManifest) {
+function describe({ name, descriptor, bytes, referrers }: RemoteManifest) {
   const document = JSON.parse(bytes.toString()) as object;
-  return { name, manifest: { ...document, digest: descriptor.digest, size: descriptor.size } };
+  return {
+    name,
+    manifest: { ...document, digest: descriptor.digest, size: descriptor.size },
+    ...(referrers.length > 0 && { referrers }),
+  };
 }
 
-function textOf({ name, descriptor, document }: RemoteManifest): string {
+function textOf({ name, descriptor, document, referrers }: RemoteManifest): string {
   const head = alignColumns(
     [
       ['Name:', name],
@@ -53,17 +57,19 @@ function textOf({ name, descriptor, document }: RemoteManifest): string {
     ],
     { padding: 1 },
   );
-  if (document.kind === 'manifest') return head;
-  const entries = document.manifests.map((entry) => alignColumns(entryRows(name, entry), { padding: 1 }));
-  return `${head}\nManifests:\n${entries.join('\n')}`;
+  const list = (title: string, entries: readonly Descriptor[]) =>
+    `\n${title}:\n${entries.map((entry) => alignColumns(entryRows(name, entry), { padding: 1 })).join('\n')}`;
+  const below = document.kind === 'index' ? list('Manifests', document.manifests) : '';
+  return head + below + (referrers.length === 0 ? '' : list('Referrers', referrers));
 }
 
-function entryRows(name: string, { digest, mediaType, platform, annotations = {} }: Descriptor): string[][] {
+function entryRows(name: string, { digest, mediaType, artifactType, platform, annotations = {} }: Descriptor): string[][] {
   const { domain, path } = parseReference(name);
   const notes = Object.entries(annotations).map(([key, value]) => [`    ${key}:`, value]);
   return [
     ['  Name:', formatReference({ domain, path, digest })],
     ['  MediaType:', mediaType],
+    ...(artifactType === undefined ? [] : [['  ArtifactType:', artifactType]]),
     ...(platform ? [['  Platform:', formatPlatform(platform)]] : []),
     ...(notes.length > 0 ? [['  Annotations:', ''], ...notes] : []),
   ];
