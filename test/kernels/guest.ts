@@ -41,7 +41,9 @@ export class Guest {
   private constructor(machine: Machine, directory: string) {
     this.#machine = machine;
     this.#directory = directory;
-    this.#process = spawn('qemu-system-x86_64', qemuArguments(machine, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
+    // A guest that outlived a killed run of the tests would run for ever.
+    const command = ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...qemuArguments(machine, directory)];
+    this.#process = spawn('setpriv', command, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#process.stdout.on('data', (bytes: Buffer) => {
       this.#received = Buffer.concat([this.#received, bytes]);
       this.#heard();
