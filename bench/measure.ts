@@ -49,6 +49,14 @@ function timeOnce({ name, command }: Rival, env: NodeJS.ProcessEnv): { wall: num
   return { wall: wall * 1000, cpu: (user + system) * 1000 };
 }
 
+/** Of the largest process that `command` starts, itself included, in MiB. */
+export function peakMemory(command: string, env: NodeJS.ProcessEnv = process.env): number {
+  const script = `import resource, subprocess, sys
+subprocess.run(['sh', '-c', sys.argv[1]], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)`;
+  return Math.round(Number(execFileSync('python3', ['-c', script, command], { env, encoding: 'utf8' })) / 1024);
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
