@@ -88,8 +88,10 @@ describe('an image', () => {
   });
 
   it('with a tag stands in for that tag alone', async () => {
-    const said = await failure(['--build-context', 'alpine:3.18=docker-image://other:1', main('FROM alpine:3.19\n')], 6);
-    expect(said).toContain('alpine:3.19');
+    // Nothing listens there.
+    const context = ['--build-context', '127.0.0.1:1/alpine:3.18=docker-image://other:1'];
+    expect(await see('cat /other', [...context, main('FROM 127.0.0.1:1/alpine:3.18\n')])).toBe('other');
+    expect(await failure([...context, main('FROM 127.0.0.1:1/alpine:3.19\n')], 5)).toContain('127.0.0.1:1/alpine:3.19');
   });
 
   it('is copied from, and may be nothing', async () => {

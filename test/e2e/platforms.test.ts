@@ -173,12 +173,15 @@ describe('FROM', () => {
   });
 });
 
-test('--pull is an error where there is an image to pull, and none where there is not', async () => {
+test('--pull asks a registry where there is an image to pull, and none where there is not', async () => {
   const store = freshStore();
+  await tbuildOk(['tag', 'busybox', '127.0.0.1:1/busybox'], { store });
   await tbuildOk(['build', '-q', '--pull', makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })], { store });
-  const { code, stderr } = await tbuild(['build', '--pull', makeContext({ Dockerfile: 'FROM busybox\n' })], { store });
-  expect(code).toBe(9);
-  expect(stderr).toContain('cannot pull busybox:latest: registries are not supported yet');
+  const { code, stderr } = await tbuild(['build', '--pull', makeContext({ Dockerfile: 'FROM 127.0.0.1:1/busybox\n' })], {
+    store,
+  });
+  expect(code).toBe(5);
+  expect(stderr).toContain('127.0.0.1:1/busybox:latest');
   expect(stderr).toContain('Dockerfile:1');
 });
 
