@@ -503,3 +503,19 @@ fn an_entered_terminal_leaves_the_container_s_console_as_it_is() {
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(mounts(), before);
 }
+
+#[test]
+fn the_caller_s_keys_are_left_behind_when_the_container_s_root_may_have_none() {
+    // All containers with the same ids outside share a quota of keys; whoever used it up would have had the next one start with its caller's.
+    // strace makes every keyring but the first fail as the kernel does then.
+    let bundle = bundle("echo started", true, |_| {});
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "trace=keyctl", "-e", "inject=keyctl:error=EDQUOT:when=2+", "-o", "calls"]);
+    command.args([RUNNER, "--root", "states", "run", &id("no-keys")]).current_dir(bundle.dir.path());
+    let output = command.output().expect("this test needs strace");
+    assert_eq!(text(&output.stdout), "started\n", "{}", said(&output));
+    let calls = fs::read_to_string(bundle.path("calls")).unwrap();
+    let answers: Vec<&str> = calls.lines().filter_map(|line| line.rsplit_once("= ").map(|(_, answer)| answer)).collect();
+    assert_eq!(answers.len(), 2, "{calls}");
+    assert!(answers[0].parse::<u32>().is_ok() && answers[1].starts_with("-1 EDQUOT"), "{calls}");
+}

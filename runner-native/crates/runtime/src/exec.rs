@@ -184,8 +184,9 @@ fn become_command(
         init::set_oom_score("self", score)?;
     }
     identity::set_rlimits(process);
-    target.enter()?;
     init::leave_keyring()?;
+    target.enter()?;
+    init::own_keyring()?;
     if process.terminal {
         let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(PROCESS, "open", "/")?;
         let pty = terminal::make(&root, process.console_size.as_ref(), process.user.uid)?;

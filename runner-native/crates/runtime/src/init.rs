@@ -78,6 +78,9 @@ fn fail(channel: &Child, error: NativeError) -> i32 {
 /// Everything that can be done before `start`. False: only the container's user may enter the working directory.
 fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &Child, streams: Streams, start: &Start) -> Result<bool> {
     die_with_parent(channel)?;
+    if !ways.keeps_keyring {
+        leave_keyring()?;
+    }
     if plan.namespaces.is_own(libc::CLONE_NEWUSER) {
         channel.wait_for_go()?; // only now is anyone mapped
         user_namespace::become_root()?;
@@ -87,7 +90,7 @@ fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &
     set_dumpable_behavior(DumpableBehavior::NotDumpable).during(PROCESS, "protect the process")?;
     rustix::process::setsid().during(PROCESS, "start a session")?;
     if !ways.keeps_keyring {
-        leave_keyring()?;
+        own_keyring()?;
     }
     enter_namespaces(plan, channel)?;
     write_sysctls(plan)?;
@@ -120,10 +123,20 @@ fn get_ready(plan: &Plan, sources: &Sources, told: &Told, ways: Ways, channel: &
     Ok(has_entered)
 }
 
-/// The keys of who started us are not the container's.
+/// The keys of who started us are not the container's. Before a user namespace is entered: its root may have no quota left.
 pub fn leave_keyring() -> Result<()> {
+    join_new_keyring(&[Errno::NOSYS, Errno::PERM])
+}
+
+/// One that belongs to the container's root. Where its quota does not allow it, that of `leave_keyring` stays: all containers of the same ids
+/// outside have 200 keys between them (keyrings(7): maxkeys).
+pub fn own_keyring() -> Result<()> {
+    join_new_keyring(&[Errno::NOSYS, Errno::PERM, Errno::DQUOT])
+}
+
+fn join_new_keyring(accepted: &[Errno]) -> Result<()> {
     match sys::join_new_session_keyring() {
-        Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::DQUOT) => Ok(()),
+        Err(errno) if accepted.contains(&errno) => Ok(()),
         result => result.during(PROCESS, "make a keyring"),
     }
 }
