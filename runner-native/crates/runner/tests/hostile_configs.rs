@@ -144,7 +144,7 @@ fn a_zero_byte_is_refused_in_every_string() {
 fn many_of_everything_is_done_or_refused() {
     let many = |count: usize, one: &dyn Fn(usize) -> Value| Value::from((0..count).map(one).collect::<Vec<_>>());
     let tmpfs = |n: usize| json!({ "destination": format!("/m/{n}"), "type": "tmpfs", "source": "x", "options": ["size=4k"] });
-    let bind = |_: usize| json!({ "destination": "/tmp", "type": "bind", "source": "/tmp", "options": ["rbind"] });
+    let bind = |_: usize| json!({ "destination": "/tmp", "type": "bind", "source": "/usr", "options": ["rbind"] });
     let rule =
         |n: usize| json!({ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "args": [{ "index": 0, "value": n, "op": "SCMP_CMP_EQ" }] });
     let device = |n: usize| json!({ "path": format!("/dev/d/{n}"), "type": "c", "major": 1, "minor": 3 });
