@@ -17,8 +17,10 @@ test('28. Stage names in COPY --from / --target are case-insensitive; lower-case
 test('29. `COPY --from=0` index works; `RUN --mount=from=0` looks for an image called `0`.', async () => {
   const { text } = await buildImage('FROM busybox\nRUN echo zero > /f\nFROM busybox\nCOPY --from=0 /f /f');
   expect(text('/f')).toBe('zero');
-  const error = await buildError('FROM busybox\nFROM busybox\nRUN --mount=from=0,target=/m true');
-  expect(error).toMatch(/\b(?:library\/)?0(?::latest)? /);
+  // Nothing listens there: the registry's answer is not what this is about.
+  const env = { https_proxy: 'http://127.0.0.1:1', no_proxy: '' };
+  const error = await buildError('FROM busybox\nFROM busybox\nRUN --mount=from=0,target=/m true', { env });
+  expect(error).toContain('docker.io/library/0:latest');
   expect(error).not.toContain('invalid stage index');
 });
 

@@ -5,7 +5,7 @@
 
 import { expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
-import { sharedStore } from '../support/stores.ts';
+import { freshStore } from '../support/stores.ts';
 import { tbuild } from '../support/tbuild.ts';
 
 /** Dockerfiles, after `FROM busybox` where they have no FROM of their own; or with further arguments. */
@@ -143,11 +143,13 @@ const mistakes: readonly (string | readonly [string, ...string[]])[] = [
 it('is said in full', async () => {
   const context = makeContext({ x: '' });
   const said: string[] = [];
+  // What it holds is what hints name.
+  const store = freshStore();
   for (const mistake of mistakes) {
     const [text, ...args] = typeof mistake === 'string' ? [mistake] : mistake;
     const dockerfile = /^(?:FROM|ARG|#|\/\/|RUN true\nFROM)|^$/.test(text) ? text : `FROM busybox\n${text}`;
     const { code, stderr } = await tbuild(['build', '--progress=plain', ...args, '-f', '-', context], {
-      store: sharedStore(),
+      store,
       input: dockerfile,
       // Images that are not here are asked for; whether anything answers is not for the machine to decide.
       env: { https_proxy: 'http://127.0.0.1:1', no_proxy: '' },
