@@ -7,14 +7,17 @@ import { acceptsCharacter, type CharacterToken, parseGlob } from './glob.ts';
 /** `directories`: `(.*\/)?`, `all`: `.*`, `name`: `[^/]*`. */
 type Token = 'directories' | 'all' | 'name' | CharacterToken;
 
-/** How many stars a regular expression may have. */
+/** How many stars a regular expression may have, and how many of them may be `**`: minimatch's (10.2) forgets the second of `a/**\/b/**\/c`. */
 const starsMax = 2;
+const directoriesMax = 1;
 
 /** Undefined: so few stars that a regular expression is as good, or no pattern at all. */
 export function manyStars(pattern: string): ((name: string) => boolean) | undefined {
   const tokens = readTokens(pattern);
-  const stars = tokens?.filter((token) => token === 'directories' || token === 'all' || token === 'name').length ?? 0;
-  return tokens === undefined || stars <= starsMax ? undefined : matchTokens(tokens);
+  if (tokens === undefined) return undefined;
+  const directories = tokens.filter((token) => token === 'directories').length;
+  const stars = directories + tokens.filter((token) => token === 'all' || token === 'name').length;
+  return stars <= starsMax && directories <= directoriesMax ? undefined : matchTokens(tokens);
 }
 
 export function readTokens(pattern: string): Token[] | undefined {

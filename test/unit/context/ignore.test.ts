@@ -18,6 +18,12 @@ function verdicts(rules: ReturnType<typeof compileIgnore>, name: string) {
 
 const isExcluded = (rules: ReturnType<typeof compileIgnore>, name: string) => verdicts(rules, name).at(-1)!.excluded;
 
+test('has any number of ** in a pattern', () => {
+  const rules = compileIgnore('a/**/b/**/c\n?**x**y?', '.dockerignore');
+  for (const name of ['a/b/c', 'a/b/1/c', 'a/1/b/2/3/c', 'oxyo', 'o/x/.y/xyo']) expect(isExcluded(rules, name), name).toBe(true);
+  for (const name of ['a/c', 'a/1/c', 'a/b/cc', 'b/1/c', 'xyo']) expect(isExcluded(rules, name), name).toBe(false);
+});
+
 test('lines: comments in the first column, blanks, a leading slash, a byte order mark, CRLF', () => {
   const rules = compile('\ufeff# a', ' #b ', '', '/c/', './d//e/.', 'f\r');
   for (const name of ['#b', 'c', 'c/x', 'd/e', 'f']) expect(isExcluded(rules, name), name).toBe(true);
