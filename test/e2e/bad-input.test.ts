@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
 import { tbuild, tbuildOk } from '../support/tbuild.ts';
@@ -142,14 +142,13 @@ describe('a command line', () => {
 });
 
 describe('a full disk', () => {
-  const mounted = mkdtempSync(path.join(tmpdir(), 'tbuild-small-'));
-  afterAll(() => {
-    execFileSync('umount', [mounted]);
-    rmSync(mounted, { recursive: true });
-  });
-
   it('is one clear error, and the store goes on when there is room again', async () => {
+    const mounted = mkdtempSync(path.join(tmpdir(), 'tbuild-small-'));
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tbuild-test', mounted]);
+    onTestFinished(() => {
+      execFileSync('umount', [mounted]);
+      rmSync(mounted, { recursive: true });
+    });
     const small = path.join(mounted, 'store');
     mkdirSync(small);
     const context = makeContext({ 'small.txt': 'small', Dockerfile: 'FROM scratch\nCOPY small.txt /\nCOPY big /\n', big: '' });

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
+import { asOwner } from '../support/own-files.ts';
 import { emptyStore } from '../support/stores.ts';
 import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -41,7 +42,7 @@ it('copies an index through registries, a folder and an archive', async () => {
   const said = await cp('-a', `oci-archive:${at('archive.tar')}:two`, `${first.host}/back/again:2`);
   expect(said).toMatch(/again:2: digest: sha256:\w{64} size: \d+\n$/);
   expect(rawOf(`docker://${first.host}/back/again:2`)).toBe(whole);
-  execFileSync('skopeo', ['copy', '-q', `oci-archive:${at('archive.tar')}:two`, `dir:${at('dir')}`]);
+  asOwner('skopeo', ['copy', '-q', `oci-archive:${at('archive.tar')}:two`, `dir:${at('dir')}`]);
 });
 
 it('copies the image for one platform', async () => {

@@ -19,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { addImage, layout, named, setIndex, tarOf, writeFiles as writeLayout } from '../support/archives.ts';
 import { makeContext } from '../support/contexts.ts';
+import { isRoot } from '../support/own-files.ts';
 import { freshStore } from '../support/stores.ts';
 import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -41,7 +42,7 @@ RUN ln -s ../etc /a/link && mkfifo /a/pipe && mknod /a/null c 1 3 && mkdir -m 17
 RUN rm -r /gone && rm /a/link && mkdir /a/link && echo in > /a/link/passwd && dd if=/dev/urandom of=/large bs=1M count=3
 `;
 
-describe('beside what others make of the same image', () => {
+describe.skipIf(!isRoot)('beside what others make of the same image', () => {
   let store: string;
   let out: string;
   beforeAll(async () => {

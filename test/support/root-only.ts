@@ -5,6 +5,7 @@ import { isRoot } from './own-files.ts';
 const CGROUPS = 'asks for cgroups, which are delegated to nobody here';
 const MOUNTS = 'mounts file systems of its own, for tbuild to be on';
 const NODES = 'makes device nodes, which only root may';
+const PODMAN = 'podman and buildah are beside tbuild as root runs them';
 const OTHERS = 'has files of others, or becomes another user';
 
 /** Of a file of tests: all of it, or by the names of tests (as vitest joins them: `suite > test`). */
@@ -20,7 +21,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'a full disk > is one clear error, and the store goes on when there is room again': MOUNTS,
   },
   'test/e2e/drivers.test.ts': MOUNTS,
-  'test/e2e/engines.test.ts': 'podman and buildah are compared as root runs them',
+  'test/e2e/engines.test.ts': PODMAN,
   'test/e2e/entitlements.test.ts': {
     '--allow > is what RUN --device=vendor1.com/device=zero needs': NODES,
     '--allow > is what RUN --device=vendor1.com/device=* needs': NODES,
@@ -44,8 +45,14 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'limits > run has docker’s flags': CGROUPS,
   },
   'test/e2e/outputs.test.ts': {
+    'beside what others make of the same image': NODES,
     'a directory that is there > is as it was when the disk is full, and so is a tar': MOUNTS,
     'an image ID for a device goes there, and takes nothing away': NODES,
+  },
+  'test/e2e/push.test.ts': {
+    'gzip, media types of oci > is pulled and run by podman, buildah and tbuild': PODMAN,
+    'zstd, media types of oci > is pulled and run by podman, buildah and tbuild': PODMAN,
+    'gzip, media types of docker > is pulled and run by podman, buildah and tbuild': PODMAN,
   },
   'test/e2e/runtimes.test.ts': CGROUPS,
   'test/e2e/user-namespaces.test.ts':
