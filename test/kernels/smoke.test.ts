@@ -97,7 +97,9 @@ describe.skipIf(inject('noGuests') !== undefined).each(suites)('on the kernel of
   });
 
   test.for(rustTests)('the Rust tests: %s', async (name) => {
-    expect(await runRustTests(guest, name)).toEqual([]);
+    const skipped = await runRustTests(guest, name);
+    // The guest has no other runtimes.
+    expect(skipped.filter((line) => !/^skipped beside (crun|runc): it is not installed$/.test(line))).toEqual([]);
   });
 
   test('nothing is left of any container', async () => {
