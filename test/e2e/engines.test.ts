@@ -178,14 +178,18 @@ const podman = (runtime: string, args: readonly string[]) =>
 
 /** IDs, times and how a runtime words its errors are its own; what podman makes of an error is not. */
 function comparable(args: readonly string[], { code, stdout, stderr }: Said) {
-  const withoutIds = (text: string) => text.replace(/\b[0-9a-f]{64}\b/g, 'ID').replace(/\b[0-9a-f]{12}\b/g, 'ID');
-  const lines = withoutIds(stdout).split('\n');
+  const withoutOwn = (text: string) =>
+    text
+      .replace(/\b[0-9a-f]{64}\b/g, 'ID')
+      .replace(/\b[0-9a-f]{12}\b/g, 'ID')
+      .replace(/(?:Less than a|\d+) seconds?(?= ago)/g, 'SOME TIME');
+  const lines = withoutOwn(stdout).split('\n');
   // The order of variables and changes means nothing.
   const said =
     args.includes('env') || args[0] === 'diff'
       ? lines.toSorted()
       : lines.map((line) => line.replace(/ \w{3} +\d+ +\d+:\d+ /, ' TIME '));
-  const error = withoutIds(stderr).trim().split('\n').at(-1) ?? '';
+  const error = withoutOwn(stderr).trim().split('\n').at(-1) ?? '';
   const isRuntimes = /^Error: .*(crun|tbuild-runner|OCI)/.test(error);
   return { code, said, error: isRuntimes ? /OCI [^:]*$/.exec(error)?.[0] : error.replace(/^time="[^"]*" /, '') };
 }
