@@ -23,16 +23,22 @@ import { Script } from 'node:vm';
 /** Hex, of the bundle (setup/bundle.ts): V8 itself compares no more than its length. */
 declare const BUNDLE_DIGEST: string;
 
-start(join(import.meta.dirname, 'command.cjs'), codeFile(process.argv[2] ?? ''));
+/** Answered before the command's own work is begun: the code of that would be missing in what is kept, and go on missing. */
+const QUESTIONS = /^(?:-h|--help|--version|--check|--call(?:=.*)?)$/;
 
-function start(bundle: string, codeFile: string): void {
-  const cachedData = readOwn(codeFile);
+start(join(import.meta.dirname, 'command.cjs'), process.argv.slice(2));
+
+function start(bundle: string, args: readonly string[]): void {
+  const file = codeFile(args[0] ?? '');
+  const cachedData = readOwn(file);
   // esbuild writes ASCII.
   const source = `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`;
   const script = new Script(source, { filename: bundle, ...(cachedData && { cachedData }) });
   if (cachedData === undefined || script.cachedDataRejected) {
+    // After `run`, -v is a volume.
+    const isQuestion = args.length === 0 || args[0] === '-v' || args.some((arg) => QUESTIONS.test(arg));
     process.once('exit', (exitCode) => {
-      if (exitCode === 0) keep(codeFile, script.createCachedData());
+      if (exitCode === 0 && !isQuestion) keep(file, script.createCachedData());
     });
   }
   script.runInThisContext()(exports, require, module, bundle, dirname(bundle));

@@ -15,11 +15,14 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { fixtures } from '../../support/tbuild.ts';
+
+const dockerfile = path.join(fixtures, 'greeting/Dockerfile');
 
 test('is kept, each command’s for itself, and used from then on', () => {
   const { run, codeFile } = makeCache();
   run('version');
-  run('parse', '--help');
+  run('parse', dockerfile);
   const { ino, mtimeMs, mode } = statSync(codeFile('version'));
   expect(mode & 0o777).toBe(0o600);
   expect(existsSync(codeFile('parse'))).toBe(true);
@@ -31,6 +34,19 @@ test('is not kept of a command that fails', () => {
   const { run, home } = makeCache();
   expect(run('nonsense')).not.toBe(0);
   expect(run('parse', '/no/such/Dockerfile')).not.toBe(0);
+  expect(readdirSync(home)).toEqual([]);
+});
+
+test('is not kept of what only asks: the work would be missing in it', () => {
+  const { run, home } = makeCache();
+  for (const args of [
+    [],
+    ['--help'],
+    ['--version'],
+    ['parse', '--help'],
+    ['build', '--check', '-f', dockerfile, path.dirname(dockerfile)],
+  ])
+    expect(run(...args), args.join(' ')).toBe(0);
   expect(readdirSync(home)).toEqual([]);
 });
 
@@ -62,7 +78,7 @@ test('goes when it has not been made for a month', () => {
   const [old, recent] = ['old', 'recent'].map((name) => path.join(ofThisBundle, '..', name)) as [string, string];
   for (const other of [old, recent]) writeFileSync(other, '');
   utimesSync(old, 0, 0);
-  run('parse', '--help');
+  run('parse', dockerfile);
   expect([existsSync(old), existsSync(recent)]).toEqual([false, true]);
 });
 
