@@ -16,7 +16,6 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 
@@ -30,11 +29,11 @@ start(join(import.meta.dirname, 'command.cjs'), process.argv.slice(2));
 
 function start(bundle: string, args: readonly string[]): void {
   const file = codeFile(args[0] ?? '');
-  const cachedData = readOwn(file);
+  const cachedData = file === undefined ? undefined : readOwn(file);
   // esbuild writes ASCII.
   const source = `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`;
   const script = new Script(source, { filename: bundle, ...(cachedData && { cachedData }) });
-  if (cachedData === undefined || script.cachedDataRejected) {
+  if (file !== undefined && (cachedData === undefined || script.cachedDataRejected)) {
     // After `run`, -v is a volume.
     const isQuestion = args.length === 0 || args[0] === '-v' || args.some((arg) => QUESTIONS.test(arg));
     process.once('exit', (exitCode) => {
@@ -44,10 +43,12 @@ function start(bundle: string, args: readonly string[]): void {
   script.runInThisContext()(exports, require, module, bundle, dirname(bundle));
 }
 
-/** A word that names no command ends in an error, and leaves nothing here. */
-function codeFile(firstWord: string): string {
+/** A word that names no command ends in an error, and leaves nothing here. Undefined: who calls has no place for such things. */
+function codeFile(firstWord: string): string | undefined {
+  const { XDG_CACHE_HOME, HOME } = process.env;
+  const caches = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
+  if (!caches) return undefined;
   const command = /^[a-z]+$/.test(firstWord) && !existsSync(firstWord) ? firstWord : 'build';
-  const caches = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   return join(caches, 'tbuild/code', `${BUNDLE_DIGEST}-${process.version}-${process.arch}`, command);
 }
 
