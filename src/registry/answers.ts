@@ -22,6 +22,13 @@ export async function readText(response: HttpResponse): Promise<string> {
   return (await readBytes(response, MAX_ANSWER_BYTES, 'the answer')).toString();
 }
 
+/** RFC 8288, of the one relation that registries use: the query of the page after this one, which leads nowhere else; undefined: this is the last. */
+export function nextPageQuery({ header, url }: HttpResponse): string | undefined {
+  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(header('link') ?? '')?.[1];
+  if (target === undefined) return undefined;
+  return URL.canParse(target, url.href) ? new URL(target, url).search : '';
+}
+
 /** An answer with a status that was not wanted, with what it says of itself. */
 export async function readRefusal(response: HttpResponse): Promise<Refusal> {
   const text = await readBytes(response, MAX_ERROR_BYTES, 'the error').then(String, () => '');

@@ -7,7 +7,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, mediaTypes } from '../oci/descriptor.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
-import { readBytes, readText } from './answers.ts';
+import { nextPageQuery, readBytes, readText } from './answers.ts';
 import type { Asked, Connection } from './connection.ts';
 import type { RegistryLimits } from './limits.ts';
 
@@ -183,7 +183,7 @@ export class Repository {
       const response: HttpResponse = await this.#ask({ method: 'GET', path, statuses: [200], subject: this.name });
       const { tags } = parseTags(await readText(response), this.name);
       yield* tags;
-      path = nextPage(response, this.name);
+      path = nextTags(response, this.name);
     }
   }
 
@@ -301,11 +301,9 @@ function parseTags(text: string, name: string): { tags: string[] } {
   throw new TbuildError('registry/bad-answer', `the registry's list of the tags of ${name} is none`);
 }
 
-/** RFC 8288: the one relation that the distribution-spec has. */
-function nextPage(response: HttpResponse, name: string): string | undefined {
-  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '')?.[1];
-  if (target === undefined) return undefined;
-  const query = URL.canParse(target, response.url.href) ? new URL(target, response.url).search : undefined;
-  if (query) return `/tags/list${query}`;
+function nextTags(response: HttpResponse, name: string): string | undefined {
+  const query = nextPageQuery(response);
+  if (query === undefined) return undefined;
+  if (query !== '') return `/tags/list${query}`;
   throw new TbuildError('registry/bad-answer', `the registry's list of the tags of ${name} goes on at no page`);
 }

@@ -5,7 +5,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { HttpResponse } from '../http/exchange.ts';
 import { asList, asMembers, asString, optional, parseJson } from '../oci/document.ts';
 import { formatFamiliar, parseReference } from '../oci/reference.ts';
-import { readText } from './answers.ts';
+import { nextPageQuery, readText } from './answers.ts';
 import { RegistryClient } from './client.ts';
 
 export interface FoundRepository {
@@ -105,14 +105,8 @@ async function searchCatalog(client: RegistryClient, host: string, term: string,
       if (name.includes(term)) found.push({ ...unknown, name: `${host}/${name}` });
       if (found.length === limit) return found;
     }
-    path = nextPage(response);
+    const query = nextPageQuery(response);
+    path = query ? `/v2/_catalog${query}` : undefined;
   }
   return found;
-}
-
-/** RFC 8288: only its query counts, so that it leads nowhere else. */
-function nextPage(response: HttpResponse): string | undefined {
-  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.header('link') ?? '')?.[1];
-  const query = target !== undefined && URL.canParse(target, response.url.href) ? new URL(target, response.url).search : '';
-  return query === '' ? undefined : `/v2/_catalog${query}`;
 }
