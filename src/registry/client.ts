@@ -53,19 +53,17 @@ export class RegistryClient {
 
   /** Whether a registry takes credentials; unset: those that are known. Throws `auth/unauthorized`. */
   async checkLogin(registry: string, credentials: Credentials | undefined): Promise<void> {
-    this.#settings ??= await Settings.read(this.#env);
-    const [endpoint] = this.#settings.endpointsOf({ domain: registry, path: '-' }, false);
-    const connection = this.#connect(endpoint as Endpoint, credentials);
     const subject = `the login to ${registry}`;
-    const response = await connection.send({ method: 'GET', path: '/v2/', statuses: [200], scopes: [], subject });
+    const asked = { method: 'GET', path: '/v2/', statuses: [200], scopes: [], subject } as const;
+    const response = await this.ask(registry, asked, credentials);
     response.body.destroy();
   }
 
-  /** Of a registry itself, none of its repositories. */
-  async ask(registry: string, asked: Asked): Promise<HttpResponse> {
+  /** Of a registry itself, none of its repositories. `credentials` unset: those that are known. */
+  async ask(registry: string, asked: Asked, credentials?: Credentials): Promise<HttpResponse> {
     this.#settings ??= await Settings.read(this.#env);
     const [endpoint] = this.#settings.endpointsOf({ domain: registry, path: '-' }, false);
-    return this.#connect(endpoint as Endpoint).send(asked);
+    return this.#connect(endpoint as Endpoint, credentials).send(asked);
   }
 
   #connect(endpoint: Endpoint, given?: Credentials): Connection {
