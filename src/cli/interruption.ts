@@ -3,16 +3,16 @@
 import { TbuildError } from '../base/errors.ts';
 
 /**
- * Runs `work` with a signal that SIGINT, SIGTERM and SIGHUP abort; `onAbort` says so to the person who waits.
+ * Runs `work` with a signal that SIGINT, SIGTERM and SIGHUP abort; `onAbort` says so to the person who waits, where there is something to say.
  * Whatever an aborted `work` throws becomes `cancelled/interrupted`.
  */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, onAbort: () => void): Promise<T> {
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>, onAbort?: () => void): Promise<T> {
   const controller = new AbortController();
   const interrupt = (_name: NodeJS.Signals, number: number) => {
     // What runs in containers dies with us: their lifelines close.
     if (controller.signal.aborted) process.exit(128 + number);
     controller.abort();
-    onAbort();
+    onAbort?.();
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of names) process.on(name, interrupt);

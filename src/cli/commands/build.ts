@@ -164,10 +164,7 @@ async function startCall(invocation: Invocation<typeof flagTable>): Promise<numb
   const call = parseCall(check ? 'check' : text);
   if (call.method === 'build') return undefined;
   const options = await buildOptions(invocation);
-  return interruptible(
-    (signal) => runCall(call, { ...options, signal }, invocation),
-    () => {},
-  );
+  return interruptible((signal) => runCall(call, { ...options, signal }, invocation));
 }
 
 async function buildOptions({

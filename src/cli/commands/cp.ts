@@ -17,9 +17,8 @@ export const cp = defineCommand({
   },
   run: async ({ flags, positionals: [source, destination], library, stdout }) => {
     const platform = parsePlatformFlag(flags.platform);
-    const { digest, size } = await interruptible(
-      (signal) => library.copyImage(source!, destination!, { isAll: flags.all, signal, ...(platform && { platform }) }),
-      () => {},
+    const { digest, size } = await interruptible((signal) =>
+      library.copyImage(source!, destination!, { isAll: flags.all, signal, ...(platform && { platform }) }),
     );
     if (!flags.quiet) stdout.write(`${destination}: digest: ${digest} size: ${size}\n`);
     return 0;

@@ -26,10 +26,7 @@ function inspectCommand(name: string, isRaw: boolean) {
       format: { value: 'string', choices: ['text', 'json'], default: 'text', help: 'Format of the output ("text", "json")' },
     },
     run: async ({ flags, positionals: [image], library, stdout }) => {
-      const found = await interruptible(
-        (signal) => library.inspectRemote(image!, signal),
-        () => {},
-      );
+      const found = await interruptible((signal) => library.inspectRemote(image!, signal));
       if (flags.format === 'json') stdout.write(`${JSON.stringify(describe(found), null, 2)}\n`);
       else if (flags.raw || isRaw) stdout.write(found.bytes);
       else stdout.write(textOf(found));
@@ -96,17 +93,15 @@ const create = defineCommand({
         hint: '--dry-run shows it without pushing it',
       });
     }
-    const combined = await interruptible(
-      (signal) =>
-        library.combineRemote(sources, {
-          signal,
-          tags: flags.tag,
-          append: flags.append,
-          isDry: flags['dry-run'],
-          annotations: indexAnnotations(flags.annotation),
-          platforms: flags.platform.flatMap((text) => text.split(',')).map(parsePlatform),
-        }),
-      () => {},
+    const combined = await interruptible((signal) =>
+      library.combineRemote(sources, {
+        signal,
+        tags: flags.tag,
+        append: flags.append,
+        isDry: flags['dry-run'],
+        annotations: indexAnnotations(flags.annotation),
+        platforms: flags.platform.flatMap((text) => text.split(',')).map(parsePlatform),
+      }),
     );
     if (flags['dry-run']) stdout.write(`${combined.bytes}\n`);
     else for (const name of combined.names) stdout.write(`${familiarName(name)}@${combined.digest}\n`);

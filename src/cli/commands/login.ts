@@ -22,9 +22,8 @@ export const login = defineCommand({
     const { positionals, library, stdout, stderr } = invocation;
     const [server] = positionals;
     const credentials = await readCredentials(invocation);
-    const { file } = await interruptible(
-      (signal) => library.login({ signal, ...(server !== undefined && { server }), ...(credentials && { credentials }) }),
-      () => {},
+    const { file } = await interruptible((signal) =>
+      library.login({ signal, ...(server !== undefined && { server }), ...(credentials && { credentials }) }),
     );
     if (file !== undefined) {
       stderr.write(

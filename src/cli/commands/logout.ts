@@ -10,9 +10,8 @@ export const logout = defineCommand({
   positionals: [0, 1],
   flags: {},
   run: async ({ positionals: [server], library, stdout }) => {
-    const { registry, had } = await interruptible(
-      (signal) => library.logout({ signal, ...(server !== undefined && { server }) }),
-      () => {},
+    const { registry, had } = await interruptible((signal) =>
+      library.logout({ signal, ...(server !== undefined && { server }) }),
     );
     stdout.write(had ? `Removing login credentials for ${registry}\n` : `Not logged in to ${registry}\n`);
     return 0;

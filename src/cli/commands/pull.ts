@@ -20,15 +20,13 @@ export const pull = defineCommand({
     const platform = parsePlatformFlag(flags.platform);
     const display = flags.quiet ? undefined : pullDisplay(stdout);
     try {
-      const pulled = await interruptible(
-        (signal) =>
-          library.pullImages(name!, {
-            signal,
-            allTags: flags['all-tags'],
-            ...(platform && { platform }),
-            ...(display && { onEvent: display.show }),
-          }),
-        () => {},
+      const pulled = await interruptible((signal) =>
+        library.pullImages(name!, {
+          signal,
+          allTags: flags['all-tags'],
+          ...(platform && { platform }),
+          ...(display && { onEvent: display.show }),
+        }),
       );
       display?.end();
       for (const each of pulled) stdout.write(`${flags.quiet ? familiarName(each.name) : each.name}\n`);

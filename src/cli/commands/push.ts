@@ -31,17 +31,15 @@ export const push = defineCommand({
     if (isDefault && !flags.quiet) stdout.write('Using default tag: latest\n');
     const display = flags.quiet ? undefined : pushDisplay(stdout);
     try {
-      await interruptible(
-        (signal) =>
-          library.pushImages(name!, {
-            signal,
-            allTags: flags['all-tags'],
-            compression: flags.compression === 'uncompressed' ? 'none' : (flags.compression as Compression),
-            keepsOthers: !flags['force-compression'],
-            ...(platform && { platform }),
-            ...(display && { onEvent: display.show }),
-          }),
-        () => {},
+      await interruptible((signal) =>
+        library.pushImages(name!, {
+          signal,
+          allTags: flags['all-tags'],
+          compression: flags.compression === 'uncompressed' ? 'none' : (flags.compression as Compression),
+          keepsOthers: !flags['force-compression'],
+          ...(platform && { platform }),
+          ...(display && { onEvent: display.show }),
+        }),
       );
       if (flags.quiet) stdout.write(`${formatReference(flags['all-tags'] ? reference : withDefaultTag(reference))}\n`);
       return 0;

@@ -36,10 +36,7 @@ export const search = defineCommand({
     const limit = Number(flags.limit);
     if (!/^\d+$/.test(flags.limit) || limit < 1 || limit > 10_000)
       throw new TbuildError('usage/bad-value', `--limit is a number from 1 to 10000, not "${flags.limit}"`);
-    const all = await interruptible(
-      (signal) => library.searchRegistry(term!, { limit, listsTags: flags['list-tags'], signal }),
-      () => {},
-    );
+    const all = await interruptible((signal) => library.searchRegistry(term!, { limit, listsTags: flags['list-tags'], signal }));
     const found = all.filter(isWanted);
     if (flags.format === 'json') stdout.write(found.map((each) => `${JSON.stringify(jsonRow(each))}\n`).join(''));
     else if (flags['list-tags'])
