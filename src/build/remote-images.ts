@@ -4,7 +4,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { Image } from '../images/image.ts';
 import type { Images } from '../images/store.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
-import { familiarName, parseReference } from '../oci/reference.ts';
+import { familiarName, isPinned, parseReference } from '../oci/reference.ts';
 import { RegistryClient } from '../registry/client.ts';
 import { findUnchanged, type Unchanged } from '../registry/find-unchanged.ts';
 import { withNearest } from '../registry/nearest.ts';
@@ -68,7 +68,7 @@ export class RemoteImages {
   }
 
   async #receive(remote: RemoteImage, report: Report): Promise<Image> {
-    report.status(`resolve ${remote.name}${remote.name.includes('@') ? '' : `@${remote.digest}`}`);
+    report.status(`resolve ${remote.name}${isPinned(remote.name) ? '' : `@${remote.digest}`}`);
     return receiveRemote(this.#workplace, this.#images, remote, sayProgress(report));
   }
 }

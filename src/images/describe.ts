@@ -2,7 +2,7 @@
 
 import type { Digest } from '../base/digest.ts';
 import type { Platform } from '../oci/config.ts';
-import { familiarName, familiarRepository, parseReference } from '../oci/reference.ts';
+import { familiarName, familiarRepository, isPinned, parseReference } from '../oci/reference.ts';
 import type { Layers } from '../snapshots/layers.ts';
 import type { Image, ImageIndex } from './image.ts';
 
@@ -33,7 +33,7 @@ export function inspectImage(image: Image, index?: ImageIndex): ImageInspection 
   const { id, names, tagged } = index ?? image;
   return {
     Id: id,
-    RepoTags: names.filter((name) => !name.includes('@')).map(familiarName),
+    RepoTags: names.filter((name) => !isPinned(name)).map(familiarName),
     RepoDigests: repoDigests(names, index ? indexDigest(index) : image.manifest),
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',

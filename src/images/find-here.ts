@@ -2,7 +2,7 @@
 
 import type { Platform } from '../oci/config.ts';
 import { matchesPlatform } from '../oci/platform.ts';
-import { parseReference } from '../oci/reference.ts';
+import { isPinned } from '../oci/reference.ts';
 import type { Image } from './image.ts';
 import type { Images } from './store.ts';
 
@@ -19,6 +19,3 @@ export function findHere(images: Images, nameOrId: string, platform: Platform | 
   if (!isFor && (index ?? image).names.some(isPinned)) return undefined;
   return images.resolve(nameOrId, platform);
 }
-
-/** A name with the digest that a registry knows it by. */
-const isPinned = (name: string): boolean => parseReference(name).digest !== undefined;

@@ -8,7 +8,7 @@ import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { formatPlatform, platformOf } from '../oci/platform.ts';
-import { familiarName, normalizeName } from '../oci/reference.ts';
+import { familiarName, isPinned, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { type Document, type DocumentOptions, describe, indexOf, isAsItCame, manifestOf, noted } from './documents.ts';
 import type { Image, ImageIndex } from './image.ts';
@@ -94,7 +94,7 @@ function selectImages(store: Images, names: readonly string[], options: SaveOpti
     const entry = selected.get(subject.id) ?? { subject, names: [] };
     selected.set(subject.id, entry);
     const full = fullName(name);
-    const isTag = full !== undefined && !full.includes('@') && (index ?? subject).names.includes(full);
+    const isTag = full !== undefined && !isPinned(full) && (index ?? subject).names.includes(full);
     if (isTag && !entry.names.includes(full)) entry.names.push(full);
   }
   return [...selected.values()];

@@ -3,7 +3,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import type { Store } from '../base/store.ts';
 import { annotations, type Descriptor, mediaTypes } from '../oci/descriptor.ts';
-import { parseReference } from '../oci/reference.ts';
+import { isPinned, parseReference } from '../oci/reference.ts';
 import type { Image, ImageIndex } from './image.ts';
 
 /** What is whole: `descriptor` of the manifest an image came with, of the index itself. */
@@ -16,7 +16,7 @@ export function writeLayoutIndex(store: Store, images: readonly Whole<Image>[], 
   const inside = new Set(indexes.flatMap(({ subject }) => subject.images.map(({ image }) => image.id)));
   const alone = images.filter(({ subject }) => subject.names.length > 0 || !inside.has(subject.id));
   const manifests = [...alone, ...indexes].flatMap(({ subject, descriptor }) => {
-    const names = subject.names.filter((name) => !name.includes('@'));
+    const names = subject.names.filter((name) => !isPinned(name));
     return names.length === 0 ? [descriptor] : names.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
   });
   const temporary = store.path('tmp', `index-${process.pid}.json`);

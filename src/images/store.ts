@@ -9,7 +9,7 @@ import type { Platform } from '../oci/config.ts';
 import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseManifest } from '../oci/descriptor.ts';
 import { parseImageConfig } from '../oci/image-config.ts';
 import { formatPlatform, matchesPlatform } from '../oci/platform.ts';
-import { familiarName, normalizeName, parseReference } from '../oci/reference.ts';
+import { familiarName, isPinned, normalizeName, parseReference } from '../oci/reference.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
 import { type Attestation, attestationBlobs } from './attestations.ts';
 import type { Image, ImageIndex } from './image.ts';
@@ -320,7 +320,7 @@ export class Images {
       const { image, index, name } = this.#find(nameOrId);
       const { names } = index ?? image;
       const own = name !== undefined && names.includes(name) ? name : undefined;
-      if (own === undefined && names.filter((each) => !each.includes('@')).length > 1 && !options.force) {
+      if (own === undefined && names.filter((each) => !isPinned(each)).length > 1 && !options.force) {
         throw new TbuildError('image/in-use', `the image ${nameOrId} has several names: ${names.map(familiarName).join(', ')}`, {
           hint: 'remove it by name, or all of them with --force',
         });
@@ -452,7 +452,7 @@ export class Images {
 function pinsWithout(tagged: string, names: readonly string[]): string[] {
   const repository = repositoryOf(tagged);
   const others = names.filter((name) => name !== tagged && repositoryOf(name) === repository);
-  return tagged.includes('@') || others.some((name) => !name.includes('@')) ? [] : others;
+  return isPinned(tagged) || !others.every(isPinned) ? [] : others;
 }
 
 function repositoryOf(name: string): string {

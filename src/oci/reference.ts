@@ -115,6 +115,11 @@ export function normalizeName(text: string): string {
   return formatReference(rest.digest !== undefined || tag === undefined ? rest : { ...rest, tag });
 }
 
+/** Whether a name from the store has a digest in place of a tag: what a registry knows an image by. */
+export function isPinned(name: string): boolean {
+  return name.includes('@');
+}
+
 /** The familiar form of a name from the store. */
 export function familiarName(name: string): string {
   return formatFamiliar(parseReference(name));
