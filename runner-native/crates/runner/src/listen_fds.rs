@@ -1,7 +1,7 @@
 //! Sockets that systemd opened for who started us (sd_listen_fds(3)): they are the container's, from descriptor 3 on, before those of
 //! `--preserve-fds`, and its first process is told so.
 
-use crate::oci::usage;
+use crate::arguments::usage;
 use tbuild_runtime::error::Result;
 
 #[derive(Default)]

@@ -1,11 +1,12 @@
 //! Where a runtime's caller looks for what went wrong: stderr, for people, and the file of `--log`, a line of text or JSON for each message
 //! in the form that runc gave it and podman and containerd read.
 
+use crate::arguments::usage;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tbuild_runtime::error::{NOT_EXECUTABLE, NOT_FOUND, NativeError, Result, USAGE};
+use tbuild_runtime::error::{NOT_EXECUTABLE, NOT_FOUND, NativeError, Result};
 use tbuild_runtime::record::timestamp;
 
 #[derive(Clone, Copy, Default)]
@@ -20,7 +21,7 @@ impl Format {
         match word {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            other => Err(NativeError::new(USAGE, "read the arguments").detail(format!("--log-format is text or json, not {other:?}"))),
+            other => Err(usage(format!("--log-format is text or json, not {other:?}"))),
         }
     }
 }

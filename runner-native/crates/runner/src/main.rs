@@ -2,6 +2,8 @@
 //! line on stderr (docs/native.md), exit statuses those of docker run: the container's own, 127 and 126 for a command that is missing or cannot
 //! be executed, 125 for everything else.
 
+mod answers;
+mod arguments;
 mod help;
 mod listen_fds;
 mod log;
@@ -10,7 +12,9 @@ mod oci_limits;
 mod oci_spec;
 mod options;
 
-use options::{Options, usage};
+use answers::say;
+use arguments::usage;
+use options::Options;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -40,11 +44,6 @@ fn main() {
         let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string(&error).unwrap_or_default());
         exit_status(&error)
     }));
-}
-
-fn print(text: &str) -> Result<i32> {
-    writeln!(std::io::stdout(), "{text}").during(PROCESS, "write")?;
-    Ok(0)
 }
 
 /// `with-root [--lifeline FD] [--result FD] SPEC -- RUNTIME [ARG…]`
@@ -87,7 +86,7 @@ fn probe(arguments: &[OsString]) -> Result<i32> {
         _ => return Err(usage("probe wants a directory, and a driver if no other is to be tried")),
     };
     let found = probe::run(Path::new(directory), only.as_deref())?;
-    print(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
+    say(&serde_json::to_string(&found).map_err(std::io::Error::from).during(PROCESS, "write")?)
 }
 
 fn tree_tar() -> Result<i32> {

@@ -1,6 +1,8 @@
 //! The commands that every OCI runtime has, with runc's and crun's names and flags. Reads arguments, calls one function of the runtime,
 //! prints; an error is a line for people on stderr and, with `--log`, one for the caller in the file.
 
+use crate::answers::{pretty, say, table, wants_json};
+use crate::arguments::{absolute, number, text, the_one, usage, wrong};
 use crate::listen_fds::ListenFds;
 use crate::log::{Format, Log};
 use crate::{help, oci_limits, oci_spec};
@@ -101,8 +103,8 @@ fn dispatch(command: &str, global: &Global, parser: lexopt::Parser) -> Result<i3
         "ps" => processes(global, parser),
         "pause" => on_one(parser, |id| lifecycle::pause(&global.root, id)),
         "resume" => on_one(parser, |id| lifecycle::resume(&global.root, id)),
-        "update" => oci_limits::update(global, parser),
-        "events" => oci_limits::events(global, parser),
+        "update" => oci_limits::update(&global.root, parser),
+        "events" => oci_limits::events(&global.root, parser),
         "features" => say(&features::describe()),
         "spec" => oci_spec::spec(parser),
         "--version" => say(concat!("tbuild-runner version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.2.0")),
@@ -340,15 +342,6 @@ fn list(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     say(&table(&rows))
 }
 
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let line = |row: &[String; N]| -> String {
-        let cells: Vec<String> = row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column))).collect();
-        cells.join("   ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 fn processes(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     let (mut json, mut ids) = (false, Vec::new());
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -366,14 +359,6 @@ fn processes(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
     say(&lines.join("\n"))
 }
 
-fn wants_json(format: &str) -> Result<bool> {
-    match format {
-        "json" => Ok(true),
-        "table" => Ok(false),
-        other => Err(usage(format!("--format is table or json, not {other:?}"))),
-    }
-}
-
 fn on_one(mut parser: lexopt::Parser, act: impl FnOnce(&str) -> Result<()>) -> Result<i32> {
     let mut ids = Vec::new();
     while let Some(argument) = parser.next().map_err(wrong)? {
@@ -383,37 +368,6 @@ fn on_one(mut parser: lexopt::Parser, act: impl FnOnce(&str) -> Result<()>) -> R
         }
     }
     act(the_one(&ids)?).map(|()| 0)
-}
-
-pub fn the_one(ids: &[String]) -> Result<&str> {
-    match ids {
-        [id] => Ok(id),
-        [] => Err(usage("a container's id is missing")),
-        [_, second, ..] => Err(usage(format!("one container's id is enough: {second:?} is too much"))),
-    }
-}
-
-pub fn say(text: &str) -> Result<i32> {
-    writeln!(std::io::stdout(), "{text}").during(PROCESS, "write")?;
-    Ok(0)
-}
-
-fn pretty(value: &serde_json::Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
-}
-
-pub fn text(parser: &mut lexopt::Parser) -> Result<String> {
-    parser.value().map_err(wrong)?.into_string().map_err(|value| usage(format!("{} is not text", value.to_string_lossy())))
-}
-
-pub fn absolute(parser: &mut lexopt::Parser) -> Result<PathBuf> {
-    let value = parser.value().map_err(wrong)?;
-    std::path::absolute(&value).at(USAGE, "resolve", &value)
-}
-
-fn number(parser: &mut lexopt::Parser, flag: &str) -> Result<u32> {
-    let value = text(parser)?;
-    value.parse().map_err(|_| usage(format!("{flag} takes a number, not {value:?}")))
 }
 
 fn preserved(parser: &mut lexopt::Parser) -> Result<u32> {
@@ -428,12 +382,4 @@ fn all_open(count: u32, why: &str) -> Result<u32> {
         Some(fd) => Err(usage(format!("{why}: the descriptor {fd} is not open"))),
         None => Ok(count),
     }
-}
-
-pub fn wrong(error: lexopt::Error) -> NativeError {
-    usage(error.to_string())
-}
-
-pub fn usage(detail: impl Into<String>) -> NativeError {
-    NativeError::new(USAGE, "read the arguments").detail(detail)
 }

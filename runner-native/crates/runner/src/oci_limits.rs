@@ -1,6 +1,7 @@
 //! `update` and `events`, with runc's flags: new limits for a container that runs, and what it takes.
 
-use crate::oci::{Global, say, text, the_one, usage, wrong};
+use crate::answers::say;
+use crate::arguments::{text, the_one, usage, wrong};
 use lexopt::prelude::*;
 use std::io::Read;
 use std::path::Path;
@@ -10,7 +11,7 @@ use tbuild_runtime::error::{CONFIG, Context, NativeError, Result, unsupported};
 use tbuild_runtime::resources::Resources;
 use tbuild_runtime::{events, lifecycle};
 
-pub fn update(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+pub fn update(root: &Path, mut parser: lexopt::Parser) -> Result<i32> {
     let (mut resources, mut ids, mut file) = (Resources::default(), Vec::new(), None);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
@@ -27,7 +28,7 @@ pub fn update(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
         // As with runc nothing else counts then.
         resources = read(&file)?;
     }
-    lifecycle::update(&global.root, the_one(&ids)?, &resources)?;
+    lifecycle::update(root, the_one(&ids)?, &resources)?;
     Ok(0)
 }
 
@@ -92,7 +93,7 @@ fn bytes(flag: &str, value: &str) -> Result<i64> {
     if (0.0..9.2e18).contains(&bytes) { Ok(bytes as i64) } else { Err(wrong()) }
 }
 
-pub fn events(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
+pub fn events(root: &Path, mut parser: lexopt::Parser) -> Result<i32> {
     let (mut once, mut interval, mut ids) = (false, Duration::from_secs(5), Vec::new());
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
@@ -102,7 +103,7 @@ pub fn events(global: &Global, mut parser: lexopt::Parser) -> Result<i32> {
             other => return Err(wrong(other.unexpected())),
         }
     }
-    let (root, id): (&Path, &str) = (&global.root, the_one(&ids)?);
+    let (root, id): (&Path, &str) = (root, the_one(&ids)?);
     if once {
         return say(&events::stats(root, id)?.to_string());
     }

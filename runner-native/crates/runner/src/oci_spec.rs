@@ -1,6 +1,6 @@
 //! `spec`: a config.json to begin with, as runc's and crun's.
 
-use crate::oci::{absolute, wrong};
+use crate::arguments::{absolute, wrong};
 use lexopt::prelude::*;
 use serde_json::{Value, json};
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! Options before the operands, each with a value: all that the commands of this binary have.
 
+use crate::arguments::usage;
 use std::ffi::{OsStr, OsString};
-use tbuild_runtime::error::{NativeError, Result, USAGE};
+use tbuild_runtime::error::Result;
 
 pub struct Options<'a> {
     given: Vec<(&'a OsStr, &'a OsStr)>,
@@ -31,8 +32,4 @@ impl<'a> Options<'a> {
     pub fn value(&self, names: &[&str]) -> Option<&'a OsStr> {
         self.given.iter().rfind(|(name, _)| names.iter().any(|known| name == known)).map(|(_, value)| *value)
     }
-}
-
-pub fn usage(detail: impl Into<String>) -> NativeError {
-    NativeError::new(USAGE, "read the arguments").detail(detail)
 }
