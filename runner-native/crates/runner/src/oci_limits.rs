@@ -3,13 +3,12 @@
 use crate::answers::say;
 use crate::arguments::{text, the_one, usage, wrong};
 use lexopt::prelude::*;
-use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
-use tbuild_runtime::error::{CONFIG, Context, NativeError, Result, unsupported};
+use tbuild_runtime::error::{Result, unsupported};
 use tbuild_runtime::resources::Resources;
-use tbuild_runtime::{events, lifecycle};
+use tbuild_runtime::{config_file, events, lifecycle};
 
 pub fn update(root: &Path, mut parser: lexopt::Parser) -> Result<i32> {
     let (mut resources, mut ids, mut file) = (Resources::default(), Vec::new(), None);
@@ -33,12 +32,11 @@ pub fn update(root: &Path, mut parser: lexopt::Parser) -> Result<i32> {
 }
 
 fn read(file: &str) -> Result<Resources> {
-    let mut json = String::new();
-    match file {
-        "-" => std::io::stdin().read_to_string(&mut json).at(CONFIG, "read", "-")?,
-        path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut json)).at(CONFIG, "read", path)?,
+    let json = match file {
+        "-" => config_file::read_from(std::io::stdin(), Path::new(file))?,
+        path => config_file::read(Path::new(path))?,
     };
-    serde_json::from_str(&json).map_err(|error| NativeError::new(CONFIG, "read").path(file).detail(format!("{file}: {error}")))
+    config_file::parse_as(file, &json)
 }
 
 fn set(resources: &mut Resources, flag: &str, value: &str) -> Result<()> {

@@ -102,6 +102,15 @@ fn broken_ones_are_refused_wherever_they_break() {
 }
 
 #[test]
+fn limits_without_end_are_refused_unread() {
+    let bundle = Bundle::new("true");
+    assert!(bundle.error(&["update", "--resources", "/dev/zero", "any"]).contains("/dev/zero: is larger than 8 MiB"));
+    let endless = fs::File::open("/dev/zero").unwrap();
+    let output = bundle.command(&["update", "--resources", "-", "any"]).stdin(endless).output().unwrap();
+    assert!(ended(&output).1.contains("-: is larger than 8 MiB"));
+}
+
+#[test]
 fn a_zero_byte_is_refused_in_every_string() {
     // A path that ends at a zero byte is another one to the kernel than to who has checked it.
     let places = [

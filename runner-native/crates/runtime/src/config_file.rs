@@ -14,8 +14,12 @@ const BYTES_MAX: u64 = 8 << 20;
 
 /// A file of the caller's, which may be of any size or have no end.
 pub fn read(path: &Path) -> Result<String> {
+    read_from(File::open(path).at(CONFIG, "read", path)?, path)
+}
+
+/// `path`: what errors call it.
+pub fn read_from(file: impl Read, path: &Path) -> Result<String> {
     let mut text = String::new();
-    let file = File::open(path).at(CONFIG, "read", path)?;
     file.take(BYTES_MAX + 1).read_to_string(&mut text).at(CONFIG, "read", path)?;
     if text.len() as u64 > BYTES_MAX {
         return Err(wrong(path.display(), format!("is larger than {} MiB", BYTES_MAX >> 20)));
