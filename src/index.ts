@@ -10,6 +10,7 @@ export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';
 export { checkStore } from './images/fsck.ts';
 export type { Image } from './images/image.ts';
+export { type ImportOptions, importImage } from './images/import.ts';
 export { loadImages } from './images/load.ts';
 export { saveImages } from './images/save.ts';
 export { Images } from './images/store.ts';

@@ -40,6 +40,10 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'Load images from a tar archive, an OCI layout or STDIN',
     load: async () => (await import('./commands/load.ts')).load,
   },
+  import: {
+    summary: 'Make an image of a tar of files',
+    load: async () => (await import('./commands/import.ts')).importCommand,
+  },
   save: { summary: 'Save one or more images to a tar archive', load: async () => (await import('./commands/save.ts')).save },
   sbom: {
     summary: 'List the packages of an image, as a software bill of materials',

@@ -41,6 +41,10 @@ export const library: Library = {
     const { loadImages } = await import('../images/load.ts');
     return withWorkplace(({ place, images }) => loadImages(place, images, options));
   },
+  importImage: async (options) => {
+    const { importImage } = await import('../images/import.ts');
+    return withWorkplace(({ place, images }) => importImage(place, images, options));
+  },
   login: async (options) => (await import('../registry/login.ts')).login({ ...options, env: process.env }),
   isLoginKnown: async (server) => {
     const { isKnown } = await import('../registry/login.ts');

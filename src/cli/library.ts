@@ -7,6 +7,7 @@ import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
 import type { Image, ImageIndex } from '../images/image.ts';
 import type { Sbom, SbomFormat } from '../images/image-sbom.ts';
+import type { ImportOptions } from '../images/import.ts';
 import type { LoadOptions } from '../images/load.ts';
 import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
@@ -54,6 +55,7 @@ export interface Library {
   tagImage(source: string, target: string): Promise<void>;
   removeImage(name: string, options: { readonly force: boolean }): Promise<readonly Removal[]>;
   loadImages(options: LoadOptions): Promise<readonly (Image | ImageIndex)[]>;
+  importImage(options: ImportOptions): Promise<Image>;
   /** With the environment of this process. */
   login(options: Omit<LoginOptions, 'env'>): Promise<Login>;
   isLoginKnown(server: string | undefined): Promise<boolean>;

@@ -1,9 +1,9 @@
 // `tbuild sbom`: which packages an image is made of.
 
 import { writeFile } from 'node:fs/promises';
-import { TbuildError } from '../../base/errors.ts';
 import { placeFile } from '../../images/place-file.ts';
 import { defineCommand } from '../command.ts';
+import { parseEpoch } from '../epoch.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { oneLine } from '../text.ts';
 
@@ -34,10 +34,3 @@ export const sbom = defineCommand({
     return 0;
   },
 });
-
-function parseEpoch(text: string | undefined): number | undefined {
-  if (text === undefined || text === '') return undefined;
-  const seconds = Number(text);
-  if (/^\d+$/.test(text) && !Number.isNaN(new Date(seconds * 1000).getTime())) return seconds;
-  throw new TbuildError('usage/source-date-epoch', `invalid SOURCE_DATE_EPOCH: ${text}`, { hint: 'it is a number of seconds' });
-}

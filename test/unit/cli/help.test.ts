@@ -30,6 +30,7 @@ test('tbuild', async () => {
       login        Log in to a registry
       logout       Log out from a registry
       load         Load images from a tar archive, an OCI layout or STDIN
+      import       Make an image of a tar of files
       save         Save one or more images to a tar archive
       sbom         List the packages of an image, as a software bill of materials
       fsck         Check the store
