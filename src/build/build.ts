@@ -129,6 +129,7 @@ async function build(
     settings: await sandbox.settingsFor(graph.steps, slots, workplace),
     slots,
     noCache: options.noCache,
+    verify: options.trace === 'verify',
     image: (operation, report) => bases.state(operation, report),
     context: reproducible ? async (name) => reproducible.withoutHost(await contexts.open(name)) : contexts.open,
     listener: listenerOf(emit),

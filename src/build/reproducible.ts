@@ -41,7 +41,7 @@ async function dateLayer({ store, serve, layers, driver, newPath }: Workplace, l
     data: layers.dataPath(layer),
     mtime: time,
   });
-  const trace = { version: 1, exact: [layer.tree], gaps: [[], []] } as const;
+  const trace = { version: 2, exact: [layer.tree], gaps: [null, null] } as const;
   return layers.commit(summary, driver.driver, undefined, ({ id }) =>
     storeTrace(store.db, record, { trace, layer: id, created: time * 1000, durationMs: performance.now() - started }),
   );

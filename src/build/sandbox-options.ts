@@ -23,6 +23,8 @@ export interface SandboxOptions {
   readonly userns?: 'host';
   /** Another OCI runtime than the bundled one: a name in PATH, or a path. */
   readonly runtime?: string;
+  /** What RUN reads is watched, so that it is repeated only for what it saw. `verify`: what would not be repeated is, and must give the same. */
+  readonly trace?: 'on' | 'off' | 'verify';
   readonly allow?: Entitlements;
   readonly extraHosts?: readonly ExtraHost[];
   readonly shmBytes?: number;
@@ -32,7 +34,7 @@ export interface SandboxOptions {
 
 /** What containers can have here. */
 export interface Machine {
-  readonly driver: Pick<DriverChoice, 'userns' | 'takesMemoryUppers'>;
+  readonly driver: Pick<DriverChoice, 'userns' | 'takesMemoryUppers' | 'observes'>;
   readonly ids: OwnIds | undefined;
 }
 
@@ -70,6 +72,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       rlimits: options.rlimits ?? [],
       cgroup: options.cgroup,
       runtime,
+      trace: options.trace !== 'off' && driver.observes === true,
       upperBytes: driver.takesMemoryUppers === false ? undefined : memoryUpperBytes(slots),
     }),
   };

@@ -10,19 +10,18 @@ const MAX_TRACES = 32;
 /** What a step was told. Canonical JSON of it is stored; its digest is the step key. No parent is ever in it. */
 export type StepRecord = { readonly version: 1; readonly kind: string } & Readonly<Record<string, unknown>>;
 
-/**
- * One thing seen: its kind, the path (or what else was asked), the answer.
- * N absent · L type, mode, owner, device · R link target · A xattrs · U an owner's name as uid:gid.
- * (RUN adds S, Z, D, C, X and O when it is observed.)
- */
+/** One thing seen: the kind of question, the path (or what else was asked), the answer (steps/answers.ts). */
 export type Observation = readonly [kind: string, path: string, value: string];
 
 export interface Trace {
-  readonly version: 1;
+  readonly version: 2;
   /** Digests of the inputs taken as a whole, in order: layers' tree digests, a selection of files. */
   readonly exact: readonly Digest[];
-  /** What was seen of the layers before, between and after the exact ones: always one more than exact layers, each possibly empty. */
-  readonly gaps: readonly (readonly Observation[])[];
+  /**
+   * What was seen of the layers before, between and after the exact ones: always one more than exact layers; then of each bind mount.
+   * Null: no layer is there, or none that was watched. Not the same as nothing seen.
+   */
+  readonly gaps: readonly (readonly Observation[] | null)[];
 }
 
 export interface Recorded {
@@ -44,16 +43,22 @@ export function stepKey(record: StepRecord): Digest {
   return sha256(canonicalJson(record));
 }
 
-/** Traces of a step for these exact inputs, newest first. */
-export function findTraces(db: Database, key: Digest, exact: readonly Digest[]): Recorded[] {
-  return db
-    .all<Row>(
-      'SELECT trace, layer, created, duration FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?',
+/** Traces of a step for these exact inputs, newest first. Each is read when it is asked for: one may be long. */
+export function* findTraces(db: Database, key: Digest, exact: readonly Digest[]): Generator<Recorded> {
+  let before = Number.MAX_SAFE_INTEGER;
+  for (let count = 0; count < MAX_TRACES; count++) {
+    const row = db.get<Row & { readonly id: number }>(
+      'SELECT id, trace, layer, created, duration FROM traces WHERE key = ? AND exact = ? AND id < ? ORDER BY id DESC LIMIT 1',
       key,
       exactDigest(exact),
-      MAX_TRACES,
-    )
-    .map(fromRow);
+      before,
+    );
+    if (!row) return;
+    before = row.id;
+    const recorded = fromRow(row);
+    // What an earlier tbuild wrote down was answered in another way.
+    if (recorded.trace.version === 2) yield recorded;
+  }
 }
 
 /** The oldest result of a step with this tree digest: for early cut-off. */

@@ -11,10 +11,23 @@ import type { Driver, LayerSummary } from './serve.ts';
 
 export type LowerLayer = { readonly erofs: string; readonly loop?: true } | { readonly directory: string };
 
+/** Adjacent layers whose reading is observed, as one, are `traced`. */
+export type RootLayer = LowerLayer | { readonly traced: readonly (LowerLayer & { readonly index: string })[] };
+
+/** What was asked of traced layers. */
+export interface Observed {
+  /** One for each `traced`, those of the root first: paths by the kind of question. */
+  readonly gaps: readonly Readonly<Record<string, readonly string[]>>[];
+  /** Something was done that can see more than is observed; null: nothing. */
+  readonly taint: string | null;
+  /** Not everything was written down. */
+  readonly lost: boolean;
+}
+
 /** docs/native.md, `with-root`. */
 export interface RootSpec {
   readonly scratch: string;
-  readonly layers: readonly LowerLayer[];
+  readonly layers: readonly RootLayer[];
   readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
   /** Directories of the result: made, with what is missing above them, where nothing is. */
   readonly make?: readonly { readonly path: string; readonly uid: number; readonly gid: number }[];
@@ -29,7 +42,7 @@ export interface RootSpec {
     readonly gid: number;
     readonly data: string;
   }[];
-  readonly mounts: readonly { readonly layers: readonly LowerLayer[]; readonly writable: boolean }[];
+  readonly mounts: readonly { readonly layers: readonly RootLayer[]; readonly writable: boolean }[];
   /** An OCI runtime-spec configuration. */
   readonly config: unknown;
   /** `mtime`: of everything in the layer, in seconds. */
@@ -44,6 +57,10 @@ export interface RootResult {
   readonly upperFull: boolean;
   /** A process was killed for the container's limit of memory. */
   readonly killedForMemory: boolean;
+  /** Null: nothing was traced. */
+  readonly observed?: Observed | null;
+  /** Why what the command saw is not to be trusted: it must run again, unobserved. */
+  readonly observerFailed?: string | null;
 }
 
 export interface RunningRoot {

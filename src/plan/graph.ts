@@ -151,6 +151,8 @@ export interface RunOperation {
   /** Heredoc scripts that start with `#!`: executables under /dev/pipes. */
   readonly pipes: readonly { readonly name: string; readonly content: string }[];
   readonly platform: Platform;
+  /** `# tbuild: trace=off` above it: not watched, its inputs take part as a whole. */
+  readonly trace?: 'off';
 }
 
 /** WORKDIR makes its directory, owned by the user of the moment. */

@@ -51,11 +51,14 @@ export function planRun(
     hostname: buildArgs.BUILDKIT_SANDBOX_HOSTNAME || undefined,
     pipes,
     platform: stage.platform,
+    ...(instruction.comments.some(isTraceOff) && { trace: 'off' }),
   };
   const createdBy = runCreatedBy(args, stage.args, stage.environment);
   const step = stage.addStep(planned, describeRun(instruction.original, summary, options, stage), op);
   stage.addHistory(createdBy, step);
 }
+
+const isTraceOff = (comment: string): boolean => /^tbuild:\s*trace=off\s*$/i.test(comment);
 
 /** What no process can be given is said where it is written, not when it is executed. */
 function checkStrings(args: readonly string[], env: readonly string[]): void {

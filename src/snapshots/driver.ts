@@ -22,6 +22,8 @@ export interface DriverChoice {
   readonly takesMemoryUppers?: boolean;
   /** Containers can have user namespaces of their own, on files of the store. */
   readonly userns: boolean;
+  /** What commands read can be watched. An earlier tbuild did not ask. */
+  readonly observes?: boolean;
   /** The kernel that was asked. */
   readonly kernel: string;
   /** Of the file system under the store: statfs's f_type. */
@@ -40,6 +42,8 @@ interface Probe {
   readonly memoryUpper: boolean;
   /** Why there are no user namespaces; null: there are. */
   readonly withoutUserns: string | null;
+  /** Why what commands read cannot be watched; null: it can. */
+  readonly withoutObserver: string | null;
   readonly kernel: string;
 }
 
@@ -69,10 +73,12 @@ export function findDriver(store: Store, place: string, isRootless = false): Dri
       ...(probe.withoutUserns === null || isRootless
         ? []
         : [`containers have the host's user namespace: ${probe.withoutUserns}`]),
+      ...(probe.withoutObserver === null ? [] : [`what RUN reads is not watched: ${probe.withoutObserver}`]),
     ],
     takesUppers: probe.upper,
     takesMemoryUppers: probe.memoryUpper,
     userns: probe.withoutUserns === null,
+    observes: probe.withoutObserver === null,
     kernel: probe.kernel,
     fileSystem: fileSystemOf(store),
     forced: forced !== undefined,

@@ -58,6 +58,8 @@ export class LayerIndex {
   readonly #xattrs: number;
   /** The strings section, when it is ASCII; else empty. */
   #text: string | undefined;
+  /** How many names each file has that has several, by the position of the first. */
+  #links: Map<number, number> | undefined;
 
   constructor(file: Buffer, name: string) {
     if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
@@ -101,6 +103,26 @@ export class LayerIndex {
   find(path: string, layer = 0): Entry | undefined {
     const position = this.#position(path);
     return position >= 0 ? this.at(position, layer) : undefined;
+  }
+
+  /** How many names in this index the file at `path` has: its link count. */
+  linkCount(path: string): number {
+    this.#links ??= this.#countLinks();
+    const position = this.#position(path);
+    return position < 0 ? 1 : (this.#links.get(this.#groupAt(position)) ?? 1);
+  }
+
+  #countLinks(): Map<number, number> {
+    const links = new Map<number, number>();
+    for (let position = 0; position < this.count; position++) {
+      const group = this.#groupAt(position);
+      if (group !== position) links.set(group, (links.get(group) ?? 1) + 1);
+    }
+    return links;
+  }
+
+  #groupAt(position: number): number {
+    return this.#u32(this.#entries + position * ENTRY_SIZE + 44);
   }
 
   /** Entries below `path`, itself left out, in order. */
@@ -147,7 +169,7 @@ export class LayerIndex {
     const flags = file[base + 11] as number;
     const link = type === 'symlink' ? this.#string(this.#u64(base + 64), this.#u32(base + 72)) : '';
     const path = this.#pathAt(position);
-    const group = this.#u32(base + 44);
+    const group = this.#groupAt(position);
     return {
       layer,
       path,

@@ -24,6 +24,17 @@ export function mergedTree(indexes: readonly LayerIndex[]): Tree {
   };
 }
 
+/**
+ * What an overlay would show to the layers around it of adjacent layers merged into one: whiteouts stand there as entries, and a directory is
+ * opaque that hides what lies below the lowest of them. Without one of its own it is so by something under it here that is no directory.
+ */
+export function gapTree(indexes: readonly LayerIndex[]): Omit<Tree, 'below'> {
+  return {
+    lookup: (path) => lookupInGap(indexes, path),
+    list: (path) => list(indexes, path, true),
+  };
+}
+
 /** An index that stands alone and has no whiteouts: its own order will do for everything below a directory. */
 export function scannedTree(index: LayerIndex): Tree {
   return { ...mergedTree([index]), below: (path) => index.below(path) };
@@ -84,6 +95,23 @@ function lookup(indexes: readonly LayerIndex[], path: string): Entry | undefined
   return path === '' ? EMPTY_ROOT : undefined;
 }
 
+function lookupInGap(indexes: readonly LayerIndex[], path: string): Entry | undefined {
+  let top: Entry | undefined;
+  for (let layer = indexes.length - 1; layer >= 0; layer--) {
+    const index = indexes[layer] as LayerIndex;
+    const entry = index.find(path, layer);
+    if (entry) {
+      const isEnd = entry.type !== 'dir' || entry.opaque;
+      if (!top && isEnd) return entry;
+      if (isEnd) return { ...(top as Entry), opaque: true };
+      top ??= entry;
+    }
+    // The lowest layer hides nothing here.
+    if (layer > 0 && hidesBelow(index, path)) break;
+  }
+  return top ?? (path === '' ? EMPTY_ROOT : undefined);
+}
+
 /** Whether a layer hides what lower layers have at `path` by something above it: a parent is opaque, whited out or no directory. */
 function hidesBelow(index: LayerIndex, path: string): boolean {
   let parentPath = path;
@@ -95,7 +123,7 @@ function hidesBelow(index: LayerIndex, path: string): boolean {
   return false;
 }
 
-function list(indexes: readonly LayerIndex[], path: string): (readonly [string, Entry])[] {
+function list(indexes: readonly LayerIndex[], path: string, keepWhiteouts = false): (readonly [string, Entry])[] {
   const found = new Map<string, Entry | undefined>();
   for (let layer = indexes.length - 1; layer >= 0; layer--) {
     const index = indexes[layer] as LayerIndex;
@@ -103,7 +131,7 @@ function list(indexes: readonly LayerIndex[], path: string): (readonly [string, 
     if (directory && directory.type !== 'dir') break;
     if (directory) {
       for (const [name, entry] of index.children(path, layer)) {
-        if (!found.has(name)) found.set(name, entry.type === 'whiteout' ? undefined : entry);
+        if (!found.has(name)) found.set(name, entry.type === 'whiteout' && !keepWhiteouts ? undefined : entry);
       }
       if (directory.opaque) break;
     }

@@ -4,7 +4,7 @@
 import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
-import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace } from '../cache/traces.ts';
+import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace, type Trace } from '../cache/traces.ts';
 import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
@@ -30,6 +30,8 @@ export interface SolveOptions {
   readonly slots: number;
   /** Execute everything; results are stored all the same. */
   readonly noCache: boolean;
+  /** What is reused by what it saw is executed all the same, and must be equal. */
+  readonly verify: boolean;
   readonly image: (operation: ImageOperation, report: Report) => Promise<State>;
   readonly context: (name: string) => Promise<ContextResult>;
   readonly listener: Listener;
@@ -50,6 +52,10 @@ interface LayerResult {
   readonly layer: Layer;
   readonly created: number;
   readonly cached: boolean;
+}
+
+interface Hit extends LayerResult {
+  readonly trace: Trace;
 }
 
 /** Results of every step, by id. Throws the first failure, when all that was under way has ended. */
@@ -146,7 +152,9 @@ class Solver {
     this.#start(step);
     if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
     listener.done(step, cached, layer.id);
-    return { result: { kind: 'state', state: [...below, layer] }, layer, created };
+    // What a command made is what it is, whatever it stood on.
+    const placed = step.op.kind === 'run' ? layer : { ...layer, traced: true as const };
+    return { result: { kind: 'state', state: [...below, placed] }, layer, created };
   }
 
   async #source(step: Step): Promise<Input | undefined> {
@@ -202,10 +210,12 @@ class Solver {
     const noCache = this.#options.noCache || step.noCache === true;
     const report = this.#reportOf(step);
     const found = noCache ? undefined : this.#find(prepared);
-    if (found) return found;
+    const isDoubted = this.#options.verify && step.op.kind === 'run' && found?.trace.gaps.some((gap) => gap !== null);
+    if (found && !isDoubted) return found;
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
       this.#start(step);
+      if (found) return this.#verified(step, prepared, found, report);
       if (noCache) return this.#execute(prepared, report);
       // Another process may be doing this very step: then its result is ours.
       const path = workshop.storePath('locks', lockName(prepared));
@@ -218,22 +228,35 @@ class Solver {
     });
   }
 
-  #find(prepared: Prepared): LayerResult | undefined {
-    const { db, layers } = this.#options.workshop;
-    for (const recorded of findTraces(db, stepKey(prepared.record), prepared.exact)) {
+  async #verified(step: Step, prepared: Prepared, found: Hit, report: Report): Promise<LayerResult> {
+    const { checkHit } = await import('./verify.ts');
+    await checkHit(this.#options.workshop, step, prepared, found, report);
+    return found;
+  }
+
+  #find(prepared: Prepared): Hit | undefined {
+    const { layers } = this.#options.workshop;
+    const key = stepKey(prepared.record);
+    for (const recorded of this.#traces(key, prepared)) {
       if (!prepared.matches(recorded.trace)) continue;
       const layer = layers.get(recorded.layer);
-      if (layer) return { layer, created: recorded.created, cached: true };
+      if (layer) return { layer, created: recorded.created, cached: true, trace: recorded.trace };
     }
     return undefined;
+  }
+
+  *#traces(key: Digest, { exact, whole }: Prepared): Generator<Recorded> {
+    const { db } = this.#options.workshop;
+    yield* findTraces(db, key, exact);
+    if (whole) yield* findTraces(db, key, whole());
   }
 
   async #execute(prepared: Prepared, report: Report): Promise<LayerResult> {
     this.#signal.throwIfAborted();
     const { workshop } = this.#options;
     const started = performance.now();
-    const { summary, gaps } = await prepared.execute(report);
-    const trace = { version: 1, exact: prepared.exact, gaps } as const;
+    const { summary, gaps, exact = prepared.exact } = await prepared.execute(report);
+    const trace = { version: 2, exact, gaps } as const;
     const durationMs = performance.now() - started;
     // Early cut-off: an equal tree keeps the layer that was first, and so the diff ID, and so the image's ID.
     const equal = this.#equalResult(prepared, `blake3:${summary.tree}`);

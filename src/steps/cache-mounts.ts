@@ -71,7 +71,7 @@ function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, 
     const open = openSource(workshop, input);
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
-  return { name: cacheName(mount, source?.exact ?? []), target: mount.target, sharing: mount.sharing, make };
+  return { name: cacheName(mount, source?.exact() ?? []), target: mount.target, sharing: mount.sharing, make };
 }
 
 /** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */

@@ -11,7 +11,7 @@ import { placeOf, readContent } from '../snapshots/contents.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
 import { EMPTY_ROOT, mergedTree, scannedTree, type Tree, withModes } from '../snapshots/tree.ts';
 import { type Unpacked, unpackArchive } from '../snapshots/unpacked.ts';
-import { holds, observe } from './observe.ts';
+import { holds, observe, rootView } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
 import { type Selected, type SelectedTree, selectionDigest, selectSources, selectTree } from './select.ts';
 import {
@@ -42,7 +42,7 @@ export function prepareCopy(
     record: recordOf(operation, remotes),
     exact: [selectionDigest(local.flat(), keepOwners), ...remotes.map(({ digest }) => digest)],
     inputs: below.map(({ id }) => id),
-    matches: (trace) => holds(trace.gaps[0] ?? [], operation.link ? [] : indexes),
+    matches: (trace) => holds(trace.gaps[0] ?? [], rootView(operation.link ? [] : indexes)),
     execute: async (report) => {
       const fetched = await Promise.all(remotes.map((remote) => takeRemote(workshop, operation, remote, report)));
       const taken = inOrder(operation, source, local, fetched);

@@ -18,7 +18,7 @@ export interface MountSource {
   readonly path: string;
   readonly type: 'dir' | 'file';
   /** Everything that a RUN can see of it. */
-  readonly exact: readonly Digest[];
+  readonly exact: () => readonly Digest[];
 }
 
 /** Throws `context/not-found`. `layerOf` makes a layer: a context is none yet, so the part of it that is mounted becomes one. */
@@ -41,11 +41,11 @@ export async function findSource(
   }
   if (input?.kind === 'context') {
     const layer = await layerOf(prepareTree(workshop, source, tree));
-    return { layers: [layer], path: 'source', type, exact: [layer.tree] };
+    return { layers: [layer], path: 'source', type, exact: () => [layer.tree] };
   }
   const layers = input?.state ?? [];
   // Of a whole stage the layers' digests are known; of a part only that part counts.
-  const exact =
+  const exact = () =>
     tree.path === '' ? layers.map((layer) => layer.tree) : [selectionDigest([{ base: '', entries: tree.list() }], true)];
   return { layers, path: tree.path, type, exact };
 }

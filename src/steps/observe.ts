@@ -5,6 +5,7 @@ import type { Observation } from '../cache/traces.ts';
 import { resolveOwner } from '../snapshots/accounts.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
 import { type Lookup, mergedTree } from '../snapshots/tree.ts';
+import { answer, lookObservation, type View } from './answers.ts';
 
 export interface Observer {
   /** The tree below; every look-up is an observation. */
@@ -15,52 +16,41 @@ export interface Observer {
 }
 
 export function observe(indexes: readonly LayerIndex[]): Observer {
-  const below = mergedTree(indexes);
+  const view = rootView(indexes);
   const seen = new Map<string, Observation>();
   const absent = new Set<string>();
   const record = (observation: Observation): void => {
     seen.set(`${observation[0]} ${observation[1]}`, observation);
   };
+  const ask = (kind: string, path: string): void => record([kind, path, answer(view, kind, path) as string]);
   const lookup = (path: string): Entry | undefined => {
     // Below an absent path everything is absent: one observation says it.
     if (hasAbsentParent(absent, path)) return undefined;
-    const entry = below.lookup(path);
+    const entry = view.tree.lookup(path);
     if (!entry) absent.add(path);
-    for (const observation of describe(path, entry)) record(observation);
+    record(lookObservation(path, entry));
+    if (entry?.type === 'symlink') ask('R', path);
+    if (entry?.type === 'dir') ask('A', path);
     return entry;
   };
   return {
     tree: { lookup },
     ownerOf: (user, group) => {
-      const ids = resolveOwner(indexes, user, group);
-      record(['U', JSON.stringify([user, group ?? null]), `${ids.uid}:${ids.gid}`]);
-      return ids;
+      ask('U', JSON.stringify([user, group ?? null]));
+      return resolveOwner(indexes, user, group);
     },
     observations: () => [...seen.values()],
   };
 }
 
-/** Whether these layers answer every observation in the way it was answered before. */
-export function holds(observations: readonly Observation[], indexes: readonly LayerIndex[]): boolean {
-  const below = mergedTree(indexes);
-  return observations.every(([kind, path, value]) => answer(below, indexes, kind, path) === value);
+/** All that is below a step, as it would see it. */
+export function rootView(indexes: readonly LayerIndex[]): View {
+  return { tree: mergedTree(indexes), indexes, root: indexes };
 }
 
-function answer(below: Lookup, indexes: readonly LayerIndex[], kind: string, path: string): string | undefined {
-  if (kind === 'U') {
-    const [user, group] = JSON.parse(path) as [string, string | null];
-    const { uid, gid } = resolveOwner(indexes, user, group ?? undefined);
-    return `${uid}:${gid}`;
-  }
-  return describe(path, below.lookup(path)).find(([seenKind]) => seenKind === kind)?.[2];
-}
-
-function describe(path: string, entry: Entry | undefined): Observation[] {
-  if (!entry) return [['N', path, '']];
-  const looks: Observation = ['L', path, `${entry.type} ${entry.mode.toString(8)} ${entry.uid}:${entry.gid}`];
-  if (entry.type === 'symlink') return [looks, ['R', path, entry.link]];
-  if (entry.type === 'dir') return [looks, ['A', path, entry.xattrs ? JSON.stringify(entry.xattrs) : '']];
-  return [looks];
+/** Whether every question has the answer that it had before. */
+export function holds(observations: readonly Observation[], view: View): boolean {
+  return observations.every(([kind, path, value]) => answer(view, kind, path) === value);
 }
 
 function hasAbsentParent(absent: ReadonlySet<string>, path: string): boolean {

@@ -1,7 +1,8 @@
 // RUN: a command in a container of its own on what is below it; what it changed becomes one layer.
-// Sees every layer below as a whole (it is not observed yet), so its trace has them all exact and every gap empty.
+// Layers that were made of the context or of stages it is watched reading; of the others its trace has the digests (run-inputs.ts).
 
 import { sha256 } from '../base/digest.ts';
+import type { LayerSummary } from '../native/serve.ts';
 import { type RootResult, type RootSpec, startInRoot } from '../native/with-root.ts';
 import type { RunDevice, RunOperation } from '../plan/graph.ts';
 import { containerConfig, type DeviceEdits, type Mount, type Rlimit, SYSTEM_STUB } from '../sandbox/container-config.ts';
@@ -17,6 +18,7 @@ import { resolveUser } from '../snapshots/accounts.ts';
 import { type HeldCaches, holdCaches } from './cache-mounts.ts';
 import { findSource, type MountSource, mountParts, mountPoint, stubPath } from './mounts.ts';
 import { countOomKills, explainFailure, explainStart } from './run-failure.ts';
+import { allTraced, type RunInputs, rootLayers, splitInputs } from './run-inputs.ts';
 import { type HeldAgents, holdAgents } from './ssh-mounts.ts';
 import { type Executed, indexesOf, type Prepared, type Report, type Result, type State, type Workshop } from './step.ts';
 
@@ -38,6 +40,8 @@ export interface RunSettings {
   readonly cgroup: Cgroup | undefined;
   /** Unset: the bundled one. */
   readonly runtime: OtherRuntime | undefined;
+  /** Commands are watched reading layers made of contexts and stages. */
+  readonly trace: boolean;
   /** Bytes that the tmpfs under a RUN's writes may take; undefined: they go to disk. */
   readonly upperBytes: number | undefined;
   /** Makes a layer of a part of a context, for bind mounts. */
@@ -60,12 +64,14 @@ export async function prepareRun(
   );
   // What a cache begins with is no more told or seen than what is in it later.
   const binds = sources.filter((source, place) => source && operation.mounts[place]?.type === 'bind') as MountSource[];
+  const from = splitInputs(workshop, below, binds, settings.trace && operation.trace !== 'off');
   return {
     record: recordOf(operation, network, settings),
-    exact: [...below.map(({ tree }) => tree), ...binds.flatMap(({ exact }) => exact)],
+    exact: from.exact,
+    ...(from.isWatched && { whole: from.whole }),
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
-    matches: ({ gaps }) => gaps.every((observations) => observations.length === 0),
-    execute: (report) => execute(workshop, settings, { operation, network, below, sources, inputs }, report),
+    matches: from.matches,
+    execute: (report) => execute(workshop, settings, { operation, network, below, from, sources, inputs }, report),
   };
 }
 
@@ -111,6 +117,7 @@ interface Job {
   readonly operation: RunOperation;
   readonly network: 'host' | 'none';
   readonly below: State;
+  readonly from: RunInputs;
   /** Both in the places of the operation's mounts. */
   readonly sources: readonly (MountSource | undefined)[];
   readonly inputs: readonly (Result | undefined)[];
@@ -130,8 +137,7 @@ async function execute(workshop: Workshop, settings: RunSettings, job: Job, repo
   try {
     const agents = await holdAgents(workshop, settings.ssh, mounts);
     try {
-      const summary = await runWithRoom(workshop, settings, job, { caches, agents }, report);
-      return { summary, gaps: [...job.below, ''].map(() => []) };
+      return await executeWatched(workshop, settings, job, { caches, agents }, report);
     } finally {
       await agents.release();
     }
@@ -140,20 +146,53 @@ async function execute(workshop: Workshop, settings: RunSettings, job: Job, repo
   }
 }
 
+/** Once more without being watched when that went wrong: what the command was shown then is not what there is. */
+async function executeWatched(
+  workshop: Workshop,
+  settings: RunSettings,
+  job: Job,
+  held: Held,
+  report: Report,
+): Promise<Executed> {
+  const { from, operation } = job;
+  const first = await runWithRoom(workshop, settings, job, held, report);
+  if (!first.observerFailed) {
+    const gaps = first.observed && from.gapsOf(first.observed, { user: operation.user, paths: first.lookedUp });
+    return gaps
+      ? { summary: layerOf(job, first), gaps }
+      : { summary: layerOf(job, first), gaps: from.unwatched, exact: from.whole() };
+  }
+  if (first.layer) workshop.layers.discard(first.layer);
+  report.signal.throwIfAborted();
+  report.status(`watching what it reads failed (${first.observerFailed}): running once more without`);
+  const second = await runWithRoom(workshop, settings, { ...job, from: { ...from, isWatched: false } }, held, report);
+  return { summary: layerOf(job, second), gaps: from.unwatched, exact: from.whole() };
+}
+
+function layerOf({ operation }: Job, end: RunEnd): LayerSummary {
+  if (end.status === 0 && end.layer) return end.layer;
+  throw explainFailure(operation, end, end.kills);
+}
+
+/** How a command ended, and what its container's making looked at. */
+interface RunEnd extends RootResult {
+  readonly lookedUp: readonly string[];
+  /** Of the kernel, for want of memory, before it began. */
+  readonly kills: number;
+}
+
 /** In memory first; once more on disk when that was full. */
-async function runWithRoom(workshop: Workshop, settings: RunSettings, job: Job, held: Held, report: Report) {
+async function runWithRoom(workshop: Workshop, settings: RunSettings, job: Job, held: Held, report: Report): Promise<RunEnd> {
   const known = workshop.db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', upperSetting(job));
   const onDisk = known !== undefined || settings.upperBytes === undefined;
   const kills = countOomKills();
   const first = await runOnce(workshop, settings, job, held, report, onDisk);
-  if (first.status === 0 && first.layer) return first.layer;
-  if (first.status === 0 || onDisk || !first.upperFull) throw explainFailure(job.operation, first, kills);
+  if (first.status === 0 || onDisk || !first.upperFull || first.observerFailed) return { ...first, kills };
   report.status('its scratch space in memory was full: running once more on disk');
   const second = await runOnce(workshop, settings, job, held, report, true);
   // Not before: on some file systems there is no second way, and memory may suffice the next time.
   workshop.db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', upperSetting(job), 'disk');
-  if (second.status === 0 && second.layer) return second.layer;
-  throw explainFailure(job.operation, second, kills);
+  return { ...second, kills };
 }
 
 /** Remembers that this command needs more scratch space than memory gives. */
@@ -168,8 +207,8 @@ async function runOnce(
   held: Held,
   report: Report,
   onDisk: boolean,
-): Promise<RootResult> {
-  const spec = rootSpec(workshop, settings, job, held, onDisk);
+): Promise<Omit<RunEnd, 'kills'>> {
+  const { spec, lookedUp } = rootSpec(workshop, settings, job, held, onDisk);
   report.signal.throwIfAborted();
   const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe', settings.runtime?.command);
   const stop = () => running.child.kill('SIGKILL');
@@ -178,7 +217,7 @@ async function runOnce(
     running.child[stream]?.setEncoding('utf8').on('data', (text: string) => report.output(stream, text));
   }
   try {
-    return await running.result;
+    return { ...(await running.result), lookedUp };
   } catch (error) {
     report.signal.throwIfAborted();
     throw explainStart(job.operation, error);
@@ -187,8 +226,8 @@ async function runOnce(
   }
 }
 
-function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches, agents }: Held, onDisk: boolean): RootSpec {
-  const { operation, below } = job;
+function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches, agents }: Held, onDisk: boolean) {
+  const { operation, below, from } = job;
   const { fixed } = workshop.times;
   const user = resolveUser(indexesOf(workshop, below), operation.user);
   const devices = settings.devices(operation.devices);
@@ -199,16 +238,16 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
   const hostname = operation.hostname ?? HOSTNAME;
   const placed = placeFiles(scratch, [...hostFiles(job.network, hostname, settings.extraHosts), ...parts.files]);
   const mounts = [...placed.mounts, ...parts.mounts, ...devices.mounts];
-  return {
+  const spec: RootSpec = {
     scratch,
-    layers: below.map((layer) => workshop.layers.lower(layer)),
+    layers: rootLayers(workshop, below, from.isWatched),
     stub: [...SYSTEM_STUB, ...parts.stub, ...devices.mounts.map(mountPoint), ...devices.nodes.flatMap(nodePoint)],
     make: workdirToMake(operation, mounts).map((path) => ({ path, uid: user.uid, gid: user.gid })),
     ...(userns === 'private' && { userns: MAPPED_IDS }),
     upper: onDisk || settings.upperBytes === undefined ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
     files: placed.files,
     mounts: parts.roots.map(({ layers, writable }) => ({
-      layers: layers.map((layer) => workshop.layers.lower(layer)),
+      layers: rootLayers(workshop, from.isWatched ? allTraced(layers) : layers, from.isWatched),
       writable,
     })),
     config: containerConfig({
@@ -235,7 +274,11 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
     }),
     commit: { driver: workshop.driver, out: workshop.newPath(), ...(fixed !== undefined && { mtime: fixed }) },
   };
+  return { spec, lookedUp: [...LOOKED_UP, operation.workdir, ...spec.stub.map(({ path }) => `/${path}`)] };
 }
+
+/** Where the runtime itself mounts, and what it executes in. */
+const LOOKED_UP = ['/'];
 
 /** /dev is a file system of the container's own; elsewhere a node needs a file to be mounted on. */
 function nodePoint({ path }: DeviceNode): { path: string; type: 'file' }[] {

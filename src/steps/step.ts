@@ -2,14 +2,17 @@
 
 import type { Database } from '../base/database.ts';
 import type { Digest } from '../base/digest.ts';
-import type { Observation, StepRecord, Trace } from '../cache/traces.ts';
+import type { StepRecord, Trace } from '../cache/traces.ts';
 import type { Driver, LayerEntry, LayerSource, LayerSummary, Serve } from '../native/serve.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
 
+/** A layer, and whether those that stand on it are watched reading it: it was made of a context or a stage. Others take part as a whole. */
+export type StateLayer = Layer & { readonly traced?: true };
+
 /** Layers, bottom first: a file system state. */
-export type State = readonly Layer[];
+export type State = readonly StateLayer[];
 
 /** What a step can be asked for by those that stand on it. */
 export type Result = { readonly kind: 'state'; readonly state: State } | ContextResult;
@@ -85,6 +88,8 @@ export interface Prepared {
   readonly record: StepRecord;
   /** Inputs taken as a whole. */
   readonly exact: readonly Digest[];
+  /** All inputs as a whole, where that is more: under them stands what was executed without being watched. */
+  readonly whole?: () => readonly Digest[];
   /** Input layers, for the lock: two processes that would do the same work. */
   readonly inputs: readonly Digest[];
   /** Whether what a trace saw besides its exact inputs is so here too. */
@@ -94,7 +99,9 @@ export interface Prepared {
 
 export interface Executed {
   readonly summary: LayerSummary;
-  readonly gaps: readonly (readonly Observation[])[];
+  readonly gaps: Trace['gaps'];
+  /** Unset: those it was looked up by. */
+  readonly exact?: readonly Digest[];
 }
 
 /** What a step says while it runs. */

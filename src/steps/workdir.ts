@@ -2,7 +2,7 @@
 // That user is resolved as --chown's is, not as a RUN's: one that is not there yet is root (BuildKit: llb.Mkdir with WithUser).
 
 import type { WorkdirOperation } from '../plan/graph.ts';
-import { holds, observe } from './observe.ts';
+import { holds, observe, rootView } from './observe.ts';
 import { Placement } from './place.ts';
 import { indexesOf, type Prepared, type State, type Workshop, writeLayer } from './step.ts';
 
@@ -12,7 +12,7 @@ export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, 
     record: { version: 1, kind: 'workdir', path: operation.path, user: operation.user },
     exact: [],
     inputs: below.map(({ id }) => id),
-    matches: (trace) => holds(trace.gaps[0] ?? [], indexes),
+    matches: (trace) => holds(trace.gaps[0] ?? [], rootView(indexes)),
     execute: async () => {
       const observer = observe(indexes);
       const [user = '', group] = operation.user.split(':', 2);

@@ -90,6 +90,12 @@ const flagTable = {
   },
   tag: { short: 't', value: 'stringArray', repeated: true, help: 'Image identifier (format: "[registry/]repository[:tag]")' },
   target: { value: 'string', help: 'Set the target build stage to build' },
+  trace: {
+    value: 'string',
+    choices: ['on', 'off', 'verify'],
+    default: 'on',
+    help: 'Repeat a "RUN" only for files that it looked at ("on"), for any change below it ("off"), or repeat it all the same and compare ("verify")',
+  },
   ulimit: { value: 'ulimit', repeated: true, help: 'Ulimit options' },
   userns: {
     value: 'string',
@@ -187,6 +193,7 @@ async function buildOptions({
     secrets: flags.secret.map((text) => parseSecret(text, env)),
     network: flags.network as BuildOptions['network'],
     ...runtimeOf(flags.runtime, env),
+    ...(flags.trace !== 'on' && { trace: flags.trace as 'off' | 'verify' }),
     ...(flags.userns === 'host' && { userns: 'host' as const }),
     ...(await parseRunFlags(flags)),
     ...(flags['build-context'].length > 0 && { buildContexts: parseBuildContexts(flags['build-context']) }),

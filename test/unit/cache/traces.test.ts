@@ -26,7 +26,7 @@ function store(name: string, exact: readonly Digest[], told: StepRecord = record
     layer(name),
     layer(`tree of ${name}`),
   );
-  storeTrace(db, told, { trace: { version: 1, exact, gaps: [[]] }, layer: layer(name), created: 5, durationMs: 7 });
+  storeTrace(db, told, { trace: { version: 2, exact, gaps: [[]] }, layer: layer(name), created: 5, durationMs: 7 });
 }
 
 describe('step keys', () => {
@@ -45,25 +45,25 @@ describe('traces', () => {
     store('one', [layer('a')]);
     store('two', [layer('a')]);
     store('other', [layer('b')]);
-    expect(findTraces(db, stepKey(record), [layer('a')]).map((found) => found.layer)).toEqual([layer('two'), layer('one')]);
-    expect(findTraces(db, stepKey(record), [layer('a'), layer('b')])).toEqual([]);
-    expect(findTraces(db, stepKey({ ...record, kind: 'copy' }), [layer('a')])).toEqual([]);
+    expect([...findTraces(db, stepKey(record), [layer('a')])].map((found) => found.layer)).toEqual([layer('two'), layer('one')]);
+    expect([...findTraces(db, stepKey(record), [layer('a'), layer('b')])]).toEqual([]);
+    expect([...findTraces(db, stepKey({ ...record, kind: 'copy' }), [layer('a')])]).toEqual([]);
   });
 
   it('give back what was stored', () => {
     store('one', [layer('a')]);
-    expect(findTraces(db, stepKey(record), [layer('a')])).toEqual([
-      { trace: { version: 1, exact: [layer('a')], gaps: [[]] }, layer: layer('one'), created: 5, durationMs: 7 },
+    expect([...findTraces(db, stepKey(record), [layer('a')])]).toEqual([
+      { trace: { version: 2, exact: [layer('a')], gaps: [[]] }, layer: layer('one'), created: 5, durationMs: 7 },
     ]);
   });
 
   it('beyond 32 push the oldest out, of the same inputs only', () => {
     store('kept', [layer('b')]);
     for (let i = 0; i < 40; i++) store(`r${i}`, [layer('a')]);
-    const found = findTraces(db, stepKey(record), [layer('a')]);
+    const found = [...findTraces(db, stepKey(record), [layer('a')])];
     expect(found).toHaveLength(32);
     expect(found.at(-1)?.layer).toBe(layer('r8'));
-    expect(findTraces(db, stepKey(record), [layer('b')])).toHaveLength(1);
+    expect([...findTraces(db, stepKey(record), [layer('b')])]).toHaveLength(1);
   });
 
   it('know the oldest equal result of a step', () => {
@@ -82,7 +82,7 @@ describe('a transaction', () => {
         throw new Error('on purpose');
       }),
     ).toThrow('on purpose');
-    expect(findTraces(db, stepKey(record), [layer('a')])).toEqual([]);
+    expect([...findTraces(db, stepKey(record), [layer('a')])]).toEqual([]);
     expect(db.all('SELECT * FROM layers')).toEqual([]);
   });
 });

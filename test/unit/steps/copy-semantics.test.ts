@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LayerIndex } from '../../../src/snapshots/layer-index.ts';
 import { mergedTree } from '../../../src/snapshots/tree.ts';
-import { holds, observe } from '../../../src/steps/observe.ts';
+import { holds, observe, rootView } from '../../../src/steps/observe.ts';
 import { Placement } from '../../../src/steps/place.ts';
 import { selectionDigest, selectSources } from '../../../src/steps/select.ts';
 import { type Described, indexOf } from '../../support/index-file.ts';
@@ -201,8 +201,8 @@ describe('what a COPY saw', () => {
     ['a file in the copied tree is in the way', '/app', indexOf({ 'app/deep': { text: 'file' }, 'app/old': {} }), false],
   ])('%s', (_, destination, other, hit) => {
     const below = indexOf({ 'app/old': {}, 'etc/f': {} });
-    expect(holds(seen(destination, [below]), [below])).toBe(true);
-    expect(holds(seen(destination, [below]), [other])).toBe(hit);
+    expect(holds(seen(destination, [below]), rootView([below]))).toBe(true);
+    expect(holds(seen(destination, [below]), rootView([other]))).toBe(hit);
   });
 
   it('sees an owner as numbers, not the passwd file', () => {
@@ -211,8 +211,8 @@ describe('what a COPY saw', () => {
     const observer = observe([first]);
     expect(observer.ownerOf('web', undefined)).toEqual({ uid: 100, gid: 50 });
     const { observations } = { observations: observer.observations() };
-    expect(holds(observations, [passwd('web:x:100:50::/srv:\nnew:x:1:1::/:\n')])).toBe(true);
-    expect(holds(observations, [passwd('web:x:101:50::/:\n')])).toBe(false);
+    expect(holds(observations, rootView([passwd('web:x:100:50::/srv:\nnew:x:1:1::/:\n')]))).toBe(true);
+    expect(holds(observations, rootView([passwd('web:x:101:50::/:\n')]))).toBe(false);
   });
 });
 
