@@ -108,6 +108,7 @@ export class LayerIndex {
   /** How many names in this index the file at `path` has: its link count. */
   linkCount(path: string): number {
     this.#links ??= this.#countLinks();
+    if (this.#links.size === 0) return 1;
     const position = this.#position(path);
     return position < 0 ? 1 : (this.#links.get(this.#groupAt(position)) ?? 1);
   }

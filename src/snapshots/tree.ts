@@ -29,8 +29,9 @@ export function mergedTree(indexes: readonly LayerIndex[]): Tree {
  * opaque that hides what lies below the lowest of them. Without one of its own it is so by something under it here that is no directory.
  */
 export function gapTree(indexes: readonly LayerIndex[]): Omit<Tree, 'below'> {
+  const directories = indexes.map(directoriesOf);
   return {
-    lookup: (path) => lookupInGap(indexes, path),
+    lookup: (path) => lookupInGap(indexes, directories, path),
     list: (path) => list(indexes, path, true),
   };
 }
@@ -95,28 +96,57 @@ function lookup(indexes: readonly LayerIndex[], path: string): Entry | undefined
   return path === '' ? EMPTY_ROOT : undefined;
 }
 
-function lookupInGap(indexes: readonly LayerIndex[], path: string): Entry | undefined {
+function lookupInGap(
+  indexes: readonly LayerIndex[],
+  directories: readonly ((path: string) => LayerDirectory)[],
+  path: string,
+): Entry | undefined {
+  if (path === '') return indexes.at(-1)?.find('', indexes.length - 1) ?? EMPTY_ROOT;
+  const parent = parentOf(path);
   let top: Entry | undefined;
   for (let layer = indexes.length - 1; layer >= 0; layer--) {
-    const index = indexes[layer] as LayerIndex;
-    const entry = index.find(path, layer);
+    const { isThere, hides } = (directories[layer] as (path: string) => LayerDirectory)(parent);
+    const entry = isThere ? indexes[layer]?.find(path, layer) : undefined;
     if (entry) {
       const isEnd = entry.type !== 'dir' || entry.opaque;
-      if (!top && isEnd) return entry;
-      if (isEnd) return { ...(top as Entry), opaque: true };
+      if (isEnd) return top ? { ...top, opaque: true } : entry;
       top ??= entry;
     }
-    // The lowest layer hides nothing here.
-    if (layer > 0 && hidesBelow(index, path)) break;
+    if (hides) break;
   }
-  return top ?? (path === '' ? EMPTY_ROOT : undefined);
+  return top;
 }
+
+interface LayerDirectory {
+  readonly isThere: boolean;
+  /** Nothing of lower layers shows in it. */
+  readonly hides: boolean;
+}
+
+/** What one layer has at the path of a directory. Remembered: who looks up thousands of paths does so in few directories. */
+function directoriesOf(index: LayerIndex): (path: string) => LayerDirectory {
+  const known = new Map<string, LayerDirectory>();
+  const lookAt = (path: string): LayerDirectory => {
+    let found = known.get(path);
+    if (!found) {
+      const above = path === '' ? { isThere: true, hides: false } : lookAt(parentOf(path));
+      const entry = above.isThere ? index.find(path) : undefined;
+      const hides = above.hides || (entry !== undefined && (entry.type !== 'dir' || entry.opaque));
+      found = { isThere: entry?.type === 'dir', hides };
+      known.set(path, found);
+    }
+    return found;
+  };
+  return lookAt;
+}
+
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 
 /** Whether a layer hides what lower layers have at `path` by something above it: a parent is opaque, whited out or no directory. */
 function hidesBelow(index: LayerIndex, path: string): boolean {
   let parentPath = path;
   while (parentPath !== '') {
-    parentPath = parentPath.slice(0, Math.max(0, parentPath.lastIndexOf('/')));
+    parentPath = parentOf(parentPath);
     const parent = index.find(parentPath);
     if (parent && (parent.type !== 'dir' || parent.opaque)) return true;
   }
