@@ -5,6 +5,7 @@ export { TbuildError } from './base/errors.ts';
 export { type BuildOptions, type BuildResult, buildImage } from './build/build.ts';
 export type { BuildEvent } from './build/events.ts';
 export { checkBuild, listTargets, outlineBuild } from './build/inspect.ts';
+export { type LockOptions, type LockResult, lockBuild } from './build/lock/lock.ts';
 export type { BuildOutput } from './build/outputs/export.ts';
 export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';

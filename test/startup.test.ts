@@ -18,6 +18,7 @@ test('a build loads no network code', () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'tbuild-startup-'));
   try {
     writeFileSync(path.join(directory, 'Dockerfile'), 'FROM scratch\nCOPY Dockerfile /\n');
+    writeFileSync(path.join(directory, 'Dockerfile.lock'), '{"version": 1}\n');
     const loaded = modulesOf(['build', '--progress=quiet', directory], { TBUILD_ROOT: path.join(directory, 'store') });
     expect(loaded).toContain('sqlite');
     for (const unused of ['http', 'https', 'http2', 'tls', 'dns', 'zlib', 'readline', 'internal/deps/undici/undici'])

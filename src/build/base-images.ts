@@ -59,6 +59,11 @@ export class BaseImageFinder {
     });
   }
 
+  /** Whether the store has something under that name, whatever it is. */
+  isHere(reference: string): boolean {
+    return this.#images.find(reference) !== undefined;
+  }
+
   async close(): Promise<void> {
     await (await this.#remotes)?.close();
   }

@@ -25,6 +25,7 @@ import { openLog } from './build-log.ts';
 import { findContexts } from './contexts/contexts.ts';
 import type { ContextOptions, Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
+import type { Hold } from './lock/hold.ts';
 import type { BuiltImage } from './outputs/built-image.ts';
 import type { Exported, ExportOptions } from './outputs/export.ts';
 import { describeBuild, type Metadata } from './outputs/metadata.ts';
@@ -39,6 +40,8 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   /** Unset: this machine's, or what the base image is for. Of several an index is made. */
   readonly platforms?: readonly Platform[];
   readonly labels: Readonly<Record<string, string>>;
+  /** What neither the Dockerfile nor its lock fixes is an error, before it is asked for. */
+  readonly frozen?: boolean;
   /** Base images are to be the newest there are: their registries are asked, even for what is here. */
   readonly pull?: boolean;
   /** Stages whose earlier results do not count. */
@@ -118,11 +121,13 @@ async function build(
   };
   const remote = { ...sandbox, fresh: options.noCache };
   const planned = await plan(options, wanted, { workplace, contexts, remote }, bases, checks).finally(() => warn(0));
-  const { graph, epoch } = planned;
+  const { graph, epoch, hold } = planned;
   checks.refuse();
+  if (hold) tellLock(hold, graph, contexts, emit);
   emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
   const reproducible = options.reproducible ? await import('./reproducible.ts') : undefined;
   const slots = availableParallelism();
+  const open = (name: string) => contexts.open(name, hold?.pins);
   const solved = await solve({
     graph,
     workshop: workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }),
@@ -131,9 +136,11 @@ async function build(
     noCache: options.noCache,
     verify: options.trace === 'verify',
     image: (operation, report) => bases.state(operation, report),
-    context: reproducible ? async (name) => reproducible.withoutHost(await contexts.open(name)) : contexts.open,
+    context: reproducible ? async (name) => reproducible.withoutHost(await open(name)) : open,
     listener: listenerOf(emit),
     signal: options.signal,
+  }).catch((error: unknown) => {
+    throw hold ? hold.explain(error) : error;
   });
   if (checks.isOn(ownRules.wastedBytes)) {
     const foundBefore = checks.warnings.length;
@@ -167,15 +174,27 @@ async function plan(
   sources: EpochSources,
   bases: BaseImages,
   checks: Checks,
-): Promise<{ readonly graph: Plan; readonly epoch: number | undefined }> {
+): Promise<{ readonly graph: Plan; readonly epoch: number | undefined; readonly hold: Hold | undefined }> {
   const { dockerfile, named, ignored, files } = sources.contexts;
   checkFrontend(dockerfile.bytes, dockerfile.name, givenArg(options.buildArgs, 'BUILDKIT_SYNTAX'));
   const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
+  const isHeld = dockerfile.lock !== undefined || options.frozen === true;
+  const hold = isHeld ? (await import('./lock/hold.ts')).holdToLock(dockerfile, parsed, options) : undefined;
+  const pins = hold?.pins;
   const isDated = options.reproducible || namesEpoch(parsed, options.buildArgs);
-  const settled = isDated ? await (await import('./source-date-epoch.ts')).settleEpoch(parsed, options, sources) : undefined;
+  const settled = isDated
+    ? await (await import('./source-date-epoch.ts')).settleEpoch(parsed, { ...options, pins }, sources)
+    : undefined;
   const buildArgs = settled?.buildArgs ?? options.buildArgs;
-  const planOptions = { ...options, buildArgs, contexts: named, checks, ignored, contextFiles: files };
-  return { graph: await planPlatforms(parsed, wanted, planOptions, bases), epoch: settled?.epoch };
+  const planOptions = { ...options, buildArgs, contexts: named, pins, checks, ignored, contextFiles: files };
+  const graph = await planPlatforms(parsed, wanted, planOptions, hold ? hold.bases(bases) : bases);
+  return { graph, epoch: settled?.epoch, hold };
+}
+
+/** Before anything is fetched. */
+function tellLock(hold: Hold, graph: Plan, { named }: Contexts, emit: (event: BuildEvent) => void): void {
+  const missing = hold.checkSteps(graph.steps, named);
+  if (hold.path !== undefined) emit({ type: 'lock', time: Date.now(), path: hold.path, missing });
 }
 
 /** Looked for without loading what reads it: few builds have one. */

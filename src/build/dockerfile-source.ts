@@ -10,6 +10,8 @@ export interface DockerfileSource {
   readonly name: string;
   /** Its path; undefined: from standard input. */
   readonly path: string | undefined;
+  /** Bytes of the lock beside it; unset: there is none. */
+  readonly lock?: Buffer | undefined;
 }
 
 export function readStandardInput(): DockerfileSource {
@@ -22,7 +24,8 @@ export function readDockerfile(context: string, dockerfile: string | undefined):
   for (const path of candidates) {
     try {
       // Who names a FIFO has it written, as with <(…); a context has none to wait for.
-      if (dockerfile !== undefined || statSync(path).isFile()) return { bytes: readFileSync(path), name: path, path };
+      if (dockerfile !== undefined || statSync(path).isFile())
+        return { bytes: readFileSync(path), name: path, path, lock: readLock(lockPath(path)) };
       throw new TbuildError('dockerfile/unreadable', `cannot read the Dockerfile ${path}: it is no file`);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
@@ -34,4 +37,16 @@ export function readDockerfile(context: string, dockerfile: string | undefined):
   throw new TbuildError('dockerfile/not-found', `there is no Dockerfile at ${candidates[0]}`, {
     hint: 'name it with -f, or give the directory that holds it as the context',
   });
+}
+
+export const lockPath = (dockerfile: string): string => `${dockerfile}.lock`;
+
+function readLock(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw new TbuildError('dockerfile/bad-lock', `cannot read ${path}: ${code}`, { cause });
+  }
 }

@@ -32,6 +32,8 @@ export type BuildEvent =
   | { readonly type: 'failed'; readonly time: number; readonly step: number; readonly error: ErrorObject }
   | { readonly type: 'canceled'; readonly time: number; readonly step: number }
   | { readonly type: 'warning'; readonly time: number; readonly warning: Warning }
+  /** There is a lock beside the Dockerfile. `missing`: what it says nothing of, which is what it is now. */
+  | { readonly type: 'lock'; readonly time: number; readonly path: string; readonly missing: readonly string[] }
   /** The last event of a build that succeeded. `image` is the config digest (`sha256:…`). */
   | {
       readonly type: 'result';

@@ -61,7 +61,12 @@ export async function checkBuild(options: InspectOptions): Promise<CheckResult> 
   try {
     checks = new Checks(givenArg(options.buildArgs, 'BUILDKIT_DOCKERFILE_CHECK'));
     const dockerfile = parse(source, options, checks);
-    await planOf(dockerfile, options, named, { checks, ignored, contextFiles: files, allStages: (options.target ?? '') === '' });
+    await planOf(source, dockerfile, options, named, {
+      checks,
+      ignored,
+      contextFiles: files,
+      allStages: (options.target ?? '') === '',
+    });
     checks.refuse();
   } catch (thrown) {
     error = thrown;
@@ -72,7 +77,7 @@ export async function checkBuild(options: InspectOptions): Promise<CheckResult> 
 export async function outlineBuild(options: InspectOptions): Promise<OutlineResult> {
   const { dockerfile: source, named } = await openSources(options);
   const dockerfile = parse(source, options);
-  const plan = await planOf(dockerfile, options, named, {});
+  const plan = await planOf(source, dockerfile, options, named, {});
   return { source, ...outlineOf(dockerfile, plan, options.buildArgs) };
 }
 
@@ -117,6 +122,7 @@ async function openSources(options: InspectOptions): Promise<Sources> {
 }
 
 async function planOf(
+  source: DockerfileSource,
   dockerfile: Dockerfile,
   options: InspectOptions,
   contexts: NamedContexts,
@@ -124,8 +130,13 @@ async function planOf(
 ): Promise<StagePlan> {
   const { bases, close } = knownImages(options.root);
   try {
-    const planOptions = { ...options, ...checking, platform: options.platforms?.[0], buildPlatform: hostPlatform(), contexts };
-    return await planStages(dockerfile, planOptions, bases);
+    const isHeld = source.lock !== undefined || options.frozen === true;
+    const hold = isHeld ? (await import('./lock/hold.ts')).holdToLock(source, dockerfile, options) : undefined;
+    const platforms = { platform: options.platforms?.[0], buildPlatform: hostPlatform() };
+    const planOptions = { ...options, ...checking, ...platforms, contexts, pins: hold?.pins };
+    const plan = await planStages(dockerfile, planOptions, hold ? hold.bases(bases) : bases);
+    hold?.checkSteps(plan.graph.steps, contexts);
+    return plan;
   } finally {
     close();
   }

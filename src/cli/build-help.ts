@@ -30,7 +30,7 @@ export const buildGroups: HelpGroups = {
     'resource',
     'cgroup-parent',
   ],
-  'What is done again': ['no-cache', 'no-cache-filter', 'trace', 'pull', 'reproducible'],
+  'What is done again': ['no-cache', 'no-cache-filter', 'trace', 'pull', 'frozen', 'reproducible'],
   'Instead of building': ['check', 'call'],
 };
 

@@ -11,6 +11,7 @@ export const library: Library = {
   checkBuild: async (options) => (await import('../build/inspect.ts')).checkBuild(options),
   outlineBuild: async (options) => (await import('../build/inspect.ts')).outlineBuild(options),
   listTargets: async (options) => (await import('../build/inspect.ts')).listTargets(options),
+  lockBuild: async (options) => (await import('../build/lock/lock.ts')).lockBuild(options),
   runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
   listImages: () => withRecords(({ images }) => images.listTops()),
   inspectImage: async (name, platform) => {

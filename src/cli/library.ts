@@ -2,6 +2,7 @@
 
 import type { BuildOptions, BuildResult } from '../build/build.ts';
 import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
+import type { LockOptions, LockResult } from '../build/lock/lock.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -44,6 +45,7 @@ export interface Library {
   checkBuild(options: InspectOptions): Promise<CheckResult>;
   outlineBuild(options: InspectOptions): Promise<OutlineResult>;
   listTargets(options: InspectOptions): Promise<TargetsResult>;
+  lockBuild(options: LockOptions): Promise<LockResult>;
   runContainer(options: RunOptions): Promise<number>;
   /** Without those that are only there as part of an index. */
   listImages(): Promise<readonly (Image | ImageIndex)[]>;

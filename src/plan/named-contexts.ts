@@ -4,10 +4,11 @@ import { TbuildError } from '../base/errors.ts';
 import type { Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { familiarName } from '../oci/reference.ts';
+import type { RemoteOperation } from './graph.ts';
 
 export type NamedContext =
-  /** A directory: a context step of that name. `shown`: as the step is, where it is no directory of this machine. */
-  | { readonly kind: 'directory'; readonly shown?: string }
+  /** A directory: a context step of that name. `shown` and `remote`: as the step is, and what it is made of, where it is none of this machine. */
+  | { readonly kind: 'directory'; readonly shown?: string; readonly remote?: RemoteOperation }
   /** An image in place of another: its normalised reference, or `scratch`. */
   | { readonly kind: 'image'; readonly reference: string };
 

@@ -16,6 +16,7 @@ import { applyMetadata } from './metadata.ts';
 import type { NamedContexts } from './named-contexts.ts';
 import { checkOwner } from './owner.ts';
 import { cleanPath, nextWorkdir } from './paths.ts';
+import type { Pins } from './pins.ts';
 import { planRun } from './run.ts';
 import { StageState, type Start, startFromImage, startFromScratch } from './stage-state.ts';
 import { type PlannedInstruction, resolveStages, type Source, type StageNode, type Stages, sourcePlace } from './stages.ts';
@@ -35,6 +36,8 @@ export interface PlanOptions {
   readonly labels: Readonly<Record<string, string>>;
   /** `--build-context`, by name. */
   readonly contexts: NamedContexts;
+  /** Unset: names stand for what they stand for now. */
+  readonly pins?: Pins | undefined;
   /** `--no-cache-filter`: names of stages. */
   readonly noCacheStages?: readonly string[] | undefined;
   /** Names of steps say for which platform they are. */
@@ -64,12 +67,12 @@ export interface StagePlan {
 export async function planStages(dockerfile: Dockerfile, options: PlanOptions, bases: BaseImages): Promise<StagePlan> {
   const platform = options.platform ?? options.buildPlatform;
   const target = options.target ?? '';
-  const { buildArgs, buildPlatform, contexts } = options;
+  const { buildArgs, buildPlatform, contexts, pins } = options;
   const { checks = new Checks(), ignored = () => undefined, allStages = false } = options;
   const scopeOptions = { buildArgs, target: target || (dockerfile.stages.at(-1)?.name ?? ''), platform, buildPlatform };
   const globalScope = readGlobalScope(dockerfile, scopeOptions);
   checkDefaultBases(dockerfile, () => readDefaultScope(dockerfile, scopeOptions, globalScope), checks);
-  const stages = resolveStages(dockerfile, globalScope, { target, contexts, platform, checks, allStages });
+  const stages = resolveStages(dockerfile, globalScope, { target, contexts, platform, pins, checks, allStages });
   const images = await loadImages(stages, platform, bases, checks);
   const plan = new Planner(dockerfile, stages, images, { ...options, globalScope, platform, checks, ignored });
   const nodes = stages.reachable();
@@ -189,7 +192,7 @@ class Planner {
         const source = () => this.resolve(planned.sources[0], where, tooEarly);
         planCopy(stage, planned, instruction, {
           local: () => locate(sourcePlace(instruction, 0), source),
-          remote: (op) => this.graph.remote(op, where),
+          remote: (op) => this.graph.remote(this.asked.pins?.remote(op) ?? op, where),
           ignored: this.asked.ignored,
         });
         break;

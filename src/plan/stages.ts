@@ -14,6 +14,7 @@ import { parsePlatform } from '../oci/platform.ts';
 import { normalizeName } from '../oci/reference.ts';
 import { FromChecks } from './checks.ts';
 import { findContext, type NamedContexts } from './named-contexts.ts';
+import type { Pins } from './pins.ts';
 
 /** What a stage stands on, or what a COPY or a mount takes from. */
 export type Source =
@@ -22,10 +23,11 @@ export type Source =
   | { readonly kind: 'image'; readonly reference: string; readonly written: string }
   | { readonly kind: 'context'; readonly name: string; readonly shown: string | undefined };
 
-/** `--build-context`, and the platform that those without one are for. */
+/** `--build-context`, and the platform that those without one are for; what images are held to. */
 interface Replacements {
   readonly contexts: NamedContexts;
   readonly target: Platform;
+  readonly pins: Pins | undefined;
 }
 
 export interface PlannedInstruction {
@@ -71,12 +73,13 @@ export function resolveStages(
     readonly target: string;
     readonly contexts: NamedContexts;
     readonly platform: Platform;
+    readonly pins: Pins | undefined;
     readonly checks: Checks;
     readonly allStages: boolean;
   },
 ): Stages {
   const checks = new FromChecks(dockerfile, scope, options.checks);
-  const replacements: Replacements = { contexts: options.contexts, target: options.platform };
+  const replacements: Replacements = { contexts: options.contexts, target: options.platform, pins: options.pins };
   const nodes: StageNode[] = [];
   const byName = new Map<string, StageNode>();
   for (const [index, stage] of dockerfile.stages.entries()) {
@@ -212,15 +215,19 @@ function withHint<T>(hint: string | undefined, action: () => T): T {
 /** `name` as it is not that of a stage. */
 function namedSource(name: string, platform: Platform | undefined, replacements: Replacements): Source {
   if (name === 'scratch') return { kind: 'scratch' };
-  return contextSource(name, platform, replacements) ?? { kind: 'image', reference: normalizeName(name), written: name };
+  return contextSource(name, platform, replacements) ?? imageSource(normalizeName(name), name, replacements);
 }
 
-function contextSource(name: string, platform: Platform | undefined, { contexts, target }: Replacements): Source | undefined {
-  const found = findContext(contexts, name, platform ?? target);
+function imageSource(reference: string, written: string, { pins }: Replacements): Source {
+  return { kind: 'image', reference: pins?.image(reference) ?? reference, written };
+}
+
+function contextSource(name: string, platform: Platform | undefined, replacements: Replacements): Source | undefined {
+  const found = findContext(replacements.contexts, name, platform ?? replacements.target);
   if (found === undefined) return undefined;
   if (found.context.kind === 'directory') return { kind: 'context', name: found.name, shown: found.context.shown };
   const { reference } = found.context;
-  return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference, written: reference };
+  return reference === 'scratch' ? { kind: 'scratch' } : imageSource(reference, reference, replacements);
 }
 
 function sourcesOf(

@@ -4,6 +4,7 @@
 import type { Digest } from '../base/digest.ts';
 import { sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import { isImage } from '../images/choose-manifests.ts';
 import type { Platform } from '../oci/config.ts';
 import {
   type Annotations,
@@ -42,6 +43,16 @@ export async function inspectRemote(name: string, signal: AbortSignal): Promise<
   } finally {
     await client.close();
   }
+}
+
+/** What a name stands for now, and the manifests of images that this is, each with its platform. */
+export async function findManifests(
+  client: RegistryClient,
+  name: string,
+): Promise<{ readonly digest: Digest; readonly manifests: readonly Descriptor[] }> {
+  const source = await fetchSource(client, name);
+  const entries = await entriesOf(source);
+  return { digest: source.descriptor.digest, manifests: entries.map(({ descriptor }) => descriptor).filter(isImage) };
 }
 
 export interface CombineOptions {

@@ -4,6 +4,7 @@
 import { type ContextArgument, readContextArgument } from '../../context/argument.ts';
 import { listContext, readIgnore } from '../../context/directory.ts';
 import { redactUrl } from '../../http/url.ts';
+import type { Pins } from '../../plan/pins.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { RemoteSettings } from '../../steps/remote.ts';
 import { readDockerfile } from '../dockerfile-source.ts';
@@ -18,7 +19,8 @@ export async function findContexts(options: ContextOptions): Promise<OpenContext
   const named = await findNamed(options);
   return async (workplace, settings) => {
     const main = await openMain(workplace, settings);
-    const open = (name: string) => (name === '' ? main.open() : (named as Named).open(workplace, settings, name));
+    const open = (name: string, pins?: Pins) =>
+      name === '' ? main.open() : (named as Named).open(workplace, settings, name, pins);
     return { ...main, named: named?.planned ?? {}, open };
   };
 }

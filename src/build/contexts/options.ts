@@ -1,6 +1,7 @@
 // What a build is told of its contexts, and what it asks of them, whatever they are.
 
 import type { IgnoreRules } from '../../context/ignore.ts';
+import type { Pins } from '../../plan/pins.ts';
 import type { NamedContexts } from '../../plan/plan.ts';
 import type { ContextResult, Material } from '../../steps/step.ts';
 import type { DockerfileSource } from '../dockerfile-source.ts';
@@ -35,6 +36,6 @@ export interface MainContext {
 export interface Contexts extends Omit<MainContext, 'open'> {
   /** Those of --build-context, as planning takes them. */
   readonly named: NamedContexts;
-  /** `''` is the main one. */
-  open(name: string): Promise<ContextResult>;
+  /** `''` is the main one. `pins`: what others are held to. */
+  open(name: string, pins?: Pins): Promise<ContextResult>;
 }

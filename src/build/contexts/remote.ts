@@ -6,10 +6,10 @@ import { debug } from '../../base/debug.ts';
 import { assert, TbuildError } from '../../base/errors.ts';
 import { parseBool } from '../../base/parse-bool.ts';
 import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../../context/archive-type.ts';
-import { parseGitContext } from '../../context/git/url.ts';
 import { DOCKERFILE_MAX_BYTES, tooLarge } from '../../context/input.ts';
 import { redactUrl } from '../../http/url.ts';
 import type { RemoteOperation } from '../../plan/graph.ts';
+import { remoteName } from '../../plan/remote.ts';
 import { readContent } from '../../snapshots/contents.ts';
 import type { Entry } from '../../snapshots/layer-index.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
@@ -18,14 +18,7 @@ import type { ContextResult } from '../../steps/step.ts';
 import { type DockerfileSource, readDockerfile } from '../dockerfile-source.ts';
 import { openArchiveContext, readDockerfileIn } from './archive.ts';
 import type { ContextOptions, MainContext } from './options.ts';
-
-export interface RemoteArgument {
-  readonly kind: 'git' | 'http';
-  readonly url: string;
-}
-
-/** What the one file from a URL is called (BuildKit: DetectHTTPContext). */
-const FILE = 'context';
+import { CONTEXT_FILE, operationOf, type RemoteArgument } from './remote-operation.ts';
 
 export async function openRemote(
   workplace: Workplace,
@@ -34,9 +27,9 @@ export async function openRemote(
   options: ContextOptions,
 ): Promise<MainContext> {
   const keepGitDir = parseBool(options.buildArgs.BUILDKIT_CONTEXT_KEEP_GIT_DIR ?? '') ?? false;
-  const fetched = await fetchContext(workplace, settings, argument, keepGitDir, options.signal);
+  const fetched = await fetchContext(workplace, settings, operationOf(argument, keepGitDir), options.signal);
   const label = redactUrl(argument.url);
-  const file = argument.kind === 'http' ? fetched.index.find(FILE) : undefined;
+  const file = argument.kind === 'http' ? fetched.index.find(CONTEXT_FILE) : undefined;
   const isArchive = file !== undefined && looksLikeArchive(readContent(file, fetched.files, ARCHIVE_HEAD_BYTES));
   const context = isArchive ? await openArchive(workplace, fetched, label) : fetched;
   const dockerfile =
@@ -51,10 +44,10 @@ export async function openRemote(
 export function openNamedRemote(
   workplace: Workplace,
   settings: RemoteSettings,
-  argument: RemoteArgument,
+  operation: RemoteOperation,
   signal: AbortSignal,
 ): Promise<ContextResult> {
-  return fetchContext(workplace, settings, argument, false, signal);
+  return fetchContext(workplace, settings, operation, signal);
 }
 
 /** Returns the path of a file of this process. */
@@ -64,37 +57,29 @@ export async function downloadDockerfile(
   url: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const { index, files } = await fetchContext(workplace, settings, { kind: 'http', url }, false, signal);
-  const file = index.find(FILE);
+  const { index, files } = await fetchContext(workplace, settings, operationOf({ kind: 'http', url }, false), signal);
+  const file = index.find(CONTEXT_FILE);
   assert('root' in files && file !== undefined, 'a download is a file');
   if (file.size > DOCKERFILE_MAX_BYTES) throw tooLarge(redactUrl(url));
-  return join(files.root, FILE);
+  return join(files.root, CONTEXT_FILE);
 }
 
 async function fetchContext(
   { serve, newPath, store }: Workplace,
   settings: RemoteSettings,
-  argument: RemoteArgument,
-  keepGitDir: boolean,
+  operation: RemoteOperation,
   signal: AbortSignal,
 ): Promise<ContextResult> {
-  const say = (text: string) => debug(() => `${redactUrl(argument.url)}: ${text}`);
+  const say = (text: string) => debug(() => `${remoteName(operation)}: ${text}`);
   const report = { output: () => {}, status: say, signal };
   const places = { serve, newPath, storePath: store.path };
-  const remote = await resolveRemote(places, settings, operationOf(argument, keepGitDir), report);
+  const remote = await resolveRemote(places, settings, operation, report);
   return remote.open(report);
-}
-
-function operationOf({ kind, url }: RemoteArgument, keepGitDir: boolean): RemoteOperation {
-  if (kind === 'http') return { kind, url, name: FILE, checksum: undefined };
-  const source = parseGitContext(url);
-  assert(source !== undefined, `${redactUrl(url)} was taken for a git repository`);
-  return { kind, source: { ...source, keepGitDir: source.keepGitDir || keepGitDir } };
 }
 
 async function openArchive(workplace: Workplace, { files, modifiedAt }: ContextResult, label: string): Promise<ContextResult> {
   assert('root' in files, 'a download is a file');
-  const context = await openArchiveContext(workplace, join(files.root, FILE), label);
+  const context = await openArchiveContext(workplace, join(files.root, CONTEXT_FILE), label);
   return { ...context, modifiedAt: modifiedAt ?? context.modifiedAt };
 }
 

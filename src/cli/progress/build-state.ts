@@ -68,6 +68,7 @@ export class BuildState {
   startMs: number | undefined;
   endMs: number | undefined;
   isInterrupted = false;
+  lock: Extract<BuildEvent, { type: 'lock' }> | undefined;
   result: Extract<BuildEvent, { type: 'result' }> | undefined;
   /** Path of the full log. */
   log: string | undefined;
@@ -78,6 +79,7 @@ export class BuildState {
     if ('step' in event) return this.#applyToStep(event, this.#step(event.step));
     if (event.type === 'plan') for (const { step, name } of event.steps) this.steps[step - 1] = new StepState(step, name);
     else if (event.type === 'warning') this.warnings.push(event.warning);
+    else if (event.type === 'lock') this.lock = event;
     else this.#end(event);
     return [];
   }

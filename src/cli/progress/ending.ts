@@ -12,8 +12,10 @@ export function successLines(state: BuildState, image: string, paint: Paint, isD
   return [
     ...warningLines(state, paint, isDebug),
     ...(state.warnings.length > 0 ? [''] : []),
+    ...missingLines(state, paint),
     ...(state.result?.names ?? []).map((name) => row('named', name)),
     row('image', image),
+    ...(state.lock ? [row('locked', `by ${state.lock.path}`)] : []),
     ...(state.result?.exported ?? []).map((path) => row('exported', path)),
     ...(state.log ? [row('log', state.log)] : []),
   ];
@@ -28,6 +30,12 @@ export function failureLines(state: BuildState, paint: Paint, quote: (text: stri
 /** After the error. A build that had no step yet has nothing more in its log. */
 export function logLine({ log, steps }: BuildState, paint: Paint): string[] {
   return log && steps.length > 0 ? [`${paint('dim', 'log:')} ${oneLine(log)}`] : [];
+}
+
+function missingLines({ lock }: BuildState, paint: Paint): string[] {
+  return (lock?.missing ?? []).map((name) =>
+    paint('warning', oneLine(`warning: ${lock?.path} does not have ${name}, which is what it is now: tbuild lock adds it`)),
+  );
 }
 
 /** As buildx lists them. */

@@ -16,6 +16,7 @@ test('tbuild', async () => {
     Commands:
       build        Build an image from a Dockerfile
       run          Create and run a new container from an image
+      lock         Write down what the names in a Dockerfile stand for
       images       List images
       inspect      Return low-level information on images
       history      Show the history of an image
@@ -122,6 +123,7 @@ test('tbuild build', async () => {
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
           --pull                        Always attempt to pull all referenced images
+          --frozen                      Refuse what is not locked (see tbuild lock)
           --reproducible                Build an image that says nothing of when,
                                         where and by whom it was built
 
