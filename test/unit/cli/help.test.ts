@@ -122,6 +122,10 @@ test('tbuild build', async () => {
     What is done again:
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
+          --trace string                Repeat a "RUN" only for files that it looked
+                                        at ("on"), for any change below it ("off"),
+                                        or repeat it all the same and compare
+                                        ("verify") (default "on")
           --pull                        Always attempt to pull all referenced images
           --frozen                      Refuse what is not locked (see tbuild lock)
           --reproducible                Build an image that says nothing of when,
