@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,13 @@ impl Data {
         }
     }
 
+    pub fn descriptor(&self) -> RawFd {
+        match &self.kept {
+            Kept::Image(file) => file.as_raw_fd(),
+            Kept::Directory(root) => root.as_raw_fd(),
+        }
+    }
+
     /// The file that a regular file's content is in, and where it begins. Not for one of 0 bytes.
     pub fn locate(&self, entry: &Entry) -> Result<(Located<'_>, u64)> {
         match (&self.kept, entry.content.place) {
@@ -88,6 +95,17 @@ impl Data {
             at += step as u64;
         }
         Ok(())
+    }
+
+    /// Reads a part of a regular file's content; short only at its end.
+    pub fn read_at(&self, entry: &Entry, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let left = entry.content.size.saturating_sub(offset);
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if length > 0 {
+            let (file, start) = self.locate(entry)?;
+            file.read_exact_at(&mut buffer[..length], start + offset).map_err(|error| unread(entry, error))?;
+        }
+        Ok(length)
     }
 }
 

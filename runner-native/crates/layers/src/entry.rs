@@ -237,6 +237,10 @@ impl Tree {
         &self.entries
     }
 
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     pub fn parent(&self, index: usize) -> usize {
         self.parents[index] as usize
     }

@@ -98,7 +98,7 @@ fn show(stack: &Stack, data: &mut Vec<Data>) -> Result<Paths> {
 }
 
 /// Whatever is below `path` belongs to lower layers: a layer has nothing below what it hides before the entry that hides it.
-fn remove_below(paths: &mut Paths, path: &[u8]) {
+pub fn remove_below<V>(paths: &mut BTreeMap<Box<[u8]>, V>, path: &[u8]) {
     let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat()); // '0' follows '/'
     let bounds = (Bound::Included(first.as_slice()), Bound::Excluded(end.as_slice()));
     let below: Vec<Box<[u8]>> = paths.range::<[u8], _>(bounds).map(|(path, _)| path.clone()).collect();

@@ -31,6 +31,8 @@ pub struct RunOptions<'a> {
     /// Called about ten times a second.
     pub tick: Option<Box<dyn FnMut() + 'a>>,
     pub limits: Option<Limits<'a>>,
+    /// A child of ours that is neither the container's nor the watcher: it outlives both.
+    pub other_child: Option<Pid>,
 }
 
 pub struct Ended {
@@ -135,7 +137,7 @@ pub fn start_and_wait(
     drop(limited);
     watcher.end();
     if !has_pid_namespace {
-        end_orphans(watcher.pid());
+        end_orphans(&[Some(watcher.pid()), options.other_child]);
     }
     drain(&mut relays);
     Ok(Ended { status, killed_for_memory, watcher })
@@ -352,9 +354,10 @@ fn exit_status(container: &Container) -> Result<i32> {
 }
 
 /// Without a pid namespace the container's other processes outlive its first; they are our children then, as we are a subreaper.
-fn end_orphans(watcher: Pid) {
+fn end_orphans(spared: &[Option<Pid>]) {
     while let Ok(children) = std::fs::read_to_string("/proc/thread-self/children") {
-        let children = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).filter(|pid| *pid != watcher);
+        let children =
+            children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).filter(|pid| !spared.contains(&Some(*pid)));
         let ended = children.map(|pid| {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::empty());

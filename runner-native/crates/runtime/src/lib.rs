@@ -28,6 +28,7 @@ mod loop_device;
 mod mount_attributes;
 mod mount_options;
 mod mounts;
+mod observer;
 pub mod own_binary;
 pub mod own_ids;
 pub mod plan;

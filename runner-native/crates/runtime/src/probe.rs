@@ -4,6 +4,7 @@
 use crate::container::explain_clone;
 use crate::error::{Context, MOUNT, NativeError, Result, USAGE};
 use crate::idmapped::Idmapped;
+use crate::observer::{self, Observer};
 use crate::root_spec::{Layer, UserNamespace};
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::{inside_root, mount_attributes, mounts, sys, user_namespace};
@@ -25,6 +26,8 @@ pub struct Found {
     pub memory_upper: bool,
     /// Why containers can have no user namespace whose root is nobody on the host; none: they can.
     pub without_userns: Option<String>,
+    /// Why nothing that a container looks at can be observed; none: it can.
+    pub without_observer: Option<String>,
     pub kernel: String,
 }
 
@@ -57,7 +60,8 @@ pub fn run(directory: &Path, only: Option<&str>) -> Result<Found> {
                 let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
                 let upper = try_upper(&place).is_ok();
                 let memory_upper = user_namespace::is_initial() || takes_marks(&place.scratch.path);
-                return Ok(Found { driver: name, reasons, upper, memory_upper, without_userns, kernel });
+                let without_observer = observer::probe();
+                return Ok(Found { driver: name, reasons, upper, memory_upper, without_userns, without_observer, kernel });
             }
             Err(error) => reasons.push(format!("{name}: {}", error.detail)),
         }
@@ -164,7 +168,7 @@ fn try_user_namespace(place: &Place, driver: &str) -> Result<()> {
         "erofs" => Layer::Erofs { erofs: place.path.join(format!("erofs-{from}.erofs")), by_loop: false },
         _ => Layer::Erofs { erofs: place.path.join(format!("loop-{from}.erofs")), by_loop: true },
     });
-    let lowers = stack::open_layers(&layers, scratch, &idmapped)?;
+    let lowers = stack::open_layers(&layers, scratch, &idmapped, &mut Observer::default())?;
     let path = scratch.path.join("mapped");
     let written = scratch.make_directory("mapped")?;
     let directory = |name| stack::make_directory(&written, name).at(MOUNT, "make", &path);

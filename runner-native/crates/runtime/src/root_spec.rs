@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::PathBuf;
-use tbuild_layers::Driver;
+use tbuild_layers::{Driver, GapLayer};
 
 #[derive(Deserialize)]
 pub struct RootSpec {
@@ -37,6 +37,30 @@ pub enum Layer {
     Directory {
         directory: PathBuf,
     },
+    /// Adjacent layers, bottom to top, that the file observer serves as one.
+    Traced {
+        traced: Vec<TracedLayer>,
+    },
+}
+
+impl Layer {
+    pub fn traced(&self) -> Option<&[TracedLayer]> {
+        if let Self::Traced { traced } = self { Some(traced) } else { None }
+    }
+}
+
+/// Contents are read from an image as from any file: how this machine would mount it does not matter.
+#[derive(Deserialize, PartialEq)]
+pub struct TracedLayer {
+    index: PathBuf,
+    #[serde(alias = "erofs", alias = "directory")]
+    data: PathBuf,
+}
+
+impl TracedLayer {
+    pub fn files(&self) -> GapLayer {
+        GapLayer { index: self.index.clone(), data: self.data.clone() }
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,9 @@
 //! Layers as one root: EROFS images mounted detached, overlayfs over them. Assumes a mount namespace of our own.
 //! Lowers are given bottom to top, as everywhere in tbuild; overlayfs wants them the other way.
 
-use crate::error::{Context, MOUNT, NativeError, Result};
+use crate::error::{Context, MOUNT, NativeError, Result, invalid};
 use crate::idmapped::Idmapped;
+use crate::observer::Observer;
 use crate::root_spec::Layer;
 use crate::{loop_device, mount_attributes, mounts, user_namespace};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -59,15 +60,17 @@ pub fn make_directory(parent: impl AsFd, name: &str) -> rustix::io::Result<Owned
 }
 
 /// Bottom to top. Of a layer that is there several times only the topmost: whatever the others show or hide, it does so too, and overlayfs
-/// refuses a directory that it has already.
-pub fn open_layers(layers: &[Layer], scratch: &Scratch, idmapped: &Idmapped) -> Result<Vec<OwnedFd>> {
-    let distinct = layers.iter().enumerate().filter(|(index, layer)| !layers[index + 1..].contains(layer));
-    distinct.map(|(_, layer)| open_layer(layer, scratch, idmapped)).collect()
+/// refuses a directory that it has already. Each traced element is a file system of its own.
+pub fn open_layers(layers: &[Layer], scratch: &Scratch, idmapped: &Idmapped, observer: &mut Observer) -> Result<Vec<OwnedFd>> {
+    let is_distinct = |index: usize, layer: &Layer| layer.traced().is_some() || !layers[index + 1..].contains(layer);
+    let distinct = layers.iter().enumerate().filter(|(index, layer)| is_distinct(*index, layer));
+    distinct.map(|(_, layer)| if layer.traced().is_some() { observer.take_mount() } else { open_layer(layer, scratch, idmapped) }).collect()
 }
 
 /// A descriptor of the layer's root: of a detached mount, or of the directory.
 pub fn open_layer(layer: &Layer, scratch: &Scratch, idmapped: &Idmapped) -> Result<OwnedFd> {
     match layer {
+        Layer::Traced { .. } => Err(invalid("layers", "traced ones are served, not opened")),
         Layer::Directory { directory } => {
             let opened = open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
             idmapped.directory(opened.at(MOUNT, "open the layer", directory)?, directory)

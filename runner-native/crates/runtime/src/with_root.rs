@@ -8,17 +8,20 @@ use crate::hooks::Told;
 use crate::idmapped::Idmapped;
 use crate::inside_root::{self, Kind};
 use crate::limits::Limits;
+use crate::observer::{Observed, Observer};
+use crate::own_ids::OwnIds;
 use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
-use crate::{files, foreign, mount_attributes, mounts, plan, sys};
+use crate::{error, files, foreign, mount_attributes, mounts, plan, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, unmount};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tbuild_layers::LayerSummary;
@@ -27,9 +30,11 @@ pub struct Arguments {
     pub lifeline: Option<OwnedFd>,
     pub spec: String,
     pub runtime: Vec<OsString>,
+    /// Those that an account which is not root has.
+    pub own_ids: Option<OwnIds>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// As a shell's `$?`.
@@ -38,6 +43,11 @@ pub struct Outcome {
     pub upper_full: bool,
     /// A process was killed for the container's limit of memory.
     pub killed_for_memory: bool,
+    /// What was asked of traced layers, where there were any.
+    pub observed: Option<Box<RawValue>>,
+    /// Why nothing of all this counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observer_failed: Option<String>,
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
@@ -52,28 +62,44 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         Some(own) => Program::Own(Box::new(plan::read(config)?), own),
         None => Program::Foreign(arguments.runtime, Box::new(config)),
     };
+    let mut observer = Observer::start(&spec, arguments.own_ids.as_ref())?;
+    match run_observed(&spec, &program, arguments.lifeline, &mut observer) {
+        Err(error) => match observer.finish() {
+            Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
+            _ => Err(error),
+        },
+        outcome => outcome,
+    }
+}
+
+fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, observer: &mut Observer) -> Result<Outcome> {
     enter_namespace()?;
-    let root = Root::make(&spec)?;
+    let root = Root::make(spec, observer)?;
     let mut fullness = Fullness::of(&root);
-    let pid_file = if let Program::Own(_, own) = &program { own.pid_file.clone() } else { None };
-    let lifeline = arguments.lifeline.as_ref().map(AsFd::as_fd);
+    let pid_file = if let Program::Own(_, own) = program { own.pid_file.clone() } else { None };
     let limits = program.limits()?;
-    let options = RunOptions { lifeline, tick: Some(Box::new(|| fullness.look())), pid_file, limits };
-    let Ended { status, killed_for_memory, watcher } = match &program {
+    let (watched, observer_pid) = (lifeline.as_ref().map(AsFd::as_fd), observer.pid());
+    let options = RunOptions { lifeline: watched, other_child: observer_pid, tick: Some(Box::new(|| fullness.look())), pid_file, limits };
+    let Ended { status, killed_for_memory, watcher } = match program {
         Program::Own(plan, own) => container::run(plan, &Told::of(plan, &own.id, &spec.scratch.join("bundle")), options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
     };
     fullness.look();
     let upper_full = fullness.was_full;
+    let (observed, observer_failed) = match observer.finish() {
+        Observed::Nothing => (None, None),
+        Observed::Seen(observed) => (Some(observed), None),
+        Observed::Failed(why) => (None, Some(why)),
+    };
     let layer = match &spec.commit {
-        Some(commit) if status == 0 => {
-            die_with(arguments.lifeline);
-            Some(root.commit(commit)?)
+        Some(commit) if status == 0 && observer_failed.is_none() => {
+            die_with(lifeline);
+            Some(root.commit(commit, observer)?)
         }
         _ => None,
     };
     drop(watcher);
-    Ok(Outcome { status, layer, upper_full, killed_for_memory })
+    Ok(Outcome { status, layer, upper_full, killed_for_memory, observed, observer_failed })
 }
 
 /// A commit that nobody waits for any more ends at once. A thread may do this now: nothing is forked after the container.
@@ -142,7 +168,7 @@ struct Root {
 }
 
 impl Root {
-    fn make(spec: &RootSpec) -> Result<Self> {
+    fn make(spec: &RootSpec, observer: &mut Observer) -> Result<Self> {
         let scratch = Scratch::mount(&spec.scratch)?;
         let bundle = scratch.make_directory("bundle")?;
         let path = scratch.path.join("bundle/rootfs");
@@ -152,7 +178,7 @@ impl Root {
 
         let idmapped = Idmapped::of(spec.userns.as_ref())?;
         let mut lowers = vec![idmapped.directory(stub, &scratch.path)?];
-        lowers.extend(stack::open_layers(&spec.layers, &scratch, &idmapped)?);
+        lowers.extend(stack::open_layers(&spec.layers, &scratch, &idmapped, observer)?);
         let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch, &idmapped)?;
         if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice()) {
             copy_attributes(top, &upper.upper).at(MOUNT, "give the upper the attributes of the root below", &upper_path)?;
@@ -176,13 +202,13 @@ impl Root {
         }
         drop(acting);
         files::write(&scratch, &spec.files, &idmapped)?;
-        spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root, &idmapped))?;
+        spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root, &idmapped, observer))?;
         std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
         rustix::process::fchdir(&bundle).at(MOUNT, "enter", scratch.path.join("bundle"))?;
         Ok(Self { path, upper, upper_path, is_tmpfs: matches!(spec.upper, Some(Upper::Tmpfs { .. })), hidden })
     }
 
-    fn commit(&self, commit: &Commit) -> Result<LayerSummary> {
+    fn commit(&self, commit: &Commit, observer: &Observer) -> Result<LayerSummary> {
         let Some(UpperDirectories { upper, .. }) = &self.upper else {
             return Err(crate::error::invalid("commit", "there is no upper to commit"));
         };
@@ -193,6 +219,7 @@ impl Root {
         }
         .at(MOUNT, "unmount", &self.path)?;
         self.hidden.remove_from(upper)?;
+        observer.restore_times(upper, &self.upper_path)?;
         tbuild_layers::pack_upper(commit.driver, &commit.out, &self.upper_path, commit.mtime)
     }
 }
@@ -284,13 +311,17 @@ fn is_mark(name: &[u8]) -> bool {
 }
 
 /// What config.json binds from: at `<scratch>/m/<number>`. What is written there is lost.
-fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot, idmapped: &Idmapped) -> Result<()> {
+fn further_root(scratch: &Scratch, number: usize, root: &FurtherRoot, idmapped: &Idmapped, observer: &mut Observer) -> Result<()> {
     let all = scratch.make_directory("m")?;
     let path = scratch.path.join("m").join(number.to_string());
     let place = stack::make_directory(&all, &number.to_string()).at(MOUNT, "make", &path)?;
     let (uid, gid) = idmapped.owner(0, 0)?;
     fs::fchown(&place, Some(fs::Uid::from_raw(uid)), Some(fs::Gid::from_raw(gid))).at(MOUNT, "give its owner to", &path)?;
-    let lowers = stack::open_layers(&root.layers, scratch, idmapped)?;
+    let mut lowers = stack::open_layers(&root.layers, scratch, idmapped, observer)?;
+    if root.layers.iter().any(|layer| layer.traced().is_some()) {
+        // Rights are checked, and whiteouts understood, by an overlay, which takes two lowers at least.
+        lowers.insert(0, idmapped.directory(scratch.make_directory("empty")?, &scratch.path)?);
+    }
     let lowers: Vec<&OwnedFd> = lowers.iter().collect();
     let is_image = matches!(root.layers.last(), Some(Layer::Erofs { .. }));
     let made = match (root.writable, lowers.last()) {

@@ -1,0 +1,176 @@
+//! Adjacent layers merged into one, as overlayfs would show them to the layers around: whiteouts are still entries, and a directory is opaque that
+//! hides what lies below the lowest of them. What it answers to a path is what `gapTree` of src/snapshots/tree.ts answers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use crate::data_reader::Data;
+use crate::entry::{Entry, Kind, Names, Tree, split_path};
+use crate::error::Result;
+use crate::index::Index;
+use crate::stack::remove_below;
+
+/// A layer by its index, and where its contents are: an image, or a directory of the directory driver.
+pub struct GapLayer {
+    pub index: PathBuf,
+    pub data: PathBuf,
+}
+
+pub struct Gap {
+    tree: Tree,
+    /// For each entry of `tree`.
+    origins: Vec<Origin>,
+    data: Vec<Data>,
+    /// Entries of a directory, in the order of their names: a range of `listed`.
+    ranges: Vec<Range<u32>>,
+    listed: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Origin {
+    /// Position of the layer in the gap, from the bottom.
+    layer: u32,
+    /// Names that the file has in its layer, those that others hide included.
+    links: u32,
+    number: u64,
+}
+
+impl Gap {
+    /// Bottom to top.
+    pub fn read(layers: &[GapLayer]) -> Result<Self> {
+        let mut data = Vec::with_capacity(layers.len());
+        let mut paths = BTreeMap::new();
+        for (position, layer) in layers.iter().enumerate() {
+            data.push(Data::open(&layer.data)?);
+            let found = with_origins(Index::read(&layer.index)?.tree, position as u32);
+            match position {
+                0 => paths = found.map(|(origin, entry)| (entry.path.clone(), (origin, entry))).collect(),
+                _ => found.for_each(|(origin, entry)| put(&mut paths, origin, entry)),
+            }
+        }
+        let (origins, mut entries): (Vec<_>, Vec<_>) = paths.into_values().unzip();
+        for (entry, origin) in entries.iter_mut().zip(&origins) {
+            // Numbers are a layer's own.
+            entry.inode |= u64::from(origin.layer) << 32;
+        }
+        let tree = Tree::new(entries, Names::Any)?;
+        let (ranges, listed) = list_children(&tree);
+        Ok(Self { tree, origins, data, ranges, listed })
+    }
+
+    pub fn count(&self) -> usize {
+        self.tree.entries().len()
+    }
+
+    pub fn entry(&self, position: usize) -> Option<&Entry> {
+        self.tree.entries().get(position)
+    }
+
+    pub fn find(&self, path: &[u8]) -> Option<&Entry> {
+        self.tree.find(path).map(|position| &self.tree.entries()[position])
+    }
+
+    /// Of a directory, in the order of their names.
+    pub fn children(&self, directory: usize) -> &[u32] {
+        let Range { start, end } = self.ranges[directory];
+        &self.listed[start as usize..end as usize]
+    }
+
+    pub fn child(&self, directory: usize, name: &[u8]) -> Option<usize> {
+        let children = self.children(directory);
+        let found = children.binary_search_by(|&child| self.name(child as usize).cmp(name));
+        found.ok().map(|at| children[at] as usize)
+    }
+
+    pub fn parent(&self, position: usize) -> usize {
+        self.tree.parent(position)
+    }
+
+    pub fn name(&self, position: usize) -> &[u8] {
+        split_path(&self.tree.entries()[position].path).1
+    }
+
+    pub fn links(&self, position: usize) -> u32 {
+        self.origins[position].links
+    }
+
+    /// The number of an inode: of its path, or for hard links of their group, which is known by its first path and its layer.
+    pub fn number(&self, position: usize) -> u64 {
+        self.origins[position].number
+    }
+
+    /// Reads a part of a regular file's content; short only at its end.
+    pub fn read_at(&self, position: usize, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let entry = &self.tree.entries()[position];
+        self.data[self.origins[position].layer as usize].read_at(entry, buffer, offset)
+    }
+
+    /// The descriptors that contents are read by.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.data.iter().map(Data::descriptor)
+    }
+}
+
+fn with_origins(tree: Tree, layer: u32) -> impl Iterator<Item = (Origin, Entry)> {
+    let entries = tree.into_entries();
+    let mut links: HashMap<u64, u32> = HashMap::new();
+    for (position, entry) in entries.iter().enumerate() {
+        if entry.inode != position as u64 {
+            *links.entry(entry.inode).or_insert(1) += 1;
+        }
+    }
+    let numbers: HashMap<u64, u64> = links.keys().map(|lead| (*lead, number(Some(layer), &entries[*lead as usize].path))).collect();
+    entries.into_iter().map(move |entry| {
+        let links = links.get(&entry.inode).copied().unwrap_or(1);
+        let number = numbers.get(&entry.inode).copied().unwrap_or_else(|| number(None, &entry.path));
+        (Origin { layer, links, number }, entry)
+    })
+}
+
+/// The same on every machine; of two paths never the same by chance.
+fn number(layer: Option<u32>, path: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    if let Some(layer) = layer {
+        hasher.update(&layer.to_le_bytes()).update(b"/");
+    }
+    let digest = hasher.update(path).finalize();
+    let first = digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+    // Some programs keep inode numbers as signed ones, and 0 is none.
+    (first >> 1).max(1)
+}
+
+/// What the entry of a higher layer makes of those below.
+fn put(paths: &mut BTreeMap<Box<[u8]>, (Origin, Entry)>, origin: Origin, mut entry: Entry) {
+    if entry.kind == Kind::Directory {
+        let below = paths.get(&entry.path).map(|(_, below)| below.opaque || below.kind != Kind::Directory);
+        if entry.opaque {
+            remove_below(paths, &entry.path);
+        }
+        entry.opaque |= below.unwrap_or(false);
+    } else {
+        remove_below(paths, &entry.path);
+    }
+    paths.insert(entry.path.clone(), (origin, entry));
+}
+
+fn list_children(tree: &Tree) -> (Vec<Range<u32>>, Vec<u32>) {
+    let count = tree.entries().len();
+    let mut sizes = vec![0_u32; count];
+    (1..count).for_each(|position| sizes[tree.parent(position)] += 1);
+    let mut next = 0;
+    let mut ranges: Vec<Range<u32>> = Vec::with_capacity(count);
+    for size in sizes {
+        ranges.push(next..next);
+        next += size;
+    }
+    let mut listed = vec![0; next as usize];
+    // Of one directory's entries the order of their paths is that of their names.
+    for position in 1..count {
+        let range = &mut ranges[tree.parent(position)];
+        listed[range.end as usize] = position as u32;
+        range.end += 1;
+    }
+    (ranges, listed)
+}

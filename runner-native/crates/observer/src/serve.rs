@@ -1,0 +1,39 @@
+//! The server: threads for each connection, and a socket by which it is asked, once, for what was observed.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::connection::Connection;
+use crate::report::report;
+
+/// Each waits in the kernel most of the time.
+const THREADS_OF_CONNECTION: usize = 2;
+
+/// How long mounts may outlive who made them, who was killed: as long as the container takes to end.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// Until the other end is shut down for writing, which asks for the report; nothing is served after it. One that is gone asks for nothing: then the mounts
+/// are about to go, and are served until then, for a container that ends while its files do not answer does not end.
+pub fn serve(connections: Vec<Connection>, mut control: UnixStream) {
+    let connections: Arc<[Connection]> = connections.into();
+    let running = Arc::new(AtomicUsize::new(connections.len() * THREADS_OF_CONNECTION));
+    for position in 0..connections.len() * THREADS_OF_CONNECTION {
+        let (connections, running) = (connections.clone(), running.clone());
+        std::thread::spawn(move || {
+            connections[position / THREADS_OF_CONNECTION].run();
+            running.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+    let _ = control.read_to_end(&mut Vec::new());
+    let failed = connections.iter().find_map(Connection::failed);
+    if control.write_all(report(&connections, failed.as_deref()).as_bytes()).is_ok() {
+        return;
+    }
+    let start = Instant::now();
+    while running.load(Ordering::Relaxed) > 0 && start.elapsed() < END_MAX {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,180 @@
+//! The file observer beside a container: mounts what it serves, starts its process, and hears from it what was observed. That process has neither our
+//! mount namespace nor any descriptor but its own, and ends after the container: processes of it whose files do not answer any more cannot end.
+
+use crate::error::{Context, MOUNT, NativeError, PROCESS, Result};
+use crate::own_ids::OwnIds;
+use crate::root_spec::{Layer, RootSpec, TracedLayer, UserNamespace};
+use crate::sys::{self, Clone};
+use crate::{stubs, user_namespace};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::VecDeque;
+use std::io::Read;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use tbuild_layers::{Gap, GapLayer, Kind};
+use tbuild_observer::{Connection, DIRECTORY_MTIME, Owners};
+
+const DEVICE: &str = "/dev/fuse";
+
+/// Without anything to observe it is nothing at all.
+#[derive(Default)]
+pub struct Observer {
+    process: Option<Process>,
+    /// Not taken yet: what serves the traced elements of SPEC, in their order.
+    mounts: VecDeque<OwnedFd>,
+    gaps: Vec<Vec<GapLayer>>,
+}
+
+struct Process {
+    pid: Pid,
+    control: UnixStream,
+}
+
+pub enum Observed {
+    Nothing,
+    /// `observed` of the result.
+    Seen(Box<RawValue>),
+    /// Nothing that the container did counts.
+    Failed(String),
+}
+
+impl Observer {
+    /// Before there is a mount namespace of ours.
+    pub fn start(spec: &RootSpec, own_ids: Option<&OwnIds>) -> Result<Self> {
+        let all = spec.layers.iter().chain(spec.mounts.iter().flat_map(|root| &root.layers));
+        let traced: Vec<&[TracedLayer]> = all.filter_map(Layer::traced).collect();
+        if traced.is_empty() {
+            return Ok(Self::default());
+        }
+        let owners = owners(spec.userns.as_ref(), own_ids);
+        let has_user_marks = !user_namespace::is_initial();
+        let (mut connections, mut mounts, mut gaps) = (Vec::new(), VecDeque::new(), Vec::new());
+        for layers in traced {
+            let layers: Vec<GapLayer> = layers.iter().map(TracedLayer::files).collect();
+            let device = fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", DEVICE)?;
+            mounts.push_back(mount(&device).during(MOUNT, "mount traced layers by FUSE")?);
+            connections.push(Connection::new(Gap::read(&layers)?, device, owners, has_user_marks));
+            gaps.push(layers);
+        }
+        let process = Process::start(connections)?;
+        Ok(Self { process: Some(process), mounts, gaps })
+    }
+
+    /// The next one, in the order of SPEC.
+    pub fn take_mount(&mut self) -> Result<OwnedFd> {
+        self.mounts.pop_front().ok_or_else(|| NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"))
+    }
+
+    /// A child of ours that is no process of the container's.
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// After the container's end: nothing is served any more.
+    pub fn finish(&mut self) -> Observed {
+        #[derive(Deserialize)]
+        struct Report {
+            failed: Option<String>,
+            observed: Box<RawValue>,
+        }
+        let Some(mut process) = self.process.take() else { return Observed::Nothing };
+        let mut text = String::new();
+        let heard = process.control.shutdown(Shutdown::Write).and_then(|()| process.control.read_to_string(&mut text));
+        match heard.ok().and_then(|_| serde_json::from_str(&text).ok()) {
+            Some(Report { failed: None, observed }) => Observed::Seen(observed),
+            Some(Report { failed: Some(why), .. }) => Observed::Failed(why),
+            None => Observed::Failed("the file observer ended before the container did".into()),
+        }
+    }
+
+    /// Directories that were copied up from traced layers get their times back, which are not served: a trace says nothing of them.
+    pub fn restore_times(&self, upper: &OwnedFd, upper_path: &Path) -> Result<()> {
+        for layers in self.gaps.iter().rev() {
+            let gap = Gap::read(layers)?;
+            restore_below(&gap, 0, upper).at(MOUNT, "restore times of directories in", upper_path)?;
+        }
+        Ok(())
+    }
+}
+
+fn owners(userns: Option<&UserNamespace>, own_ids: Option<&OwnIds>) -> Owners {
+    let number = |ids: u64| u32::try_from(ids).unwrap_or(u32::MAX);
+    match (userns, own_ids) {
+        (Some(&UserNamespace { first, count }), _) => Owners::Shifted { first, count },
+        (None, Some(ids)) => Owners::Known { uids: number(ids.uids), gids: number(ids.gids) },
+        (None, None) => Owners::Own,
+    }
+}
+
+/// Detached, and asked for nothing before it is used. Whoever comes by the overlay is not its server's user: allow_other. Rights are overlayfs's to check,
+/// who sees the same modes and owners; default_permissions would ask for them at every step of a path.
+fn mount(device: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", "tbuild")?;
+    let number = device.as_raw_fd().to_string();
+    for (key, value) in [("fd", number.as_str()), ("rootmode", "40000"), ("user_id", "0"), ("group_id", "0")] {
+        fsconfig_set_string(&context, key, value)?;
+    }
+    fsconfig_set_flag(&context, "allow_other")?;
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+impl Process {
+    fn start(connections: Vec<Connection>) -> Result<Self> {
+        let (ours, theirs) = UnixStream::pair().during(PROCESS, "make a socket")?;
+        match sys::clone(0).during(PROCESS, "start the file observer")? {
+            Clone::Parent { pid, .. } => Ok(Self { pid, control: ours }),
+            Clone::Child => {
+                let mut keep: Vec<_> = connections.iter().flat_map(Connection::descriptors).chain([theirs.as_raw_fd()]).collect();
+                let _ = sys::close_all_but(&mut keep);
+                std::mem::forget(ours);
+                let _ = sys::block_signals();
+                tbuild_observer::serve(connections, theirs);
+                sys::exit_now(0)
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
+        let _ = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()));
+    }
+}
+
+/// `directory` is an entry of the gap, and open in the upper. What is not copied up has nothing below it that is.
+fn restore_below(gap: &Gap, directory: usize, upper: &OwnedFd) -> rustix::io::Result<()> {
+    let stat = fs::fstat(upper)?;
+    if let Some(entry) = gap.entry(directory).filter(|_| (stat.st_mtime, stat.st_mtime_nsec) == (DIRECTORY_MTIME, 0)) {
+        stubs::set_times(upper, (entry.mtime.seconds, entry.mtime.nanos.into()))?;
+    }
+    for &child in gap.children(directory) {
+        if gap.entry(child as usize).is_none_or(|entry| entry.kind != Kind::Directory) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(upper, gap.name(child as usize), flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            opened => restore_below(gap, child as usize, &opened?)?,
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing can be observed on this machine; none: it can.
+pub fn probe() -> Option<String> {
+    let device = match fs::openat(CWD, DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        Err(errno) => return Some(format!("cannot open {DEVICE}: {errno}")),
+        Ok(device) => device,
+    };
+    mount(&device).err().map(|errno| format!("cannot mount by FUSE: {errno}"))
+}
