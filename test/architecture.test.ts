@@ -10,6 +10,7 @@ const floors: Readonly<Record<string, number>> = {
   containers: 6,
   solve: 5,
   steps: 4,
+  upkeep: 4,
   images: 3,
   registry: 3,
   cache: 3,

@@ -5,7 +5,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { TbuildError } from './errors.ts';
 
 /** What makes records of each version from those of the one before. What is released is never edited: a later version adds to it. */
-const VERSIONS = [
+export const VERSIONS = [
   `
 CREATE TABLE layers (
   id TEXT PRIMARY KEY,            -- blake3 of its index
@@ -79,6 +79,18 @@ CREATE TABLE made_blobs (
   size INTEGER NOT NULL,
   PRIMARY KEY (diff_id, compression, level)
 ) STRICT;
+`,
+  `
+-- Since when nothing uses a layer any more, in ms: it goes when no process is left that may have found it before. NULL: it is in use.
+ALTER TABLE layers ADD COLUMN condemned INTEGER;
+
+-- When a result was last made or found, in ms, to the hour: those that nobody asks for go first.
+ALTER TABLE traces ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+UPDATE traces SET used = created;
+CREATE INDEX traces_layer ON traces (layer);
+
+-- Steps whose results were removed to make room, and when, in ms.
+CREATE TABLE pruned (key TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 `,
 ];
 

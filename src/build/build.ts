@@ -2,8 +2,10 @@
 // Nothing of a failed or cancelled build is visible afterwards but the results of its finished steps, which the next build uses.
 
 import { availableParallelism } from 'node:os';
+import { debug } from '../base/debug.ts';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
+import { noteUse } from '../cache/traces.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { checkFrontend } from '../dockerfile/frontend.ts';
 import type { Dockerfile } from '../dockerfile/instructions.ts';
@@ -59,7 +61,7 @@ export interface BuildResult {
   readonly names: readonly string[];
   /** What --metadata-file holds. */
   readonly metadata: Metadata;
-  /** What was asked for and could not be found out, a line each. */
+  /** What was asked for and could not be had, though the image is there: a line each. */
   readonly notes?: readonly string[];
 }
 
@@ -72,7 +74,9 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const images = new Images(workplace.store, workplace.layers);
   const bases = new BaseImageFinder(workplace, images, options.pull === true, options.signal);
   const log = openLog(workplace.store);
+  let hasMade = false;
   const emit = (event: BuildEvent) => {
+    hasMade ||= event.type === 'done' && !event.cached && event.layer !== undefined;
     log.write(event);
     options.onEvent(event);
   };
@@ -81,7 +85,8 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
     const { exported, ...result } = await build(options, workplace, contexts, sandbox, images, bases, names, emit);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
-    return result;
+    const unkept = hasMade ? await makeRoom(workplace) : [];
+    return { ...result, notes: [...(result.notes ?? []), ...unkept] };
   } catch (error) {
     const shown =
       options.signal.aborted && !(error instanceof TbuildError)
@@ -93,6 +98,21 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     log.close();
     await bases.close();
     await workplace.close();
+  }
+}
+
+/** Only for a build that took some. What hinders it is no failure of the build's: returned as notes, a line each. */
+async function makeRoom(workplace: Workplace): Promise<string[]> {
+  try {
+    const { keepWithinBudget } = await import('../upkeep/budget.ts');
+    const pruned = await keepWithinBudget(workplace, process.env);
+    debug(
+      () =>
+        `the build cache is within its budget${pruned ? `: ${pruned.items.length} things removed, ${pruned.sizeBytes} bytes` : ''}`,
+    );
+    return [];
+  } catch (error) {
+    return [`the build cache was not kept within its budget: ${(error as Error).message}`];
   }
 }
 
@@ -142,6 +162,10 @@ async function build(
   }).catch((error: unknown) => {
     throw hold ? hold.explain(error) : error;
   });
+  noteUse(
+    workplace.store.db,
+    [...solved.values()].flatMap(({ layer }) => layer?.id ?? []),
+  );
   if (checks.isOn(ownRules.wastedBytes)) {
     const foundBefore = checks.warnings.length;
     const { checkWaste } = await import('./wasted-bytes.ts');

@@ -6,6 +6,8 @@ import { canonicalJson, type Digest, sha256 } from '../base/digest.ts';
 
 /** More traces of a step with the same exact inputs than this are not looked at, and the oldest are dropped. */
 const MAX_TRACES = 32;
+/** When a result was last used is known to this: a build whose steps were all cached mostly writes nothing. */
+const USE_PRECISION_MS = 3_600_000;
 
 /** What a step was told. Canonical JSON of it is stored; its digest is the step key. No parent is ever in it. */
 export type StepRecord = { readonly version: 1; readonly kind: string } & Readonly<Record<string, unknown>>;
@@ -83,13 +85,14 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Recorded)
     Date.now(),
   );
   db.run(
-    'INSERT INTO traces (key, exact, trace, layer, created, duration) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO traces (key, exact, trace, layer, created, duration, used) VALUES (?, ?, ?, ?, ?, ?, ?)',
     key,
     exact,
     JSON.stringify(recorded.trace),
     recorded.layer,
     recorded.created,
     Math.round(recorded.durationMs),
+    Date.now(),
   );
   db.run(
     'DELETE FROM traces WHERE key = ? AND exact = ? AND id NOT IN (SELECT id FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?)',
@@ -99,6 +102,14 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Recorded)
     exact,
     MAX_TRACES,
   );
+}
+
+/** These layers were made or found: they are not the first to go. */
+export function noteUse(db: Database, layers: readonly Digest[], nowMs = Date.now()): void {
+  const where = 'layer IN (SELECT value FROM json_each(?)) AND used < ?';
+  const values = [JSON.stringify(layers), nowMs - USE_PRECISION_MS];
+  if (db.get(`SELECT 1 FROM traces WHERE ${where} LIMIT 1`, ...values))
+    db.run(`UPDATE traces SET used = ? WHERE ${where}`, nowMs, ...values);
 }
 
 function exactDigest(exact: readonly Digest[]): Digest {

@@ -53,6 +53,8 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'List the packages of an image, as a software bill of materials',
     load: async () => (await import('./commands/sbom.ts')).sbom,
   },
+  du: { summary: 'Show how much room the build cache takes', load: async () => (await import('./commands/du.ts')).du },
+  prune: { summary: 'Remove the build cache', load: async () => (await import('./commands/prune.ts')).prune },
   fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },
   parse: { summary: 'Show how a Dockerfile is read', load: async () => (await import('./commands/parse.ts')).parse },
   info: {

@@ -73,6 +73,14 @@ export const library: Library = {
     const { checkStore } = await import('../images/fsck.ts');
     return withWorkplace(({ place }) => checkStore(place));
   },
+  listUsage: async () => {
+    const { listUsage } = await import('../upkeep/usage.ts');
+    return withWorkplace(({ place }) => listUsage(place));
+  },
+  prune: async (options) => {
+    const { prune } = await import('../upkeep/prune.ts');
+    return withWorkplace(({ place }) => prune(place, options));
+  },
   describeStore: () =>
     withWorkplace(async ({ place: { store, driver, ids, layers }, images }) => {
       const all = layers.all();

@@ -22,6 +22,8 @@ import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
 import type { FoundRepository, SearchOptions } from '../registry/search.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
+import type { Pruned, PruneOptions } from '../upkeep/prune.ts';
+import type { UsageItem } from '../upkeep/usage.ts';
 
 export interface StoreInfo {
   readonly root: string;
@@ -71,5 +73,7 @@ export interface Library {
   combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;
+  listUsage(): Promise<readonly UsageItem[]>;
+  prune(options: PruneOptions): Promise<Pruned>;
   describeStore(): Promise<StoreInfo>;
 }

@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net';
 import { TbuildError } from '../base/errors.ts';
+import { readSize } from '../base/size.ts';
 import type { Entitlements } from '../build/entitlements.ts';
 import type { SshSource } from '../build/ssh.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
@@ -73,12 +74,9 @@ function parseAllowedDevice(text: string): { name: string; alias: string | undef
 export const parseShmSize = (text: string): number => parseBytes(text, '--shm-size');
 
 export function parseBytes(text: string, called: string): number {
-  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text);
-  const sizeBytes = match ? Math.floor(Number(match[1]) * 1024 ** ' kmgtp'.indexOf(match[2]?.toLowerCase() || ' ')) : Number.NaN;
-  if (!(sizeBytes <= Number.MAX_SAFE_INTEGER)) {
-    throw new TbuildError('usage/bad-value', `${called} takes a size, not "${text}"`, { hint: 'for example 128m or 1g' });
-  }
-  return sizeBytes;
+  const sizeBytes = readSize(text);
+  if (sizeBytes !== undefined) return sizeBytes;
+  throw new TbuildError('usage/bad-value', `${called} takes a size, not "${text}"`, { hint: 'for example 128m or 1g' });
 }
 
 /** Without a path it is the agent of this session. */

@@ -209,6 +209,7 @@ export class Images {
     if (same && isUnchanged(same, image, names)) return same;
     return this.#store.db.immediate(() => {
       for (const layer of image.layers) this.#assertPresent(layer.id);
+      this.#layers.keep(image.layers.map(({ id: layer }) => layer));
       const known = this.get(id);
       const layers = known?.layers.every((layer) => this.#layers.get(layer))
         ? known.layers
@@ -316,7 +317,7 @@ export class Images {
    * images that have no name of their own; they do not go before it.
    */
   remove(nameOrId: string, options: { readonly force: boolean }): Removal[] {
-    return this.#store.db.immediate(() => {
+    const removals = this.#store.db.immediate(() => {
       const { image, index, name } = this.#find(nameOrId);
       const { names } = index ?? image;
       const own = name !== undefined && names.includes(name) ? name : undefined;
@@ -339,6 +340,8 @@ export class Images {
       this.#writeIndex();
       return removals;
     });
+    this.collect();
+    return removals;
   }
 
   /** Statements that another index has too stay; and what is no statement but part of an image, whatever an index from outside said. */
@@ -371,18 +374,31 @@ export class Images {
     this.#releaseLayers(image.layers);
   }
 
-  /** Removes those of `ids` that no image and no trace uses, with their blobs. */
+  /** Removes those of `ids` that no image and no trace uses, with their blobs, as soon as no other process can be using them. */
   releaseLayers(ids: readonly Digest[]): void {
     this.#store.db.immediate(() => this.#releaseLayers(ids));
+    this.collect();
   }
 
   #releaseLayers(ids: readonly Digest[]): void {
-    for (const id of new Set(ids)) {
-      const layer = this.#layers.get(id);
-      if (!layer || this.#isLayerUsed(id)) continue;
-      this.#layers.remove(layer);
-      if (layer.blob && !this.#store.db.get('SELECT 1 FROM layers WHERE blob = ?', layer.blob)) this.blobs.remove(layer.blob);
-    }
+    this.#layers.condemn([...new Set(ids)].filter((id) => !this.#isLayerUsed(id)));
+  }
+
+  /** Lets a layer's compressed form go: it comes back from its registry, or is made again. */
+  dropLayerBlob(digest: Digest): void {
+    this.#store.db.immediate(() => {
+      this.blobs.remove(digest);
+      this.#writeIndex();
+    });
+  }
+
+  /** Removes the layers that wait for it, and the blobs they came from. */
+  collect(): void {
+    this.#store.db.immediate(() => {
+      for (const { blob } of this.#layers.collect()) {
+        if (blob && !this.#store.db.get('SELECT 1 FROM layers WHERE blob = ?', blob)) this.blobs.remove(blob);
+      }
+    });
   }
 
   #isLayerUsed(id: Digest): boolean {

@@ -114,6 +114,8 @@ interface Operations {
   sha256: [{ path: string }, { digest: string; size: number }];
   verify: [{ index: string; data: string }, { problems: string[] }];
   setOwner: [{ path: string; uid: number; gid: number }, Record<string, never>];
+  /** `bytes` as the disk has them. */
+  measure: [{ path: string }, { bytes: number; entries: number }];
   remove: [{ path: string }, Record<string, never>];
 }
 

@@ -2,8 +2,8 @@
 // The row is written in the transaction that renames the files, so a kill leaves either all of a layer or files without a row, which `sweep` removes.
 
 import { randomUUID } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type Digest, hexOf } from '../base/digest.ts';
 import { assert } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
@@ -41,6 +41,7 @@ interface Row {
   readonly split: number;
   readonly blob: Digest | null;
   readonly created: number;
+  readonly condemned: number | null;
 }
 
 /** What is known of a layer's tar form when others made it. */
@@ -57,13 +58,16 @@ export class Layers {
   readonly #serve: Serve;
   /** How lower layers are mounted here: the probe's answer. */
   readonly #loop: boolean;
+  /** This process's folder in tmp/; undefined: it only reads records. */
+  readonly #lease: string | undefined;
   readonly #indexes = new Map<Digest, LayerIndex>();
   readonly #describing = new Map<Digest, Promise<Layer>>();
 
-  constructor(store: Store, serve: Serve, loop: boolean) {
+  constructor(store: Store, serve: Serve, loop: boolean, lease?: string) {
     this.#store = store;
     this.#serve = serve;
     this.#loop = loop;
+    this.#lease = lease;
   }
 
   /** The layer, if it is in the store with its files. */
@@ -74,7 +78,7 @@ export class Layers {
 
   /** The layers whose tar has this diff ID: several, when the directories that it only passes through had other attributes below. */
   withDiffId(diffId: Digest): Layer[] {
-    const rows = this.#store.db.all<Row>('SELECT * FROM layers WHERE diff_id = ? ORDER BY created', diffId);
+    const rows = this.#store.db.all<Row>('SELECT * FROM layers WHERE diff_id = ? AND condemned IS NULL ORDER BY created', diffId);
     return rows.flatMap((row) => this.get(row.id) ?? []);
   }
 
@@ -135,6 +139,7 @@ export class Layers {
       const known = this.get(id);
       if (!known) this.#install(summary, driver, origin);
       else this.discard(summary, origin);
+      if (known) this.keep([id]);
       if (known && origin && !known.diffId) this.#setTar(id, origin.diffId, origin.tarSize);
       const layer = this.get(id);
       assert(layer, `the layer ${id} vanished while it was committed`);
@@ -209,13 +214,36 @@ export class Layers {
     return this.#serve.call('tar', { index: this.indexPath(layer.id), data: this.dataPath(layer), ...framing, ...target });
   }
 
-  /** Removes a layer's row and files. The caller knows that nothing refers to it. Where it is mounted it goes on working. */
-  remove(layer: Layer): void {
-    this.#store.db.run('DELETE FROM layers WHERE id = ?', layer.id);
-    for (const path of [this.indexPath(layer.id), this.splitPath(layer.id)]) rmSync(path, { force: true });
-    const kept = this.#keptAt(layer.id, layer.driver);
-    if (layer.driver === 'erofs') rmSync(kept, { force: true });
-    else if (this.#isAlone()) this.#bury(kept);
+  /**
+   * Layers that nothing refers to any more: they go with `collect`, once every process has ended that may have found them before and be
+   * about to mount them. Whoever refers to one meanwhile says so with `keep`, in the same transaction.
+   */
+  condemn(ids: readonly Digest[]): void {
+    const sql = 'UPDATE layers SET condemned = ? WHERE condemned IS NULL AND id IN (SELECT value FROM json_each(?))';
+    this.#store.db.run(sql, Date.now(), JSON.stringify(ids));
+  }
+
+  keep(ids: readonly Digest[]): void {
+    const sql = 'UPDATE layers SET condemned = NULL WHERE condemned IS NOT NULL AND id IN (SELECT value FROM json_each(?))';
+    this.#store.db.run(sql, JSON.stringify(ids));
+  }
+
+  /** Removes what is condemned and nobody can be using; returns it. Call it in a transaction. Where an image is mounted all the same, it goes on working. */
+  collect(): Layer[] {
+    const waiting = this.#store.db.all<Row>('SELECT * FROM layers WHERE condemned IS NOT NULL');
+    if (waiting.length === 0) return [];
+    const since = this.oldestOther();
+    const going = waiting.filter(({ condemned }) => (condemned as number) < since).map(fromRow);
+    for (const layer of going) this.#remove(layer);
+    return going;
+  }
+
+  #remove({ id, driver }: Layer): void {
+    this.#store.db.run('DELETE FROM layers WHERE id = ?', id);
+    for (const path of [this.indexPath(id), this.splitPath(id)]) rmSync(path, { force: true });
+    const kept = this.#keptAt(id, driver);
+    if (driver === 'erofs') rmSync(kept, { force: true });
+    else if (existsSync(kept)) this.#bury(kept);
   }
 
   /** Out of sight at once, and removed while this process goes on, or by the next that opens the store: what has this name there goes. */
@@ -230,13 +258,15 @@ export class Layers {
     this.#serve.call('remove', { path }).catch(() => {}); // What stays is found by the next that opens the store.
   }
 
-  /**
-   * Whether no other process has a lease. An unlinked image stays with those who have it mounted; a folder would lose its files under
-   * them. So a folder without a row waits, as a stray, for a sweep by a process that is alone: nobody can begin to mount it any more.
-   */
-  #isAlone(): boolean {
-    const names = readdirSync(this.#store.path('tmp'), { withFileTypes: true });
-    return names.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).length <= 1;
+  /** Since when the longest of the other processes has worked with the store, in ms since the epoch; Infinity: there is none. */
+  oldestOther(): number {
+    const tmp = this.#store.path('tmp');
+    const others = readdirSync(tmp, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .filter(({ name }) => this.#lease === undefined || name !== basename(this.#lease));
+    // One that is gone by now has ended; one without its lock is younger than this moment.
+    const since = others.map(({ name }) => statSync(join(tmp, name, 'lock'), { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    return Math.min(Number.POSITIVE_INFINITY, ...since);
   }
 
   /** Names in layers/ that no row accounts for: what a kill between rename and commit leaves. */
@@ -257,10 +287,9 @@ export class Layers {
   /** Removes strays. Under the write lock, so that no commit is between its rename and its row. */
   sweep(): void {
     this.#store.db.immediate(() => {
-      const isAlone = this.#isAlone();
       for (const path of this.strays()) {
-        if (!lstatSync(path).isDirectory()) rmSync(path, { force: true });
-        else if (isAlone) this.#bury(path);
+        if (lstatSync(path).isDirectory()) this.#bury(path);
+        else rmSync(path, { force: true });
       }
     });
   }

@@ -30,9 +30,8 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
     const known = knownDriver(store);
     const { dir, dead, ids } = await opened;
     const driver = known ?? findDriver(store, dir, ids !== null);
-    const layers = new Layers(store, serve, driver.loop);
-    // Folders may be waiting for their last user to go.
-    if (dead > 0 || driver.driver === 'directory') layers.sweep();
+    const layers = new Layers(store, serve, driver.loop, dir);
+    if (dead > 0) layers.sweep();
     debug(() => `store ${store.root}, layer driver ${nameOf(driver)} (${driver.reasons.join('; ')}), kernel ${driver.kernel}`);
     if (dead > 0) debug(() => `removed what ${dead} killed processes had not finished`);
     let made = 0;

@@ -2,7 +2,7 @@
 // A cache is a family of directories of one name: where one may not be shared, the next free one is taken, or waited for
 // (BuildKit: solver/llbsolver/mounts, getRefCacheDir). The lock that says so dies with its process.
 
-import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import type { RunMount } from '../plan/graph.ts';
@@ -22,6 +22,7 @@ export interface HeldCaches {
 
 interface Wanted {
   readonly name: string;
+  readonly id: string;
   readonly target: string;
   sharing: Sharing;
   /** Makes a directory that holds the first content, as `source`. */
@@ -71,7 +72,7 @@ function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, 
     const open = openSource(workshop, input);
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
-  return { name: cacheName(mount, source?.exact() ?? []), target: mount.target, sharing: mount.sharing, make };
+  return { name: cacheName(mount, source?.exact() ?? []), id: mount.id, target: mount.target, sharing: mount.sharing, make };
 }
 
 /** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
@@ -91,7 +92,7 @@ async function emptyCache({ serve, newPath }: Workshop, { uid, gid, mode }: Cach
 /** Shared: with whoever shares it. Private: alone, in a directory of its own if need be. Locked: alone, in one that is there. */
 async function hold(
   workshop: Workshop,
-  { name, target, sharing, make }: Wanted,
+  { name, id, target, sharing, make }: Wanted,
   report: Report,
 ): Promise<{ path: string; lock: number }> {
   const shared = sharing === 'shared';
@@ -99,17 +100,19 @@ async function hold(
     const folder = workshop.storePath('mounts', number === 0 ? name : `${name}.${number}`);
     if (sharing === 'locked' && number > 0 && !existsSync(folder)) break;
     const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: false });
-    if (lock !== null) return { path: await open(workshop, folder, make), lock };
+    if (lock !== null) return { path: await open(workshop, folder, id, make), lock };
   }
   const folder = workshop.storePath('mounts', name);
   report.status(`waiting for the cache at ${target}, which another step has to itself`);
   const { lock } = await workshop.serve.call('lock', { path: `${folder}.lock`, shared, wait: true });
-  return { path: await open(workshop, folder, make), lock: lock as number };
+  return { path: await open(workshop, folder, id, make), lock: lock as number };
 }
 
-async function open({ serve }: Workshop, folder: string, make: () => Promise<string>): Promise<string> {
+/** Says in it whose it is, and by its time when it was last of use: for who looks at what takes room. */
+async function open({ serve }: Workshop, folder: string, id: string, make: () => Promise<string>): Promise<string> {
   if (!existsSync(folder)) {
     const made = await make();
+    writeFileSync(join(made, 'id'), id);
     try {
       renameSync(made, folder);
     } catch (cause) {
@@ -118,5 +121,7 @@ async function open({ serve }: Workshop, folder: string, make: () => Promise<str
       await serve.call('remove', { path: made });
     }
   }
+  const now = new Date();
+  utimesSync(folder, now, now);
   return join(folder, 'source');
 }

@@ -243,21 +243,36 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
     for (const layer of layers.slice(-5)) expect(await verify(place, layer)).toEqual([]);
   });
 
-  test('a layer that is removed while it is mounted goes on working, and is gone in the end', async () => {
+  test('a layer that nothing refers to goes when all have ended who may have found it before', async () => {
     const layer = await write([file('d/e/removed', 'still here')]);
-    const mounted = await mount([busybox, layer]);
     const other = await openWorkplace(rootOf());
-    other.layers.remove(layer);
-    other.layers.sweep();
-    expect(other.layers.get(layer.id)).toBeUndefined();
+    place.layers.condemn([layer.id]);
+    expect(collect(place)).toEqual([]);
+    const mounted = await mount([busybox, layer]);
     expect(readFileSync(path.join(mounted.root, 'd/e/removed'), 'utf8')).toBe('still here');
-    expect(readdirSync(path.join(mounted.root, 'd'))).toEqual(['e']);
-    await other.close();
     await mounted.end();
-    place.layers.sweep();
-    expect(place.layers.strays()).toEqual([]);
+    await other.close();
+    // One that came later cannot have found it.
+    const later = await openWorkplace(rootOf());
+    expect(collect(place)).toEqual([layer.id]);
+    await later.close();
+    expect(place.layers.get(layer.id)).toBeUndefined();
     expect(() => statSync(place.layers.dataPath(layer))).toThrow('ENOENT');
+    expect(place.layers.strays()).toEqual([]);
   });
+
+  test('a layer that is made again in time stays', async () => {
+    const entries = [file('twice')];
+    const layer = await write(entries);
+    place.layers.condemn([layer.id]);
+    expect((await write(entries)).id).toBe(layer.id);
+    expect(collect(place)).toEqual([]);
+    expect(await verify(place, layer)).toEqual([]);
+  });
+}
+
+function collect({ store, layers }: Workplace): string[] {
+  return store.db.immediate(() => layers.collect()).map(({ id }) => id);
 }
 
 const MTIME = [1_700_000_000, 123_456_789] as const;

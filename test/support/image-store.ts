@@ -38,7 +38,7 @@ export async function openImageStore(driver: Driver = 'directory'): Promise<Imag
     rmSync(root, { recursive: true });
   });
   const { dir } = await serve.call('open', { root });
-  const layers = new Layers(store, serve, false);
+  const layers = new Layers(store, serve, false, dir);
   let made = 0;
   const newPath = () => path.join(dir, String(++made));
   const place: Workplace = {

@@ -1,10 +1,8 @@
 // Images for several platforms under one name: loaded, found, named, saved and removed. Layers are real; none is mounted.
 import { readFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
-import { openDatabase } from '../../../src/base/database.ts';
 import { checkStore } from '../../../src/images/fsck.ts';
 import type { Image, ImageIndex } from '../../../src/images/image.ts';
 import { type LoadOptions, loadImages } from '../../../src/images/load.ts';
@@ -197,18 +195,4 @@ describe('saving', () => {
       `app is there for linux/s390x, linux/${host.architecture}: an archive for docker holds one platform`,
     );
   });
-});
-
-test('records of the version before are brought to this one', async () => {
-  const store = await openImageStore();
-  await store.addImage([], ['old']);
-  const path = `${store.place.store.root}/tbuild.db`;
-  const older = new DatabaseSync(path);
-  older.exec(
-    'ALTER TABLE names DROP COLUMN index_id; DROP TABLE index_images; DROP TABLE indexes; DROP TABLE blob_places; DROP TABLE made_blobs; PRAGMA user_version = 1',
-  );
-  older.close();
-  const reopened = openDatabase(path);
-  expect(reopened.get('SELECT name, index_id FROM names')).toEqual({ name: 'docker.io/library/old:latest', index_id: null });
-  reopened.close();
 });

@@ -192,6 +192,10 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let SetOwner { path, uid, gid } = parse(op, line)?;
             tbuild_layers::set_owner(&path, uid, gid).map(|()| json!({}))
         }
+        "measure" => {
+            let OnePath { path } = parse(op, line)?;
+            ok(tbuild_layers::measure(&path)?)
+        }
         "remove" => {
             let OnePath { path } = parse(op, line)?;
             refuse_root(&path)?;
