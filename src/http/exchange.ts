@@ -2,7 +2,7 @@
 // Whatever the status, it is an answer.
 
 import { type Dispatcher, request } from 'undici';
-import type { Agents } from './agents.ts';
+import { type Agents, isUnknownAuthority } from './agents.ts';
 import { isRedirect, redirectTarget } from './url.ts';
 
 export interface Exchange {
@@ -37,15 +37,14 @@ export async function exchange(agents: Agents, asked: Exchange): Promise<HttpRes
   let authorization = asked.authorization ?? basicOf(url);
   for (let redirects = 0; ; redirects++) {
     const headers = { ...asked.headers, ...(authorization !== undefined && { authorization }) };
-    const more = {
-      dispatcher: agents.of(url),
-      method,
-      signal,
-      headers,
-      highWaterMark: READ_AHEAD_BYTES,
-      ...(asked.body && { body: asked.body() }),
-    };
-    const { statusCode: status, headers: received, body } = await request(withoutUser(url), more);
+    const {
+      statusCode: status,
+      headers: received,
+      body,
+    } = await believing(agents, url, (dispatcher) => {
+      const more = { dispatcher, method, signal, headers, highWaterMark: READ_AHEAD_BYTES };
+      return request(withoutUser(url), { ...more, ...(asked.body && { body: asked.body() }) });
+    });
     const header = (name: string) => [received[name] ?? []].flat()[0];
     // Errors of a body that nobody reads are nobody's.
     body.on('error', () => {});
@@ -56,6 +55,18 @@ export async function exchange(agents: Agents, asked: Exchange): Promise<HttpRes
     const next = redirectTarget(url, location, refuse);
     if (next.origin !== url.origin) authorization = undefined;
     url = next;
+  }
+}
+
+/** Nothing has been sent to somebody who is not believed: it can be asked anew. */
+async function believing<T>(agents: Agents, url: URL, send: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {
+  for (;;) {
+    const dispatcher = agents.of(url);
+    try {
+      return await send(dispatcher);
+    } catch (error) {
+      if (!isUnknownAuthority(error) || !agents.believeSystem(url, dispatcher)) throw error;
+    }
   }
 }
 

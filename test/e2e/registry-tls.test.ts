@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { makeBaseImages } from '../../setup/base-images.ts';
+import { makeContext } from '../support/contexts.ts';
 import { startDockerRegistry } from '../support/docker-registry.ts';
 import { serveFaulty } from '../support/faulty-registry.ts';
-import { emptyStore } from '../support/stores.ts';
-import { tbuild } from '../support/tbuild.ts';
+import { emptyStore, freshStore } from '../support/stores.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 const work = mkdtempSync(path.join(tmpdir(), 'tbuild-tls-'));
 const home = path.join(work, 'home');
@@ -62,11 +63,19 @@ beforeEach(() => {
   mkdirSync(path.join(home, '.config/containers'), { recursive: true });
 });
 
-const pull = (name: string) =>
-  tbuild(['pull', '-q', name], {
-    store: emptyStore(),
-    env: { HOME: home, DOCKER_CONFIG: undefined, REGISTRY_AUTH_FILE: undefined, XDG_RUNTIME_DIR: undefined },
-  });
+/** Nothing of this machine's is believed. */
+const env = {
+  HOME: home,
+  DOCKER_CONFIG: undefined,
+  REGISTRY_AUTH_FILE: undefined,
+  XDG_RUNTIME_DIR: undefined,
+  NODE_EXTRA_CA_CERTS: undefined,
+  SSL_CERT_DIR: home,
+  SSL_CERT_FILE: '/dev/null',
+};
+
+const pull = (name: string, more: NodeJS.ProcessEnv = {}, store = emptyStore()) =>
+  tbuild(['pull', '-q', name], { store, env: { ...env, ...more } });
 
 function trust(host: string, files: Readonly<Record<string, string>>): void {
   const folder = path.join(home, '.config/containers/certs.d', host);
@@ -93,6 +102,34 @@ it('is checked, unless that was allowed not to be', async () => {
   expect(stderr).toContain(`hint: the certificate of its authority goes to /etc/docker/certs.d/${host}/ca.crt`);
   trust(host, { 'ca.crt': 'ca.crt' });
   expect((await pull(name)).code).toBe(0);
+});
+
+it('is checked with the authorities of the system, for images and for ADD', async () => {
+  const { host } = await startDockerRegistry({ tls: { certificate: at('server.crt'), key: at('server.key') } });
+  const name = await push(host);
+  settings(`[[registry]]\nlocation = "${host}"\ninsecure = false`);
+  const context = makeContext({ Dockerfile: `FROM scratch\nADD https://${host}/v2/ /answer\n` });
+  const build = (more: NodeJS.ProcessEnv) => tbuild(['build', context], { store: emptyStore(), env: { ...env, ...more } });
+  expect((await pull(name)).code).toBe(5);
+  expect((await build({})).code).toBe(4);
+  expect(await pull(name, { SSL_CERT_FILE: at('ca.crt') })).toMatchObject({ code: 0, stderr: '' });
+  expect((await build({ SSL_CERT_FILE: at('ca.crt') })).code).toBe(0);
+});
+
+it('is pushed to, with a client’s certificate', async () => {
+  const tls = { certificate: at('server.crt'), key: at('server.key'), clientcas: [at('ca.crt')] };
+  const { host } = await startDockerRegistry({ tls });
+  const store = freshStore();
+  const name = `${host}/pushed:1`;
+  await tbuildOk(['tag', 'busybox', name], { store });
+  const push = () => tbuild(['push', name], { store, env });
+  trust(host, { 'ca.crt': 'ca.crt' });
+  expect((await push()).stderr).toMatch(/certificate required|cannot reach the registry/);
+  trust(host, { 'client.cert': 'client.crt', 'client.key': 'client.key' });
+  expect(await push()).toMatchObject({ code: 0, stderr: '' });
+  expect((await pull(name)).code).toBe(0);
+  // Blobs are asked for again, and found.
+  expect((await tbuild(['push', name], { store, env })).stdout).toContain('Layer already exists');
 });
 
 it('shows a client’s certificate where there is one', async () => {
