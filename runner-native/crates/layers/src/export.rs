@@ -22,7 +22,9 @@ use crate::tar_writer::{Sink, rebuild_tar, write_tar};
 const BLOCKS_AHEAD: usize = 2;
 const GZIP_BLOCK_BYTES: usize = 1 << 20;
 const ZSTD_BLOCK_BYTES: usize = 4 << 20;
-const GZIP_LEVEL: i32 = 6;
+/// Three blocks of four take the first, the fourth the second. Level 1 alone takes half of level 6's time and makes 8 % more than `gzip -6` does;
+/// 2 makes 3 % more, and takes a third longer.
+const GZIP_LEVELS: [i32; 2] = [1, 2];
 const ZSTD_LEVEL: i32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -50,6 +52,8 @@ pub struct Layer<'a> {
 }
 
 type Block = Arc<Vec<u8>>;
+/// A block of the tar with its number.
+type Numbered = (usize, Block);
 
 /// Without `out` only the digests are wanted.
 pub fn export_tar(layer: &Layer, out: Option<&Path>, compression: Compression, level: Option<i32>) -> Result<TarSummary> {
@@ -79,7 +83,7 @@ fn run(
     std::thread::scope(|scope| {
         let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
         for _ in 0..threads {
-            let (block_out, block_in) = sync_channel::<Block>(BLOCKS_AHEAD);
+            let (block_out, block_in) = sync_channel::<Numbered>(BLOCKS_AHEAD);
             let (packed_out, packed_in) = sync_channel::<Result<Block>>(BLOCKS_AHEAD);
             scope.spawn(move || compress_blocks(level, &block_in, &packed_out));
             to_workers.push(block_out);
@@ -115,7 +119,7 @@ struct Cutter {
     block: Vec<u8>,
     block_bytes: usize,
     count: usize,
-    workers: Vec<SyncSender<Block>>,
+    workers: Vec<SyncSender<Numbered>>,
     copy: Option<SyncSender<Block>>,
 }
 
@@ -138,11 +142,12 @@ impl Cutter {
             return Ok(());
         }
         let block = Arc::new(std::mem::take(&mut self.block));
-        let stopped = |_| NativeError::new("native/io", "write").detail("writing has stopped");
+        let stopped = || NativeError::new("native/io", "write").detail("writing has stopped");
         if let Some(copy) = &self.copy {
-            copy.send(Arc::clone(&block)).map_err(stopped)?;
+            copy.send(Arc::clone(&block)).map_err(|_| stopped())?;
         }
-        self.workers[self.count % self.workers.len()].send(block).map_err(stopped)?;
+        let worker = &self.workers[self.count % self.workers.len()];
+        worker.send((self.count, block)).map_err(|_| stopped())?;
         self.count += 1;
         Ok(())
     }
@@ -151,16 +156,18 @@ impl Cutter {
 #[derive(Clone, Copy)]
 enum Level {
     None,
-    Gzip(libdeflater::CompressionLvl),
+    /// As `GZIP_LEVELS`.
+    Gzip([libdeflater::CompressionLvl; 2]),
     Zstd(i32),
 }
 
 impl Level {
     fn new(compression: Compression, level: Option<i32>) -> Result<Self> {
         let refuse = || NativeError::new("native/bad-request", "tar").detail("there is no such compression level");
+        let gzip = |default| libdeflater::CompressionLvl::new(level.unwrap_or(default)).map_err(|_| refuse());
         Ok(match compression {
             Compression::None => Level::None,
-            Compression::Gzip => Level::Gzip(libdeflater::CompressionLvl::new(level.unwrap_or(GZIP_LEVEL)).map_err(|_| refuse())?),
+            Compression::Gzip => Level::Gzip([gzip(GZIP_LEVELS[0])?, gzip(GZIP_LEVELS[1])?]),
             Compression::Zstd => {
                 Level::Zstd(Some(level.unwrap_or(ZSTD_LEVEL)).filter(|level| (1..=22).contains(level)).ok_or_else(refuse)?)
             }
@@ -172,29 +179,50 @@ impl Level {
     }
 }
 
-fn compress_blocks(level: Level, blocks: &Receiver<Block>, out: &SyncSender<Result<Block>>) {
-    let mut gzip = if let Level::Gzip(level) = level { Some(libdeflater::Compressor::new(level)) } else { None };
-    let mut zstd = if let Level::Zstd(level) = level { Some(zstd::bulk::Compressor::new(level)) } else { None };
-    for block in blocks {
-        let packed = match (&mut gzip, &mut zstd) {
-            (Some(gzip), _) => {
-                let mut packed = vec![0; gzip.gzip_compress_bound(block.len())];
-                let packing = gzip
-                    .gzip_compress(&block, &mut packed)
-                    .map_err(|error| NativeError::new("internal/assertion", "compress").detail(error.to_string()));
-                packing.map(|length| {
-                    packed.truncate(length);
-                    Arc::new(packed)
-                })
-            }
-            (_, Some(Ok(zstd))) => zstd.compress(&block).map(Arc::new).map_err(|error| NativeError::io("compress", error)),
-            (_, Some(Err(error))) => Err(NativeError::new("native/io", "compress").detail(error.to_string())),
-            _ => Ok(block),
-        };
+fn compress_blocks(level: Level, blocks: &Receiver<Numbered>, out: &SyncSender<Result<Block>>) {
+    let mut compressor = Compressor::new(level);
+    for (number, block) in blocks {
+        let packed = compressor.as_mut().map_err(|error| error.clone()).and_then(|compressor| compressor.compress(number, block));
         if out.send(packed).is_err() {
             return;
         }
     }
+}
+
+enum Compressor {
+    None,
+    /// With room for what they make.
+    Gzip([libdeflater::Compressor; 2], Vec<u8>),
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Compressor {
+    fn new(level: Level) -> Result<Self> {
+        Ok(match level {
+            Level::None => Compressor::None,
+            Level::Gzip(levels) => Compressor::Gzip(levels.map(libdeflater::Compressor::new), Vec::new()),
+            Level::Zstd(level) => Compressor::Zstd(zstd::bulk::Compressor::new(level).map_err(failed)?),
+        })
+    }
+
+    fn compress(&mut self, number: usize, block: Block) -> Result<Block> {
+        match self {
+            Compressor::None => Ok(block),
+            Compressor::Gzip(compressors, room) => {
+                let compressor = &mut compressors[usize::from(number % 4 == 3)];
+                room.resize(compressor.gzip_compress_bound(block.len()).max(room.len()), 0);
+                let length = compressor
+                    .gzip_compress(&block, room)
+                    .map_err(|error| NativeError::new("internal/assertion", "compress").detail(error.to_string()))?;
+                Ok(Arc::new(room[..length].to_vec()))
+            }
+            Compressor::Zstd(compressor) => compressor.compress(&block).map(Arc::new).map_err(failed),
+        }
+    }
+}
+
+fn failed(error: std::io::Error) -> NativeError {
+    NativeError::io("compress", error)
 }
 
 /// Takes the blocks in the order they were dealt; returns digest and size.
