@@ -34,7 +34,7 @@ export interface SandboxOptions {
 
 /** What containers can have here. */
 export interface Machine {
-  readonly driver: Pick<DriverChoice, 'userns' | 'takesMemoryUppers' | 'observes'>;
+  readonly driver: Pick<DriverChoice, 'userns' | 'takesMemoryUppers' | 'canObserve'>;
   readonly ids: OwnIds | undefined;
 }
 
@@ -72,7 +72,7 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
       rlimits: options.rlimits ?? [],
       cgroup: options.cgroup,
       runtime,
-      trace: options.trace !== 'off' && driver.observes === true,
+      trace: options.trace !== 'off' && driver.canObserve === true,
       upperBytes: driver.takesMemoryUppers === false ? undefined : memoryUpperBytes(slots),
     }),
   };

@@ -23,7 +23,7 @@ export interface DriverChoice {
   /** Containers can have user namespaces of their own, on files of the store. */
   readonly userns: boolean;
   /** What commands read can be watched. An earlier tbuild did not ask. */
-  readonly observes?: boolean;
+  readonly canObserve?: boolean;
   /** The kernel that was asked. */
   readonly kernel: string;
   /** Of the file system under the store: statfs's f_type. */
@@ -51,8 +51,8 @@ interface Probe {
 export function knownDriver(store: Store): DriverChoice | undefined {
   const known = readRow(store);
   const holds = known?.kernel === release() && known.fileSystem === fileSystemOf(store);
-  // An earlier tbuild did not ask for user namespaces.
-  return holds && known.userns !== undefined ? known : undefined;
+  // An earlier tbuild did not ask for user namespaces, or for the observer.
+  return holds && known.userns !== undefined && known.canObserve !== undefined ? known : undefined;
 }
 
 /**
@@ -78,7 +78,7 @@ export function findDriver(store: Store, place: string, isRootless = false): Dri
     takesUppers: probe.upper,
     takesMemoryUppers: probe.memoryUpper,
     userns: probe.withoutUserns === null,
-    observes: probe.withoutObserver === null,
+    canObserve: probe.withoutObserver === null,
     kernel: probe.kernel,
     fileSystem: fileSystemOf(store),
     forced: forced !== undefined,

@@ -159,8 +159,13 @@ function pathsOnTheWay(root: readonly LayerIndex[], paths: readonly string[]): s
 }
 
 function looksAt({ tree }: View, paths: readonly string[]): Observation[] {
+  const absent = new Set<string>();
   return paths.flatMap((path): Observation[] => {
+    // Below an absent path everything is absent.
+    const isBelowAbsent = absent.has(path.slice(0, Math.max(0, path.lastIndexOf('/'))));
     const entry = tree.lookup(path);
+    if (!entry) absent.add(path);
+    if (isBelowAbsent) return [];
     const look = lookObservation(path, entry);
     return entry?.type === 'symlink' ? [look, ['R', path, entry.link]] : [look];
   });

@@ -67,9 +67,15 @@ impl Observer {
         Ok(Self { process: Some(process), mounts, gaps })
     }
 
-    /// The next one, in the order of SPEC.
+    /// The next one, in the order of SPEC. Its root's owner and mode are asked for here: an overlay without an upper has those that the kernel knows when
+    /// it is made, and would have nobody's.
     pub fn take_mount(&mut self) -> Result<OwnedFd> {
-        self.mounts.pop_front().ok_or_else(|| NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"))
+        let mount = self
+            .mounts
+            .pop_front()
+            .ok_or_else(|| NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"))?;
+        fs::fstat(&mount).during(MOUNT, "look at the root of traced layers")?;
+        Ok(mount)
     }
 
     /// A child of ours that is no process of the container's.
