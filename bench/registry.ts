@@ -2,11 +2,10 @@
 // alone cost. The image is one of real packages; for the memory there is a layer of 2 GiB. Says figures, judges nothing.
 // Takes some five minutes, most of them for the image and the peers. Everything it makes is in one folder, removed at the end.
 
-import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { loadBaseImages, makeBaseImages } from '../setup/base-images.ts';
+import { startRegistryProcess } from '../test/support/registry-process.ts';
 import { compare, median, peakMemory, peer, type Rival, sh, show, type Timing } from './measure.ts';
 
 const repository = path.join(import.meta.dirname, '..');
@@ -18,7 +17,7 @@ const containers = `--root ${scratch}/containers --runroot ${scratch}/containers
 const runs = Number(process.env.BENCH_RUNS ?? 3);
 const packages = 'build-essential python3-dev git cmake nodejs clang';
 
-const registry = await startRegistry();
+const registry = await startRegistryProcess();
 const name = `${registry.host}/app`;
 try {
   loadBaseImages(await makeBaseImages(() => {}), env, () => {});
@@ -27,32 +26,9 @@ try {
   writeCompressed();
   memory();
 } finally {
-  registry.end();
+  await registry.end();
   sh(`buildah ${containers} rm -a || true; buildah ${containers} rmi -a -f || true`);
   rmSync(scratch, { recursive: true, force: true });
-}
-
-/** docker-registry with a folder of its own. */
-async function startRegistry(): Promise<{ host: string; end: () => void }> {
-  const host = `127.0.0.1:${await freePort()}`;
-  const config = path.join(scratch, 'registry.json');
-  const log = { level: 'error', accesslog: { disabled: true } };
-  const storage = { filesystem: { rootdirectory: path.join(scratch, 'registry') } };
-  // JSON is YAML.
-  writeFileSync(config, JSON.stringify({ version: '0.1', log, storage, http: { addr: host } }));
-  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  sh(`for i in $(seq 100); do curl -sf http://${host}/v2/ && exit; sleep 0.1; done; exit 1`);
-  return { host, end: () => child.kill('SIGKILL') };
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function makeImages(): void {
@@ -87,7 +63,7 @@ function pull(): void {
   const manifest = JSON.parse(sh(`skopeo inspect --raw --tls-verify=false docker://${name}`)) as { layers: { digest: string }[] };
   const blobs = manifest.layers.map(({ digest }) => {
     const hex = digest.replace('sha256:', '');
-    return `${scratch}/registry/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
+    return `${registry.data}/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
   });
   const limit = 'gzip -dc | openssl dgst -sha256';
   const ours = 'tbuild run --rm (pulls)';

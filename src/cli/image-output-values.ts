@@ -51,21 +51,23 @@ function compressionOf(values: Values): Pick<ImageForm, 'compression' | 'compres
       hint: meant && `did you mean compression=${meant}?`,
     });
   }
+  const level = readLevel('compression-level in --output', values.get('compression-level'), text);
   const force = readBoolean(values, 'force-compression');
   return {
     ...(text !== undefined && { compression: text === 'uncompressed' ? ('none' as const) : text }),
-    ...levelOf(values.get('compression-level'), text === 'zstd' ? 22 : 9),
+    ...(level !== undefined && { compressionLevel: level }),
     ...(force && { forceCompression: true }),
   };
 }
 
-function levelOf(text: string | undefined, most: number): { compressionLevel?: number } {
-  if (text === undefined) return {};
+/** Undefined: the compression's own default. `flag`: as messages call it. */
+export function readLevel(flag: string, text: string | undefined, compression: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const most = compression === 'zstd' ? 22 : 9;
   const level = Number(text);
-  if (!/^\d{1,2}$/.test(text) || level > most)
-    throw new TbuildError('usage/bad-value', `compression-level in --output is 0 to ${most}, not "${text}"`);
+  if (!/^\d{1,2}$/.test(text) || level > most) throw new TbuildError('usage/bad-value', `${flag} is 0 to ${most}, not "${text}"`);
   // Of zstd, 0 is the default.
-  return most === 22 && level === 0 ? {} : { compressionLevel: level };
+  return compression === 'zstd' && level === 0 ? undefined : level;
 }
 
 /** What only a registry, or another kind of store, gives a meaning. */

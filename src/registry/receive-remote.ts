@@ -15,6 +15,7 @@ import type { Workplace } from '../snapshots/workplace.ts';
 import { rememberPlaces } from './blob-places.ts';
 import type { Repository } from './repository.ts';
 import type { RemoteImage } from './resolve.ts';
+import { findWholeIndex } from './whole-index.ts';
 
 /** What happens to the layers of an image, as it happens. */
 export type LayerEvent =
@@ -52,8 +53,21 @@ export async function receiveRemote(
   const blobs = remote.manifest.layers.map((layer) => layer.digest);
   rememberPlaces(place.store.db, formatReference({ domain, path }), blobs);
   const [image] = await receiveImages(place, images, [incoming], { concurrency: LAYERS_AT_A_TIME, onLayer });
-  if (others.length > 0) await keepIndex(place, images, [...others, { platform, image: image as Image }], names);
+  await keepTogether(place, images, remote, [...others, { platform, image: image as Image }], names);
   return image as Image;
+}
+
+/** As the index they are from, when all of it is here; else several of its images are together in one of ours. */
+async function keepTogether(
+  place: Workplace,
+  images: Images,
+  { repository, indexBytes }: RemoteImage,
+  members: readonly PlatformImage[],
+  names: readonly string[],
+): Promise<void> {
+  const whole = indexBytes && (await findWholeIndex(repository, indexBytes, members));
+  if (whole) await keepIndex(place, images, whole.images, names, whole.original);
+  else if (members.length > 1) await keepIndex(place, images, members, names);
 }
 
 /**

@@ -27,6 +27,8 @@ export interface RemoteImage {
   readonly repository: Repository;
   /** What the name stands for there: an index, or the manifest. */
   readonly digest: Digest;
+  /** Of the index that the name stands for; undefined: it stands for the manifest itself. */
+  readonly indexBytes: Buffer | undefined;
   readonly manifest: Manifest;
   readonly manifestBytes: Buffer;
   /** As the index says it, else as the config does. */
@@ -69,6 +71,7 @@ export async function resolveImage(
     name,
     repository,
     digest: fetched.descriptor.digest,
+    indexBytes: descriptor.digest === fetched.descriptor.digest ? undefined : fetched.bytes,
     manifest,
     manifestBytes: bytes,
     platform: descriptor.platform ?? config,

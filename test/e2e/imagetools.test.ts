@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
+import { type Act, serveFaulty } from '../support/faulty-registry.ts';
 import { emptyStore } from '../support/stores.ts';
 import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -65,6 +66,29 @@ it('inspect shows what refers to an image, by the tag where the registry has no 
   const text = await tbuildOk(['imagetools', 'inspect', amd64]);
   expect(text).toContain(`\nReferrers:\n  Name:         ${first.host}/amd64@${image.digest}\n`);
   expect(text).toContain('\n  ArtifactType: application/x-signature\n');
+});
+
+it('inspect shows all pages of what refers to an image', async () => {
+  const registry = await serveFaulty();
+  const type = 'application/vnd.oci.image.manifest.v1+json';
+  const bytes = Buffer.from(rawOf(amd64));
+  registry.contents.set('/v2/app/manifests/1', { bytes, mediaType: type });
+  const entry = (artifactType: string) => ({ mediaType: type, digest: `sha256:${'0'.repeat(64)}`, size: 1, artifactType });
+  const page = (next: string | undefined, artifactType: string): Act => {
+    const mediaType = 'application/vnd.oci.image.index.v1+json';
+    const body = JSON.stringify({ schemaVersion: 2, mediaType, manifests: [entry(artifactType)] });
+    return (_, response) => {
+      const link = next && { link: `<${next}>; rel="next"` };
+      response.writeHead(200, { 'content-type': mediaType, ...link }).end(body);
+    };
+  };
+  registry.setFaults(
+    { on: /referrers\/sha256:\w+\?page=2$/, act: page('?page=1', 'application/x-second') },
+    { on: /referrers\/sha256:\w+$/, act: page('?page=2', 'application/x-first') },
+    { on: /referrers\/sha256:\w+\?page=1$/, act: page('?page=2', 'application/x-third') },
+  );
+  const text = await tbuildOk(['imagetools', 'inspect', `${registry.host}/app:1`]);
+  expect(text.match(/x-\w+/g)).toEqual(['x-first', 'x-second', 'x-third']);
 });
 
 it('create makes an index of images, in their repository, in another and in another registry', async () => {

@@ -151,6 +151,25 @@ describe('an index of two platforms', () => {
     }
   });
 
+  it('is itself again when all of it has been pulled, and goes out with its digest and what is said beside it', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' });
+    const said = `${registry.host}/said:1`;
+    const flags = ['--platform', platforms.join(), '--provenance', 'true', '--push', '-t', said, context];
+    await tbuildOk(['build', '-q', ...flags], { store: freshStore() });
+    const store = emptyStore();
+    const rawOf = (image: string) => execFileSync('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${image}`]);
+    for (const [from, to] of [
+      [name, 'again/two:1'],
+      [said, 'again/said:1'],
+    ]) {
+      for (const platform of platforms) await tbuildOk(['pull', '-q', '--platform', platform, from!], { store });
+      await tbuildOk(['tag', from!, `${registry.host}/${to}`], { store });
+      await tbuildOk(['push', '-q', `${registry.host}/${to}`], { store });
+      expect(rawOf(`${registry.host}/${to}`)).toEqual(rawOf(from!));
+    }
+    expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
+  });
+
   it('has none for others', async () => {
     const { code, stderr } = await tbuild(['pull', '--platform', 'linux/s390x', name], { store: emptyStore() });
     expect({ code, stderr }).toMatchObject({

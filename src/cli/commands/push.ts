@@ -3,6 +3,7 @@
 import type { Compression } from '../../oci/descriptor.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
+import { readLevel } from '../image-output-values.ts';
 import { interruptible } from '../interruption.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { pushDisplay } from '../push-display.ts';
@@ -20,12 +21,14 @@ export const push = defineCommand({
       default: 'gzip',
       help: 'Of layers made here ("gzip", "zstd", "uncompressed"); those that came from elsewhere go out as they came',
     },
+    'compression-level': { value: 'int', help: 'Of gzip 0 to 9, of zstd 0 to 22 (default: that of each)' },
     'force-compression': { help: 'Compress all layers so, which gives images that came from elsewhere other digests' },
     platform: platformFlag,
     quiet: { short: 'q', help: 'Suppress verbose output' },
   },
   run: async ({ flags, positionals: [name], library, stdout }) => {
     const platform = parsePlatformFlag(flags.platform);
+    const level = readLevel('--compression-level', flags['compression-level'], flags.compression);
     const reference = parseReference(name!);
     const isDefault = !flags['all-tags'] && reference.tag === undefined && reference.digest === undefined;
     if (isDefault && !flags.quiet) stdout.write('Using default tag: latest\n');
@@ -36,6 +39,7 @@ export const push = defineCommand({
           signal,
           allTags: flags['all-tags'],
           compression: flags.compression === 'uncompressed' ? 'none' : (flags.compression as Compression),
+          ...(level !== undefined && { level }),
           keepsOthers: !flags['force-compression'],
           ...(platform && { platform }),
           ...(display && { onEvent: display.show }),
