@@ -31,6 +31,7 @@ import type { Hold } from './lock/hold.ts';
 import type { BuiltImage } from './outputs/built-image.ts';
 import type { Exported, ExportOptions } from './outputs/export.ts';
 import { describeBuild, type Metadata } from './outputs/metadata.ts';
+import type { PushSteps } from './outputs/push-steps.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 import type { EpochSources } from './source-date-epoch.ts';
@@ -123,6 +124,17 @@ async function checkPushed({ outputs, tags }: BuildOptions): Promise<void> {
   }
 }
 
+async function pushSteps(
+  { outputs, tags }: BuildOptions,
+  after: number,
+  emit: (event: BuildEvent) => void,
+): Promise<PushSteps | undefined> {
+  const pushed = outputs.flatMap((output) => (output.type === 'image' && output.push ? [output] : []));
+  if (pushed.length === 0) return undefined;
+  const { PushSteps } = await import('./outputs/push-steps.ts');
+  return new PushSteps(pushed, tags, after, emit);
+}
+
 async function build(
   options: BuildOptions,
   workplace: Workplace,
@@ -144,7 +156,9 @@ async function build(
   const { graph, epoch, hold } = planned;
   checks.refuse();
   if (hold) tellLock(hold, graph, contexts, emit);
-  emit({ type: 'plan', time: Date.now(), steps: graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage })) });
+  const pushes = await pushSteps(options, graph.steps.length, emit);
+  const steps = graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage }));
+  emit({ type: 'plan', time: Date.now(), steps: pushes ? [...steps, ...pushes.planned] : steps });
   const reproducible = options.reproducible ? await import('./reproducible.ts') : undefined;
   const slots = availableParallelism();
   const open = (name: string) => contexts.open(name, hold?.pins);
@@ -185,7 +199,7 @@ async function build(
   const index = hasIndex ? await storeIndex(workplace, images, said?.built ?? built, names) : undefined;
   options.signal.throwIfAborted();
   const result = { built: said?.built ?? built, index, isForSeveral: wanted.isIndex };
-  const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options);
+  const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options, pushes);
   const { id } = index ?? (built[0] as BuiltImage).image;
   const metadata = describeBuild(result, names, exported.image);
   return { image: id, names: names.map(familiarName), exported: exported.paths, metadata, ...(said && { notes: said.notes }) };

@@ -87,6 +87,33 @@ describe.each([
   });
 });
 
+it('is a step of the build for who watches, also when it fails', async () => {
+  const name = `${registry.host}/watched:1`;
+  const { stderr } = await tbuild(['--progress=plain', '--push', '-t', name, context('watched')], { store: freshStore() });
+  const [, step] = /^#(\d+) pushing (\S+)$/m.exec(stderr) ?? [];
+  expect(stderr).toContain(`#${step} pushing ${name}\n`);
+  expect(stderr).toMatch(new RegExp(`^#${step} pushed ${name}: sha256:[0-9a-f]{64}\\n#${step} DONE `, 'm'));
+  const failing = ['--progress=plain', '--push', '-t', '127.0.0.1:1/a', context('watched')];
+  const { code, stderr: failed } = await tbuild(failing, { store: freshStore() });
+  expect(code).toBe(5);
+  expect(failed).toMatch(/^#\d+ ERROR: cannot reach the registry 127\.0\.0\.1:1/m);
+});
+
+it('push compresses as hard as it is told', async () => {
+  const store = freshStore();
+  const at = (level: string) => `${registry.host}/level:${level}`;
+  await tbuildOk(['-q', '-t', at('1'), '-t', at('9'), context('level')], { store });
+  const sizes: number[] = [];
+  for (const level of ['1', '9']) {
+    await tbuildOk(['push', '-q', '--compression-level', level, at(level)], { store });
+    const { layers } = inspect(at(level)) as unknown as { layers: { size: number }[] };
+    sizes.push(layers.at(-1)!.size);
+  }
+  expect(sizes[0]).toBeGreaterThan(sizes[1]!);
+  const { code, stderr } = await tbuild(['push', '--compression-level', '10', at('1')], { store });
+  expect([code, stderr.split('\n')[0]]).toEqual([2, 'error: --compression-level is 0 to 9, not "10"']);
+});
+
 it('an index of two platforms goes up with its manifests, and is pulled by either', async () => {
   const store = freshStore();
   const name = `${registry.host}/two:1`;

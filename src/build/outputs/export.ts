@@ -6,6 +6,7 @@ import { familiarName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
 import { type ArchiveOutput, type ExportedImage, exportImage, type ImageOutput } from './image.ts';
+import type { Push, PushSteps } from './push-steps.ts';
 import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree.ts';
 
 export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | NoOutput;
@@ -35,6 +36,7 @@ export async function exportBuild(
   images: Images,
   result: BuildImages,
   { outputs, signal, stdout, tags }: ExportOptions,
+  pushes: PushSteps | undefined,
 ): Promise<Exported> {
   const paths: string[] = [];
   let image: ExportedImage | undefined;
@@ -43,7 +45,8 @@ export async function exportBuild(
     if (output.type === 'cacheonly' || (output.type === 'image' && !output.push)) continue;
     if (output.type === 'image') {
       const { pushBuild } = await import('./push.ts');
-      image = await pushBuild(workplace, images, result, output, tags, signal);
+      const push: Push = (onEvent) => pushBuild(workplace, images, result, output, tags, signal, onEvent);
+      image = await (pushes ? pushes.run(output, push) : push(() => {}));
       paths.push(...image.names.map((name) => `${familiarName(name)} (${image?.descriptor.digest})`));
       continue;
     }

@@ -4,7 +4,7 @@ import { TbuildError } from '../../base/errors.ts';
 import type { Images } from '../../images/store.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
-import { pushSubject } from '../../registry/push.ts';
+import { type PushEvent, pushSubject } from '../../registry/push.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages, BuiltImage } from './built-image.ts';
 import { type ExportedImage, formOptions, type ImageOutput } from './image.ts';
@@ -16,11 +16,12 @@ export async function pushBuild(
   output: ImageOutput,
   tags: readonly string[],
   signal: AbortSignal,
+  onEvent: (event: PushEvent) => void,
 ): Promise<ExportedImage> {
   const references = referencesOf(output, tags);
   const isByDigest = output.push === 'digest';
   const subject = result.index ?? (result.built[0] as BuiltImage).image;
-  const options = { ...formOptions(output, result), signal };
+  const options = { ...formOptions(output, result), signal, onEvent };
   const pushed = await pushSubject(workplace, images, subject, references, isByDigest, options);
   return { descriptor: pushed[0]?.descriptor as Descriptor, names: pushed.map(({ name }) => name) };
 }
