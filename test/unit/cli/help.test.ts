@@ -34,6 +34,8 @@ test('tbuild', async () => {
       import       Make an image of a tar of files
       save         Save one or more images to a tar archive
       sbom         List the packages of an image, as a software bill of materials
+      du           Show how much room the build cache takes
+      prune        Remove the build cache
       fsck         Check the store
       parse        Show how a Dockerfile is read
       info         Display information about the store and the machine
