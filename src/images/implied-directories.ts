@@ -1,6 +1,7 @@
 // Directories that a layer's tar only passes through have no attributes of their own: those of the layers below show, as when the tar is unpacked
 // over them. In a stack of overlay lowers the uppermost directory's show, so the layer gets them before it enters the store.
 
+import { type Digest, hexOf } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { LayerEntry, LayerSource, LayerSummary } from '../native/serve.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
@@ -27,19 +28,21 @@ function isEqual(a: Attributes, b: Attributes): boolean {
   );
 }
 
-/** The same layer once more, its implied directories as `below` has them. Its tar is the same. */
+/** The layer of that diff ID once more, its implied directories as `below` has them. Its tar is the same. */
 export function fitImplied(
   place: Workplace,
   index: LayerIndex,
   source: LayerSource,
   below: readonly LayerIndex[],
+  diffId: Digest,
 ): Promise<LayerSummary> {
   const tree = mergedTree(below);
   const entries = Array.from({ length: index.count }, (_, position) => {
     const entry = index.at(position);
     return toLayerEntry(entry.implied ? { ...entry, ...attributesOf(attributesBelow(tree, entry)) } : entry, 'data' in source);
   });
-  return place.serve.call('writeLayer', { driver: place.driver.driver, out: place.newPath(), sources: [source], entries });
+  const { driver } = place.driver;
+  return place.serve.call('writeLayer', { driver, out: place.newPath(), sources: [source], entries, diffId: hexOf(diffId) });
 }
 
 function attributesOf({ mode, uid, gid, xattrs }: Attributes): Attributes {

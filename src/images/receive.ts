@@ -263,14 +263,17 @@ async function fitLayer(place: Workplace, { known, fresh }: StagedLayer, below: 
     if (isFitting(index, below)) return fresh;
     const source = place.driver.driver === 'erofs' ? { data: fresh.summary.data } : { root: fresh.summary.data };
     const splitFile = await copyToOwn(place, fresh.origin.splitFile);
-    return { summary: await fitImplied(place, index, source, below), origin: { ...fresh.origin, splitFile } };
+    return {
+      summary: await fitImplied(place, index, source, below, fresh.origin.diffId),
+      origin: { ...fresh.origin, splitFile },
+    };
   }
   // A layer of our own names its implied directories in its tar: they are as this image says already.
   const fitting = known.find((layer) => !layer.split || isFitting(place.layers.index(layer.id), below));
   if (fitting) return fitting;
   const other = known[0] as Layer & { diffId: Digest; tarSize: number };
   const splitFile = await copyToOwn(place, place.layers.splitPath(other.id));
-  const summary = await fitImplied(place, place.layers.index(other.id), place.layers.source(other), below);
+  const summary = await fitImplied(place, place.layers.index(other.id), place.layers.source(other), below, other.diffId);
   return { summary, origin: { diffId: other.diffId, tarSize: other.tarSize, blob: other.blob ?? other.diffId, splitFile } };
 }
 

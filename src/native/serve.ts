@@ -89,7 +89,10 @@ interface Operations {
     { root: string; paths?: readonly string[]; out: string; cache?: string },
     { index: string; entries: number; bytes: number; tree: string },
   ];
-  writeLayer: [{ driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[] }, LayerSummary];
+  writeLayer: [
+    { driver: Driver; out: string; sources: readonly LayerSource[]; entries: readonly LayerEntry[]; diffId?: string },
+    LayerSummary,
+  ];
   retime: [{ driver: Driver; out: string; index: string; data: string; mtime: number }, LayerSummary];
   packDir: [{ driver: Driver; out: string; dir: string; overlay: boolean }, LayerSummary];
   unpack: [

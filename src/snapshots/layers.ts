@@ -140,7 +140,6 @@ export class Layers {
       if (!known) this.#install(summary, driver, origin);
       else this.discard(summary, origin);
       if (known) this.keep([id]);
-      if (known && origin && !known.diffId) this.#setTar(id, origin.diffId, origin.tarSize);
       const layer = this.get(id);
       assert(layer, `the layer ${id} vanished while it was committed`);
       alongside?.(layer);

@@ -162,7 +162,7 @@ function xattrsBelow(root: string, ignoreAbsent: boolean): Map<string, Record<st
     const name = quoted.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
     const values = lines.map((line) => {
       const [key = '', ...value] = line.split('=');
-      return [key, value.join('=').replace(/^0s/, '')] as const;
+      return [Buffer.from(key, 'latin1').toString(), value.join('=').replace(/^0s/, '')] as const;
     });
     const utf8 = Buffer.from(name, 'latin1').toString();
     all.set(utf8 === '.' ? '' : utf8.replace(/^\.\//, ''), Object.fromEntries(values));

@@ -39,6 +39,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'what may not be read > is an error that names it, and says how to go on': OTHERS,
   },
   'test/e2e/inside-container.test.ts': 'takes away rights of root, and other containers run tbuild as root',
+  'test/e2e/layer-archives.test.ts': NODES,
   'test/e2e/limits.test.ts': {
     'limits > a RUN that takes more memory is killed, and says so': CGROUPS,
     'limits > limits are no part of a step': CGROUPS,

@@ -102,8 +102,12 @@ impl DataWriter {
         }
     }
 
-    /// The data first, synced, then the index: an index never names data that is not there.
-    pub fn finish(mut self, mut tree: Tree) -> Result<LayerSummary> {
+    pub fn finish(self, tree: Tree) -> Result<LayerSummary> {
+        self.finish_as(tree, None)
+    }
+
+    /// The data first, synced, then the index: an index never names data that is not there. `diff_id`: of a layer that others made.
+    pub fn finish_as(mut self, mut tree: Tree, diff_id: Option<&str>) -> Result<LayerSummary> {
         let mut inlined = [None, None];
         for (slot, path) in inlined.iter_mut().zip([PASSWD, GROUP]) {
             *slot = self.read_small(&tree, path)?;
@@ -113,7 +117,7 @@ impl DataWriter {
             Some(Kept::Directory(directory)) => directory.finish(&mut tree)?,
             None => 0,
         };
-        let encoded = index::encode(&tree, data_bytes, inlined);
+        let encoded = index::encode(&tree, data_bytes, inlined, diff_id);
         std::fs::write(&self.index, &encoded.bytes).map_err(|error| NativeError::io("write", error).path(&self.index))?;
         self.kept = None;
         Ok(LayerSummary {

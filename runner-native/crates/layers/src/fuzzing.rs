@@ -9,7 +9,7 @@ use crate::tar_reader::{Member, MemberKind, TarReader};
 /// The tree that a tar makes; one that is accepted must come out of an index as it went in.
 pub fn read_tar(bytes: &[u8], whiteouts: bool) {
     if let Ok(tree) = make_tree(bytes, whiteouts).and_then(|entries| Tree::new(entries, Names::Layer)) {
-        let encoded = index::encode(&tree, 0, [None, None]);
+        let encoded = index::encode(&tree, 0, [None, None], None);
         let decoded = Index::decode(&encoded.bytes).expect("what was written can be read");
         assert!(decoded.tree.entries() == tree.entries(), "an index says something else than what was written");
     }

@@ -23,8 +23,9 @@ pub struct Encoded {
     pub tree: blake3::Hash,
 }
 
-/// Every place in `tree` is final. `inlined` are the contents of etc/passwd and etc/group.
-pub fn encode(tree: &Tree, data_bytes: u64, inlined: [Option<Vec<u8>>; 2]) -> Encoded {
+/// Every place in `tree` is final. `inlined` are the contents of etc/passwd and etc/group; `diff_id`, in hex, is that of a layer that others made:
+/// equal trees that are other tars to them are two layers.
+pub fn encode(tree: &Tree, data_bytes: u64, inlined: [Option<Vec<u8>>; 2], diff_id: Option<&str>) -> Encoded {
     let count = tree.entries().len();
     let mut bytes = vec![0; HEADER_BYTES + count * ENTRY_BYTES];
     let strings_at = bytes.len();
@@ -47,6 +48,7 @@ pub fn encode(tree: &Tree, data_bytes: u64, inlined: [Option<Vec<u8>>; 2]) -> En
         bytes.extend_from_slice(&content);
         Some((at, content.len() as u32))
     });
+    bytes.extend_from_slice(diff_id.unwrap_or_default().as_bytes());
     let digest = tree_digest(tree);
     let header = &mut bytes[..HEADER_BYTES];
     header[..8].copy_from_slice(MAGIC);

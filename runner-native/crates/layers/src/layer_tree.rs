@@ -59,6 +59,9 @@ impl LayerTree {
             return Ok(Spot::Nowhere);
         }
         check_path(parent, Names::Layer)?;
+        if self.is_covered(parent) {
+            return Ok(Spot::Nowhere);
+        }
         let parent = self.resolve(parent)?;
         if last == OPAQUE {
             return Ok(Spot::Opaque(parent));
@@ -164,6 +167,13 @@ impl LayerTree {
             self.paths.remove(&path);
         }
         Ok(())
+    }
+
+    /// A file in the place of a directory hides what was below it by itself. umoci writes whiteouts of that as well.
+    fn is_covered(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end).chain([path.len()]);
+        let covers = |entry: &Entry| !matches!(entry.kind, Kind::Directory | Kind::Symlink | Kind::Whiteout);
+        ends.map(|end| &path[..end]).any(|above| self.get(above).is_some_and(covers))
     }
 
     /// The directory that `path` means, through the archive's own symlinks, as an extraction inside a chroot would find it.

@@ -53,7 +53,7 @@ pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path, cache: Option<&P
         let read = std::io::Read::read_to_end(&mut std::io::Read::take(std::fs::File::from(file), INLINE_MAX_BYTES), &mut content);
         read.ok().filter(|_| blake3::hash(&content) == entry.content.digest).map(|_| content)
     };
-    let encoded = index::encode(&tree, 0, [read_small(PASSWD), read_small(GROUP)]);
+    let encoded = index::encode(&tree, 0, [read_small(PASSWD), read_small(GROUP)], None);
     std::fs::write(out, &encoded.bytes).map_err(|error| NativeError::io("write", error).path(out))?;
     Ok(ScanSummary {
         index: out.to_string_lossy().into_owned(),

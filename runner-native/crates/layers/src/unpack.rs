@@ -100,7 +100,8 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOption
     if let Some(path) = &split {
         frame_lost(path, &framed, &tree, &mut writer)?;
     }
-    let layer = writer.finish(Tree::new(tree.into_entries(), Names::Layer).map_err(failed)?)?;
+    let tree = Tree::new(tree.into_entries(), Names::Layer).map_err(failed)?;
+    let layer = writer.finish_as(tree, split.as_ref().map(|_| &*plain.digest))?;
     Ok(UnpackSummary { layer, diff_id: plain.digest, tar_size: plain.size, blob_digest: raw.digest, blob_size: raw.size, split })
 }
 

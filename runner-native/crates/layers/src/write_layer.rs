@@ -23,6 +23,9 @@ pub struct LayerRequest {
     #[serde(default)]
     sources: Vec<RequestedSource>,
     entries: Vec<Requested>,
+    /// Of the layer that others made, in hex, of which this is another form.
+    #[serde(rename = "diffId")]
+    diff_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,7 +106,7 @@ pub fn write_layer(request: &LayerRequest) -> Result<LayerSummary> {
     let mut writer = DataWriter::create(request.driver, &request.out)?;
     let mut contents = write_contents(&jobs, &mut writer)?.into_iter();
     tree.set_contents(|_, entry| contents.next().unwrap_or(entry.content));
-    writer.finish(tree)
+    writer.finish_as(tree, request.diff_id.as_deref())
 }
 
 fn bad_request(path: &str, why: &str) -> NativeError {

@@ -190,6 +190,10 @@ fn whiteouts_have_their_oci_meaning() {
         assert_eq!(layer(&order.map(|number| members[number].clone())), ["f f"]);
     }
     assert_eq!(layer(&[file(".wh.d", ""), file("d/x", "")]), ["i! d", "f d/x"]);
+    // A file where a directory was, and whiteouts of what was in that: umoci's repack writes them.
+    let members = [file("d", "x"), file("d/.wh.below", ""), file("d/e/.wh..wh..opq", "")];
+    assert_eq!(layer(&members), ["f d"]);
+    assert_eq!(layer(&members.iter().rev().cloned().collect::<Vec<_>>()), ["f d"]);
     assert_eq!(layer(&[file(".wh..wh.plnk/1.2", "x"), file(".wh..wh.aufs", "")]), Vec::<String>::new());
     for name in [".wh.", "d/.wh.", ".wh..", ".wh...", ".wh.a/b", ".wh..wh..opq/x/.wh.y/z"] {
         let code = refused(&[file(name, "")]);
