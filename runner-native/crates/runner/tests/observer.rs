@@ -1,13 +1,18 @@
 //! The file observer: what a command asks of traced layers is noted, each question of docs/native.md, and what it sees of them is what it would see of
 //! the layers themselves.
 
+#[path = "observer/layers.rs"]
+mod layers;
+#[path = "observer/probe.rs"]
+mod probe;
 mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use support::{Fixture, Output};
+use std::process::{Child, Command, Stdio};
+use support::{Fixture, Output, eventually, image, is_mounted_below, machine, processes_with, unique_seconds};
 use tbuild_layers::{Driver, LayerSummary};
 
 /// How contents are kept.
@@ -93,4 +98,295 @@ fn copied_up_directories_have_their_own_times() {
         let stat = rustix::fs::stat(fixture.path("out/root").join(directory)).unwrap();
         assert_eq!((stat.st_mtime, stat.st_mtime_nsec), (1_000_000_000, 0), "{directory}");
     }
+}
+
+/// Nothing where it is not in a container.
+#[test]
+fn probe() {
+    if let Some(words) = std::env::var_os("PROBE") {
+        probe::main(words.to_str().unwrap());
+    }
+}
+
+/// Has the probe as its command.
+fn probing(fixture: &mut Fixture, words: &str) {
+    let config = fixture.config();
+    config["process"]["args"] = json!([probe::PATH, "--exact", "probe", "--nocapture"]);
+    config["process"]["env"] = json!([format!("PROBE={words}")]);
+    let own = std::env::current_exe().unwrap();
+    fixture.mount(json!({ "destination": probe::PATH, "type": "bind", "source": own, "options": ["rbind", "ro"] }));
+    fixture.spec["stub"].as_array_mut().unwrap().push(json!({ "path": &probe::PATH[1..], "type": "file" }));
+}
+
+fn said(output: &Output) -> Vec<&str> {
+    output.stdout.lines().filter_map(|line| line.strip_prefix(probe::MARK)).collect()
+}
+
+/// The same stack twice, served and as it is, and what is committed of each. `word` is what the probe does there.
+fn both_ways(word: &str, driver: Driver, has_userns: bool) -> [Output; 2] {
+    let mut fixture = Fixture::new(&[]);
+    let packed = layers::STACK.map(|(name, fill)| fixture.pack(name, driver, fill));
+    let [one, two, three, four, five] = packed.each_ref();
+    let exact = |layer: &LayerSummary| match driver {
+        Driver::Erofs => image(layer.data.clone()),
+        Driver::Directory => json!({ "directory": layer.data }),
+    };
+    let served = [exact(one), traced(&[two, three]), exact(four), traced(&[five])];
+    let mounted = packed.each_ref().map(exact);
+    if has_userns {
+        layers::give_user_namespace(&mut fixture.spec);
+    }
+    probing(&mut fixture, word);
+    let base = fixture.spec["layers"][0].clone();
+    [("served", &served[..]), ("mounted", &mounted[..])].map(|(name, stack)| {
+        fixture.spec["layers"] = json!([std::slice::from_ref(&base), stack].concat());
+        fixture.spec["commit"] = json!({ "driver": "directory", "out": fixture.path(name) });
+        let output = fixture.run();
+        let is_done = output.status == 0 && output.result["layer"].is_object();
+        assert!(is_done, "{word} {driver:?} {has_userns} {name}: {} {} {}", output.stdout, output.stderr, output.result);
+        output
+    })
+}
+
+#[test]
+fn what_is_served_is_what_the_layers_show() {
+    for (driver, has_userns) in [(Driver::Erofs, false), (Driver::Directory, false), (Driver::Erofs, true), (Driver::Directory, true)] {
+        if has_userns && !machine()["withoutUserns"].is_null() {
+            eprintln!("skipped: no user namespaces here: {}", machine()["withoutUserns"]);
+            continue;
+        }
+        let [served, mounted] = both_ways("dump /files", driver, has_userns);
+        let (served, mounted) = (said(&served), said(&mounted));
+        served.iter().zip(&mounted).for_each(|(served, mounted)| assert_eq!(served, mounted, "{driver:?} {has_userns}"));
+        assert!(served.len() == mounted.len() && served.len() > 50, "{} {}", served.len(), mounted.len());
+    }
+}
+
+#[test]
+fn what_is_copied_up_of_it_is_what_would_be_of_the_layers() {
+    for has_userns in [false, true] {
+        if has_userns && !machine()["withoutUserns"].is_null() {
+            continue;
+        }
+        let [served, mounted] = both_ways("change /files", Driver::Erofs, has_userns);
+        assert_eq!(served.result["layer"]["entries"], mounted.result["layer"]["entries"], "{has_userns}");
+        assert_eq!(served.result["layer"]["tree"], mounted.result["layer"]["tree"], "{has_userns}");
+    }
+}
+
+fn bound(fixture: &mut Fixture, number: usize, name: &str) {
+    let source = fixture.path("scratch/m").join(number.to_string());
+    fixture.mount(json!({ "destination": format!("/{name}"), "type": "bind", "source": source, "options": ["rbind"] }));
+    fixture.spec["stub"].as_array_mut().unwrap().push(json!({ "path": name, "type": "dir" }));
+}
+
+#[test]
+fn bind_mounts_are_gaps_of_their_own_behind_the_root_s() {
+    let script = "cat /ro/README; echo x 2>/dev/null > /ro/x || echo refused; echo new > /rw/src/a.txt; cat /rw/src/a.txt; [ -e /src/none ]; cat /exact/file";
+    let mut fixture = Fixture::new(&["sh", "-c", script]).commit();
+    let exact = fixture.layer("exact", |root| fs::write(root.join("file"), "exact\n").unwrap());
+    let layers = ["one", "two", "three"].map(|name| fixture.pack(name, Driver::Erofs, sources));
+    let [one, two, three] = layers.each_ref().map(|layer| traced(&[layer]));
+    fixture.spec["layers"].as_array_mut().unwrap().push(one);
+    fixture.spec["mounts"] = json!([
+        { "layers": [two], "writable": false }, { "layers": [exact], "writable": false }, { "layers": [three], "writable": true },
+    ]);
+    ["ro", "exact", "rw"].iter().enumerate().for_each(|(number, name)| bound(&mut fixture, number, name));
+    let output = fixture.run();
+    assert_eq!(output.stdout, "read me\nrefused\nnew\nexact\n", "{} {}", output.stderr, output.result);
+    assert_eq!(output.result["observed"]["gaps"].as_array().unwrap().len(), 3);
+    let gaps: [BTreeSet<String>; 3] = [0, 1, 2].map(|gap| questions(&output, gap));
+    let where_is = |question: &str| [0, 1, 2].map(|gap: usize| gaps[gap].contains(question));
+    assert_eq!(where_is("L src/none"), [true, false, false]);
+    assert_eq!(where_is("C README"), [false, true, false]);
+    assert_eq!(where_is("L src/a.txt"), [false, false, true]);
+    assert_eq!(fixture.committed(), Vec::<String>::new());
+}
+
+#[test]
+fn modes_are_those_of_the_layer_for_who_is_not_root_too() {
+    let script = "cat /files/mine; cat /files/root-s; ls /closed; cat /m/files/root-s; ls /m/closed; id -u";
+    for user in [0, 1000] {
+        let mut fixture = Fixture::new(&["sh", "-c", script]);
+        let layer = fixture.pack("traced", Driver::Erofs, |root| {
+            use std::os::unix::fs::{PermissionsExt, chown};
+            fs::create_dir(root.join("files")).unwrap();
+            fs::create_dir(root.join("closed")).unwrap();
+            for (name, owner) in [("mine", 1000), ("root-s", 0)] {
+                fs::write(root.join("files").join(name), format!("{name}\n")).unwrap();
+                fs::set_permissions(root.join("files").join(name), fs::Permissions::from_mode(0o600)).unwrap();
+                chown(root.join("files").join(name), Some(owner), Some(owner)).unwrap();
+            }
+            fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+        });
+        fixture.spec["layers"].as_array_mut().unwrap().push(traced(&[&layer]));
+        fixture.spec["mounts"] = json!([{ "layers": [traced(&[&layer])], "writable": false }]);
+        bound(&mut fixture, 0, "m");
+        fixture.config()["process"]["user"] = json!({ "uid": user, "gid": user });
+        if user != 0 {
+            fixture.config()["process"]["capabilities"] = json!({});
+        }
+        let output = fixture.run();
+        let expected = if user == 0 { "mine\nroot-s\nroot-s\n0\n" } else { "mine\n1000\n" };
+        assert_eq!(output.stdout, expected, "{} {}", output.stderr, output.result);
+    }
+}
+
+#[test]
+fn each_way_of_asking_is_noted() {
+    for (words, question) in [
+        ("statx-birth /src/a.txt", "S src/a.txt"),
+        ("seek-hole /src/a.txt", "Z src/a.txt"),
+        ("seek-end /src/a.txt", "S src/a.txt"),
+        ("at 3 /src/a.txt", "C src/a.txt"),
+        ("attributes /src/a.txt", "A src/a.txt"),
+        ("attribute user.name /src/a.txt", "X src/a.txt\0user.name"),
+        ("attribute security.capability /src/a.txt", "X src/a.txt\0security.capability"),
+    ] {
+        let mut fixture = fixture("", Driver::Erofs, sources);
+        probing(&mut fixture, words);
+        let output = fixture.run();
+        let seen = questions(&output, 0);
+        assert!(output.status == 0 && seen.contains(question), "{words}: {} {} {seen:?}", output.stdout, output.stderr);
+    }
+}
+
+#[test]
+fn other_runtimes_are_observed_the_same() {
+    for name in ["crun", "runc"] {
+        if Command::new(name).arg("--version").output().is_err() {
+            eprintln!("skipped: no {name} on this machine");
+            continue;
+        }
+        let runtime = format!("{name} --root state run tbuild-test-{}", unique_seconds().replace('.', "-"));
+        let fixture = fixture("cat /src/a.txt; echo x > /src/new", Driver::Erofs, sources);
+        let output = fixture.output(Command::new("sh").args(["-c", &fixture.shell_command(&runtime, "")]).output().unwrap());
+        assert_eq!((output.status, output.stdout.as_str()), (0, "content of a\n"), "{name}: {} {}", output.stderr, output.result);
+        assert!(questions(&output, 0).contains("C src/a.txt"), "{name}: {}", output.result);
+        assert_eq!(fixture.committed(), ["src", "src/new"], "{name}");
+    }
+}
+
+#[test]
+fn a_program_of_a_traced_layer_runs() {
+    let fixture = fixture(
+        "/tool/busybox echo from there; mkdir /new; cat /tool/busybox > /new/busybox; chmod 755 /new/busybox; /new/busybox echo copied",
+        Driver::Erofs,
+        |root| {
+            fs::create_dir(root.join("tool")).unwrap();
+            fs::copy("/bin/busybox", root.join("tool/busybox")).unwrap();
+        },
+    );
+    let output = fixture.run();
+    assert_eq!(output.stdout, "from there\ncopied\n", "{} {}", output.stderr, output.result);
+    assert!(questions(&output, 0).contains("C tool/busybox"));
+}
+
+#[test]
+fn directories_of_a_hundred_thousand_are_listed_whole() {
+    const COUNT: usize = 100_000;
+    let fixture = fixture("ls /many | wc -l; ls /many/file-099999", Driver::Erofs, |root| {
+        fs::create_dir(root.join("many")).unwrap();
+        (0..COUNT).for_each(|number| drop(fs::File::create(root.join(format!("many/file-{number:06}"))).unwrap()));
+    });
+    let output = fixture.run();
+    assert_eq!(output.stdout.lines().last(), Some("/many/file-099999"), "{} {}", output.stderr, output.result);
+    let count: usize = output.stdout.lines().next().unwrap().trim().parse().unwrap();
+    assert!((COUNT..=COUNT + 2).contains(&count), "{count}");
+}
+
+/// The observer's process: the container's runtime has two children that are no container, and this one has /dev/fuse open.
+fn observer_of(runner: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{runner}/task/{runner}/children")).ok()?;
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
+        let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        links.filter_map(|link| fs::read_link(link.path()).ok()).any(|link| link == Path::new("/dev/fuse"))
+    })
+}
+
+fn kill(pid: u32) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), rustix::process::Signal::KILL).unwrap();
+}
+
+/// A container that waits for `/go` in its root, and then looks.
+fn waiting(script: &str) -> (Fixture, Child, String) {
+    let seconds = unique_seconds();
+    let mut fixture = fixture(&format!("sleep {seconds} & while ! [ -e /gate/go ]; do :; done; {script}"), Driver::Erofs, sources);
+    fs::create_dir(fixture.path("gate")).unwrap();
+    let gate = fixture.path("gate");
+    fixture.mount(json!({ "destination": "/gate", "type": "bind", "source": gate, "options": ["rbind"] }));
+    fixture.spec["stub"].as_array_mut().unwrap().push(json!({ "path": "gate", "type": "dir" }));
+    let child = fixture.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let marker = format!("sleep\\0{seconds}").replace("\\0", "\0");
+    eventually("the container runs", || !processes_with(&marker).is_empty());
+    (fixture, child, marker)
+}
+
+#[test]
+fn nothing_counts_once_the_observer_has_died() {
+    let (fixture, child, _) = waiting("[ -e /src/a.txt ] && echo there; exit 0");
+    kill(observer_of(child.id()).expect("there is an observer"));
+    fs::write(fixture.path("gate/go"), "").unwrap();
+    let output = fixture.output(child.wait_with_output().unwrap());
+    assert_eq!((output.status, output.stdout.as_str()), (0, ""), "{} {}", output.stderr, output.result);
+    assert!(output.result["observerFailed"].as_str().unwrap().contains("ended"), "{}", output.result);
+    assert_eq!((&output.result["observed"], &output.result["layer"]), (&Value::Null, &Value::Null));
+    assert!(!fixture.path("served").exists());
+}
+
+#[test]
+fn what_cannot_be_read_fails_the_observation() {
+    let (fixture, child, _) = waiting("cat /src/a.txt || exit 0");
+    fs::OpenOptions::new().write(true).open(fixture.path("traced.erofs")).unwrap().set_len(0).unwrap();
+    fs::write(fixture.path("gate/go"), "").unwrap();
+    let output = fixture.output(child.wait_with_output().unwrap());
+    assert_eq!((output.status, output.stdout.as_str()), (0, ""), "{} {}", output.stderr, output.result);
+    assert!(output.result["observerFailed"].as_str().unwrap().contains("src/a.txt"), "{}", output.result);
+}
+
+#[test]
+fn dropped_caches_change_nothing() {
+    let (fixture, child, _) = waiting("cat /src/a.txt; stat -c %s /src/b.txt");
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    fs::write(fixture.path("gate/go"), "").unwrap();
+    eventually("it has ended", || observer_of(child.id()).is_none());
+    let output = fixture.output(child.wait_with_output().unwrap());
+    assert_eq!(output.stdout, "content of a\n13\n", "{} {}", output.stderr, output.result);
+    assert!(["C src/a.txt", "S src/b.txt"].iter().all(|question| questions(&output, 0).contains(*question)));
+}
+
+#[test]
+fn a_full_upper_is_no_fault_of_the_observer() {
+    let mut fixture =
+        fixture("cat /large > /copy || exit 3", Driver::Erofs, |root| fs::write(root.join("large"), vec![7; 4 << 20]).unwrap());
+    fixture.spec["upper"] = json!({ "tmpfs": 1 << 20 });
+    let output = fixture.run();
+    assert_eq!((output.status, &output.result["upperFull"]), (3, &json!(true)), "{} {}", output.stderr, output.result);
+    assert!(output.result["observed"].is_object());
+}
+
+#[test]
+fn leaves_nothing_when_it_is_killed() {
+    for kills_observer_first in [false, true] {
+        let (fixture, mut child, marker) = waiting("true");
+        let observer = observer_of(child.id()).expect("there is an observer");
+        let connections = || fs::read_dir("/sys/fs/fuse/connections").map_or(0, Iterator::count);
+        let before = connections();
+        if kills_observer_first {
+            kill(observer);
+        }
+        kill(child.id());
+        child.wait().unwrap();
+        let is_gone = || !Path::new(&format!("/proc/{observer}/fd/0")).exists() && !processes_with(&marker).iter().any(|_| true);
+        eventually("the container is gone", is_gone);
+        eventually("the observer is gone", || observer_is_gone(observer));
+        assert!(before == 0 || connections() < before);
+        assert!(!is_mounted_below(fixture.dir.path()));
+        assert_eq!(fs::read_dir(fixture.path("scratch")).unwrap().count(), 0);
+    }
+}
+
+/// Gone, or dead and waited for by nobody but the machine's first process.
+fn observer_is_gone(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z ") || !stat.contains("tbuild-runner"))
 }

@@ -7,12 +7,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
-use support::{Fixture, eventually, image, is_mounted_below, processes_with, signal, unique_seconds};
+use support::{Fixture, eventually, image, is_mounted_below, processes_with, signal, unique_seconds, whiteout};
 use tbuild_layers::Driver;
-
-fn whiteout(path: &std::path::Path) {
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::empty(), 0).unwrap();
-}
 
 #[test]
 fn shows_whiteouts_and_opaque_directories_of_layers() {

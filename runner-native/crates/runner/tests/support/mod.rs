@@ -134,7 +134,8 @@ impl Fixture {
     }
 
     pub fn output(&self, output: std::process::Output) -> Output {
-        let result = fs::read_to_string(self.path("result")).unwrap_or_default();
+        // serde knows no lone surrogates: they are six characters here.
+        let result = fs::read_to_string(self.path("result")).unwrap_or_default().replace("\\udc", "\\\\udc");
         Output {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -161,6 +162,11 @@ fn list(root: &Path, below: &Path, paths: &mut Vec<String>) {
             list(root, &path, paths);
         }
     }
+}
+
+/// overlayfs's: what is below is not there.
+pub fn whiteout(path: &Path) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::empty(), 0).unwrap();
 }
 
 /// What this machine can mount, as `probe` finds out.
