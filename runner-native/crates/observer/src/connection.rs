@@ -130,7 +130,8 @@ impl Connection {
         Attributes::of(&self.gap, position, entry, self.owners)
     }
 
-    /// The kernel keeps the name for ever, that there is none too; what stat says it must ask for, so that one who only passes is told from one who looks.
+    /// The kernel keeps the name for ever, that there is none too. What stat says of files and links, which is more than their look, it must ask for, so
+    /// that one who only passes is told from one who looks.
     fn look_up(&self, directory: usize, name: &[u8], answer: &mut Answer) -> Answered {
         let Some(position) = self.gap.child(directory, name) else {
             let directory = self.gap.entry(directory).map_or(&b""[..], |entry| &entry.path);
@@ -142,7 +143,9 @@ impl Connection {
         };
         self.log.note(Question::Look, position);
         let entry = self.gap.entry(position).ok_or(Errno::STALE)?;
-        answer.u64(position as u64 + 1).u64(0).u64(FOR_EVER_SECONDS).u64(0).u32(0).u32(0);
+        let says_more = matches!(entry.kind, Kind::File | Kind::Symlink);
+        let status_seconds = if says_more { 0 } else { FOR_EVER_SECONDS };
+        answer.u64(position as u64 + 1).u64(0).u64(FOR_EVER_SECONDS).u64(status_seconds).u32(0).u32(0);
         self.attributes(position, entry).put(answer);
         Ok(())
     }

@@ -91,12 +91,12 @@ fn everything(root: &Path) {
 
 /// Their forms are those of linux/posix_acl_xattr.h and linux/capability.h.
 fn attributes(directory: &Path) {
+    const NONE: u32 = u32::MAX;
     let acl = |entries: &[(u16, u16, u32)]| {
         let entries =
             entries.iter().flat_map(|(tag, rights, id)| [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat());
         2_u32.to_le_bytes().into_iter().chain(entries).collect::<Vec<u8>>()
     };
-    const NONE: u32 = u32::MAX;
     let rights = acl(&[(1, 6, NONE), (2, 7, 1000), (4, 4, NONE), (8, 5, 70_000), (16, 7, NONE), (32, 0, NONE)]);
     for name in ["file", "acl", "capability", "capability-of-one"] {
         write(&directory.join(name), name, 0o755);
