@@ -395,9 +395,15 @@ describe('load and save', () => {
 
   test('save', async () => {
     await tbuild(['save', '-o', 'x.tar', '--format', 'oci-archive', 'a', 'b'], { library });
-    expect(saved).toEqual({ names: ['a', 'b'], format: 'oci', destination: 'x.tar', compression: 'gzip' });
+    expect(saved).toEqual({ names: ['a', 'b'], format: 'oci', destination: 'x.tar', compression: 'gzip', keepsOthers: true });
     expect((await tbuild(['save', 'a'], { library })).stdout).toBe('archive');
-    expect(saved).toMatchObject({ format: 'docker', compression: 'none' });
+    expect(saved).toMatchObject({ format: 'docker', compression: 'none', keepsOthers: false });
+    await tbuild(['save', '--compression', 'zstd', '--compression-level', '19', 'a'], { library });
+    expect(saved).toMatchObject({ format: 'docker', compression: 'zstd', level: 19, keepsOthers: true });
+    await tbuild(['save', '--format', 'oci', '--compression', 'uncompressed', '--force-compression', 'a'], { library });
+    expect(saved).toMatchObject({ compression: 'none', keepsOthers: false });
+    expect((await tbuild(['save', '--compression', 'gzip', '--compression-level', '10', 'a'], { library })).exitCode).toBe(2);
+    expect((await tbuild(['save', '--compression', 'xz', 'a'], { library })).exitCode).toBe(2);
     const refused = await tbuild(['save', 'a'], { library, stdout: new FakeOutput({ isTTY: true }) });
     expect(refused).toMatchObject({ exitCode: 2, stdout: '' });
   });
