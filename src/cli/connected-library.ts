@@ -63,7 +63,7 @@ export const library: Library = {
   searchRegistry: async (term, options) => (await import('../registry/search.ts')).searchRegistry(term, options),
   copyImage: async (source, destination, options) =>
     (await import('../registry/copy-image.ts')).copyImage(source, destination, options),
-  inspectRemote: async (name, signal) => (await import('../registry/image-tools.ts')).inspectRemote(name, signal),
+  inspectRemote: async (name, signal, wanted) => (await import('../registry/image-tools.ts')).inspectRemote(name, signal, wanted),
   combineRemote: async (names, options) => (await import('../registry/image-tools.ts')).combineRemote(names, options),
   saveImages: async (names, options) => {
     const { saveImages } = await import('../images/save.ts');

@@ -20,6 +20,7 @@ import type { Combined, CombineOptions, RemoteManifest } from '../registry/image
 import type { Login, LoginOptions } from '../registry/login.ts';
 import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
+import type { DetailsWanted } from '../registry/remote-details.ts';
 import type { FoundRepository, SearchOptions } from '../registry/search.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 import type { Pruned, PruneOptions } from '../upkeep/prune.ts';
@@ -69,7 +70,7 @@ export interface Library {
   searchRegistry(term: string, options: SearchOptions): Promise<readonly FoundRepository[]>;
   /** What was copied. */
   copyImage(source: string, destination: string, options: CopyImageOptions): Promise<Descriptor>;
-  inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest>;
+  inspectRemote(name: string, signal: AbortSignal, wanted?: DetailsWanted): Promise<RemoteManifest>;
   combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
   checkStore(): Promise<StoreCheck>;

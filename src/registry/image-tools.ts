@@ -22,6 +22,7 @@ import { formatReference, parseReference, type Reference, withDefaultTag } from 
 import { RegistryClient } from './client.ts';
 import { copyManifest, remoteSource } from './copy.ts';
 import { listReferrers } from './referrers.ts';
+import { type DetailsWanted, fetchDetails, type PlatformDetails } from './remote-details.ts';
 import type { FetchedManifest, Repository } from './repository.ts';
 
 export interface RemoteManifest {
@@ -32,14 +33,17 @@ export interface RemoteManifest {
   readonly document: Manifest | Index;
   /** Signatures and statements that name it as their subject. */
   readonly referrers: readonly Descriptor[];
+  /** Where they were asked for. */
+  readonly details: readonly PlatformDetails[];
 }
 
-export async function inspectRemote(name: string, signal: AbortSignal): Promise<RemoteManifest> {
+export async function inspectRemote(name: string, signal: AbortSignal, wanted?: DetailsWanted): Promise<RemoteManifest> {
   const client = new RegistryClient({ signal });
   try {
     const { document, descriptor, bytes, reference, repository } = await fetchSource(client, name);
     const referrers = await listReferrers(repository, descriptor.digest);
-    return { name: formatReference(reference), document, descriptor, bytes, referrers };
+    const details = wanted ? await fetchDetails(repository, document, wanted) : [];
+    return { name: formatReference(reference), document, descriptor, bytes, referrers, details };
   } finally {
     await client.close();
   }

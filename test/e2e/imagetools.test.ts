@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
 import { type Act, serveFaulty } from '../support/faulty-registry.ts';
-import { emptyStore } from '../support/stores.ts';
+import { emptyStore, freshStore } from '../support/stores.ts';
 import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 let first: DockerRegistry;
@@ -44,6 +44,43 @@ it('inspect shows manifests and indexes', async () => {
   expect([name, manifest.config.digest]).toEqual([amd64, JSON.parse(rawOf(amd64)).config.digest]);
   const { code, stderr } = await tbuild(['imagetools', 'inspect', `${first.host}/none`]);
   expect([code, stderr]).toEqual([5, `error: ${first.host}/none:latest: not found\n`]);
+});
+
+it('inspect takes templates, as buildx does', async () => {
+  const show = (name: string, format: string) => tbuildOk(['imagetools', 'inspect', '--format', format, name]);
+  const raw = JSON.parse(rawOf(amd64));
+  const manifest = JSON.parse(await show(amd64, '{{json .Manifest}}'));
+  expect(manifest).toEqual({ mediaType: raw.mediaType, digest: manifest.digest, size: rawOf(amd64).length });
+  expect(await show(amd64, '{{.Name}} {{.Manifest.Digest}}')).toBe(`${amd64} ${manifest.digest}\n`);
+  expect(await show(amd64, '{{.Image.OS}}/{{.Image.Architecture}}')).toBe('linux/amd64\n');
+  expect(Object.keys(JSON.parse(await show(amd64, '{{json .}}')))).toEqual(['name', 'manifest', 'image']);
+  expect(await show(amd64, '{{.Manifest}}')).toBe(await tbuildOk(['imagetools', 'inspect', amd64]));
+
+  const said = `${first.host}/said:1`;
+  const files = { Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' };
+  const flags = ['--platform', 'linux/amd64,linux/arm64', '--provenance=true', '--sbom=true', '--push', '-t', said];
+  await tbuildOk([...flags, makeContext(files)], { store: emptyStore() });
+  expect(await show(said, '{{range .Manifest.Manifests}}{{.Platform.Architecture}} {{end}}')).toBe(
+    'amd64 arm64 unknown unknown \n',
+  );
+  const provenance = JSON.parse(await show(said, '{{json .Provenance}}'));
+  expect(Object.keys(provenance)).toEqual(['linux/amd64', 'linux/arm64']);
+  expect(provenance['linux/arm64'].SLSA.buildDefinition.buildType).toContain('slsa');
+  expect(await show(said, '{{ (index .SBOM "linux/amd64").SPDX.SPDXID }}')).toBe('SPDXRef-DOCUMENT\n');
+  const { code, stderr } = await tbuild(['imagetools', 'inspect', '--format', '{{.Nmae}}', amd64]);
+  expect([code, stderr.split('\n')[0]]).toEqual([
+    2,
+    'error: --format: there is no .Nmae: there are .Name, .Manifest, .Image, .Provenance, .SBOM',
+  ]);
+});
+
+it('inspect says where an image is that no registry has', async () => {
+  const store = freshStore();
+  const name = `${first.host}/here:1`;
+  await tbuildOk(['tag', 'busybox', name], { store });
+  const { code, stderr } = await tbuild(['imagetools', 'inspect', name], { store });
+  expect([code, stderr]).toEqual([5, `error: ${name}: not found\nhint: it is in the store: tbuild inspect ${name}\n`]);
+  expect(await tbuildOk(['inspect', '-f', '{{.Os}} {{json .Config.Cmd}}', name], { store })).toBe('linux ["sh"]\n');
 });
 
 it('inspect shows what refers to an image, by the tag where the registry has no list', async () => {

@@ -7,10 +7,13 @@ import { asMembers, asString, parseJson } from '../../oci/document.ts';
 import { formatPlatform, parsePlatform } from '../../oci/platform.ts';
 import { familiarName, formatReference, parseReference } from '../../oci/reference.ts';
 import type { RemoteManifest } from '../../registry/image-tools.ts';
+import type { DetailsWanted } from '../../registry/remote-details.ts';
 import { parseAnnotation } from '../annotations.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
 import { interruptible } from '../interruption.ts';
+import type { Library } from '../library.ts';
+import { describeRemote, detailsFor, isManifestAlone, renderRemote } from '../remote-image-values.ts';
 import { alignColumns } from '../table.ts';
 import { oneLine } from '../text.ts';
 
@@ -23,11 +26,13 @@ function inspectCommand(name: string, isRaw: boolean) {
     positionals: [1, 1],
     flags: {
       raw: { help: 'Show the bytes of the manifest or index as they are' },
-      format: { value: 'string', choices: ['text', 'json'], default: 'text', help: 'Format of the output ("text", "json")' },
+      format: { value: 'string', default: 'text', help: 'Format of the output ("text", "json", a Go template)' },
     },
     run: async ({ flags, positionals: [image], library, stdout }) => {
-      const found = await interruptible((signal) => library.inspectRemote(image!, signal));
-      if (flags.format === 'json') stdout.write(`${JSON.stringify(describe(found), null, 2)}\n`);
+      const wanted = detailsFor(flags.format);
+      const found = await interruptible((signal) => inspectOr(library, image!, signal, wanted));
+      if (wanted && !isManifestAlone(flags.format)) stdout.write(`${await renderRemote(flags.format, found)}\n`);
+      else if (flags.format === 'json') stdout.write(`${JSON.stringify(describeRemote(found), null, 2)}\n`);
       else if (flags.raw || isRaw) stdout.write(found.bytes);
       else stdout.write(textOf(found));
       return 0;
@@ -35,15 +40,27 @@ function inspectCommand(name: string, isRaw: boolean) {
   });
 }
 
-/** buildx's `{{json .}}`, without configs. */
-function describe({ name, descriptor, bytes, referrers }: RemoteManifest) {
-  const document = JSON.parse(bytes.toString()) as object;
-  return {
-    name,
-    manifest: { ...document, digest: descriptor.digest, size: descriptor.size },
-    ...(referrers.length > 0 && { referrers }),
-  };
+/** What is not in a registry may be in the store, which is not where buildx looks, but perhaps what was meant. */
+async function inspectOr(
+  library: Library,
+  name: string,
+  signal: AbortSignal,
+  wanted: DetailsWanted | undefined,
+): Promise<RemoteManifest> {
+  try {
+    return await library.inspectRemote(name, signal, wanted);
+  } catch (error) {
+    if (!(error instanceof TbuildError) || error.hint !== undefined || !(await isHere(library, name))) throw error;
+    const { code, message, cause, details } = error;
+    throw new TbuildError(code, message, { cause, details, hint: `it is in the store: tbuild inspect ${name}` });
+  }
 }
+
+const isHere = (library: Library, name: string): Promise<boolean> =>
+  library.inspectImage(name).then(
+    () => true,
+    () => false,
+  );
 
 function textOf({ name, descriptor, document, referrers }: RemoteManifest): string {
   const head = alignColumns(

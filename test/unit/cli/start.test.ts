@@ -101,5 +101,7 @@ function makeCache() {
 }
 
 function runIn(home: string, args: readonly string[]): number | null {
-  return spawnSync(process.execPath, [bundle, ...args], { env: { ...process.env, XDG_CACHE_HOME: home } }).status;
+  return spawnSync(process.execPath, [bundle, ...args], {
+    env: { ...process.env, XDG_CACHE_HOME: home, TBUILD_ROOT: `${home}/no-store` },
+  }).status;
 }
