@@ -92,6 +92,15 @@ CREATE INDEX traces_layer ON traces (layer);
 -- Steps whose results were removed to make room, and when, in ms.
 CREATE TABLE pruned (key TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 `,
+  `
+-- The latest RUNs that failed: what they were, and the layers of what they left, for who wants to look.
+CREATE TABLE failures (
+  id INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,            -- ms since the epoch
+  step TEXT NOT NULL,             -- JSON: the operation, and where its bind mounts come from
+  layers TEXT NOT NULL            -- JSON: layer ids, bottom first; what it wrote is the last
+) STRICT;
+`,
 ];
 
 export interface Database {

@@ -18,7 +18,7 @@ import { givenArg } from '../plan/global-scope.ts';
 import type { BaseImages, Plan, Target } from '../plan/graph.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
-import type { Report, State, Workshop } from '../steps/step.ts';
+import type { Report, State } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import type { AttestedBuild } from './attest/attest.ts';
 import type { AttestOptions } from './attest/options.ts';
@@ -35,6 +35,7 @@ import type { PushSteps } from './outputs/push-steps.ts';
 import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 import type { EpochSources } from './source-date-epoch.ts';
+import { workshopOf } from './workshop.ts';
 
 export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
@@ -53,6 +54,8 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   readonly attest?: AttestOptions;
   /** The image says nothing of when, where and by whom it was built. */
   readonly reproducible?: boolean;
+  /** When a RUN fails, what it left at this path goes into the directories of the outputs. */
+  readonly onFailure?: string;
   readonly onEvent: (event: BuildEvent) => void;
 }
 
@@ -70,6 +73,11 @@ export interface BuildResult {
 export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const names = options.tags.map(normalizeName);
   await checkPushed(options);
+  if (options.onFailure !== undefined && !options.outputs.some(({ type }) => type === 'local')) {
+    throw new TbuildError('usage/conflict', '--on-failure has nowhere to put what a RUN left', {
+      hint: 'name a directory: --output DIRECTORY --on-failure PATH',
+    });
+  }
   const openContexts = await findContexts(options);
   const workplace = await openWorkplace(options.root);
   const images = new Images(workplace.store, workplace.layers);
@@ -94,11 +102,24 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
         ? new TbuildError('cancelled/interrupted', 'the build was cancelled')
         : error;
     emit({ type: 'error', time: Date.now(), error: toErrorObject(shown), log: log.path });
+    if (options.onFailure !== undefined && shown instanceof TbuildError && shown.code === 'run/exit')
+      await takeOutFailed(workplace, options.onFailure, options);
     throw shown;
   } finally {
     log.close();
     await bases.close();
     await workplace.close();
+  }
+}
+
+/** A path that is not there is no further failure. */
+async function takeOutFailed(workplace: Workplace, path: string, { outputs, signal }: BuildOptions): Promise<void> {
+  const { takeOutInto } = await import('./take-out.ts');
+  for (const output of outputs) {
+    if (output.type !== 'local') continue;
+    await takeOutInto(workplace, path, output.destination, signal).catch((error: unknown) => {
+      if (!(error instanceof TbuildError) || error.code !== 'context/not-found') throw error;
+    });
   }
 }
 
@@ -252,12 +273,6 @@ async function storeIndex(workplace: Workplace, images: Images, built: readonly 
   const isAttested = built.some(({ said = [] }) => said.length > 0);
   const from = isAttested ? (await import('./attest/attest.ts')).attester(built, names) : undefined;
   return keepIndex(workplace, images, built, names, from);
-}
-
-function workshopOf(workplace: Workplace, times: Workshop['times']): Workshop {
-  const { store, serve, layers, driver } = workplace;
-  const newPath = () => workplace.newPath();
-  return { db: store.db, serve, layers, driver: driver.driver, newPath, storePath: store.path, times };
 }
 
 function listenerOf(emit: (event: BuildEvent) => void): Listener {

@@ -7,6 +7,7 @@ export const buildGroups: HelpGroups = {
   'Where it goes': [
     'tag',
     'output',
+    'on-failure',
     'load',
     'push',
     'iidfile',

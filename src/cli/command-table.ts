@@ -11,6 +11,7 @@ export interface CommandEntry {
 export const commandTable: Readonly<Record<string, CommandEntry>> = {
   build: { summary: 'Build an image from a Dockerfile', load: async () => (await import('./commands/build.ts')).build },
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
+  shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
     summary: 'Write down what the names in a Dockerfile stand for',
     load: async () => (await import('./commands/lock.ts')).lock,

@@ -12,6 +12,8 @@ export const library: Library = {
   outlineBuild: async (options) => (await import('../build/inspect.ts')).outlineBuild(options),
   listTargets: async (options) => (await import('../build/inspect.ts')).listTargets(options),
   lockBuild: async (options) => (await import('../build/lock/lock.ts')).lockBuild(options),
+  openShell: async (options) => (await import('../build/shell.ts')).openShell(options),
+  takeOut: async (options) => (await import('../build/take-out.ts')).takeOut(options),
   runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
   listImages: () => withRecords(({ images }) => images.listTops()),
   inspectImage: async (name, platform) => {

@@ -3,6 +3,8 @@
 import type { BuildOptions, BuildResult } from '../build/build.ts';
 import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
 import type { LockOptions, LockResult } from '../build/lock/lock.ts';
+import type { ShellOptions } from '../build/shell.ts';
+import type { TakeOutOptions } from '../build/take-out.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -50,6 +52,9 @@ export interface Library {
   listTargets(options: InspectOptions): Promise<TargetsResult>;
   lockBuild(options: LockOptions): Promise<LockResult>;
   runContainer(options: RunOptions): Promise<number>;
+  /** Where the last RUN failed. */
+  openShell(options: ShellOptions): Promise<number>;
+  takeOut(options: TakeOutOptions): Promise<void>;
   /** Without those that are only there as part of an index. */
   listImages(): Promise<readonly (Image | ImageIndex)[]>;
   inspectImage(name: string, platform?: Platform): Promise<ImageInspection>;

@@ -371,17 +371,13 @@ export class Images {
     const documents = image.manifest ? [image.manifest, image.id] : [image.id];
     this.#store.db.run('DELETE FROM images WHERE id = ?', image.id);
     for (const digest of documents) this.blobs.remove(digest);
-    this.#releaseLayers(image.layers);
+    this.#layers.condemn(image.layers);
   }
 
-  /** Removes those of `ids` that no image and no trace uses, with their blobs, as soon as no other process can be using them. */
+  /** Removes those of `ids` that nothing uses, with their blobs, as soon as no other process can be using them. */
   releaseLayers(ids: readonly Digest[]): void {
-    this.#store.db.immediate(() => this.#releaseLayers(ids));
+    this.#store.db.immediate(() => this.#layers.condemn(ids));
     this.collect();
-  }
-
-  #releaseLayers(ids: readonly Digest[]): void {
-    this.#layers.condemn([...new Set(ids)].filter((id) => !this.#isLayerUsed(id)));
   }
 
   /** Lets a layer's compressed form go: it comes back from its registry, or is made again. */
@@ -399,15 +395,6 @@ export class Images {
         if (blob && !this.#store.db.get('SELECT 1 FROM layers WHERE blob = ?', blob)) this.blobs.remove(blob);
       }
     });
-  }
-
-  #isLayerUsed(id: Digest): boolean {
-    const used = this.#store.db.get(
-      'SELECT 1 WHERE EXISTS (SELECT 1 FROM traces WHERE layer = ?) OR EXISTS (SELECT 1 FROM images, json_each(images.layers) AS l WHERE l.value = ?)',
-      id,
-      id,
-    );
-    return used !== undefined;
   }
 
   /** The manifest an image came with, while it is here and whole: nothing needs it but its digest's survival. */

@@ -45,8 +45,8 @@ export interface RootSpec {
   readonly mounts: readonly { readonly layers: readonly RootLayer[]; readonly writable: boolean }[];
   /** An OCI runtime-spec configuration. */
   readonly config: unknown;
-  /** `mtime`: of everything in the layer, in seconds. */
-  readonly commit: { readonly driver: Driver; readonly out: string; readonly mtime?: number } | null;
+  /** `mtime`: of everything in the layer, in seconds. `ofFailed`: whatever the exit status. */
+  readonly commit: { readonly driver: Driver; readonly out: string; readonly mtime?: number; readonly ofFailed?: boolean } | null;
 }
 
 export interface RootResult {

@@ -214,11 +214,14 @@ export class Layers {
   }
 
   /**
-   * Layers that nothing refers to any more: they go with `collect`, once every process has ended that may have found them before and be
+   * Those of `ids` that nothing refers to any more: they go with `collect`, once every process has ended that may have found them before and be
    * about to mount them. Whoever refers to one meanwhile says so with `keep`, in the same transaction.
    */
   condemn(ids: readonly Digest[]): void {
-    const sql = 'UPDATE layers SET condemned = ? WHERE condemned IS NULL AND id IN (SELECT value FROM json_each(?))';
+    const sql = `UPDATE layers SET condemned = ? WHERE condemned IS NULL AND id IN (SELECT value FROM json_each(?))
+      AND NOT EXISTS (SELECT 1 FROM traces WHERE layer = layers.id)
+      AND id NOT IN (SELECT value FROM images, json_each(images.layers))
+      AND id NOT IN (SELECT value FROM failures, json_each(failures.layers))`;
     this.#store.db.run(sql, Date.now(), JSON.stringify(ids));
   }
 

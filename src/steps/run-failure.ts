@@ -17,6 +17,8 @@ export function countOomKills(): number {
   }
 }
 
+const LOOK = 'look around where it failed: tbuild shell';
+
 type Ended = Pick<RootResult, 'status' | 'killedForMemory'>;
 
 const LIMIT =
@@ -27,7 +29,11 @@ export function explainFailure(operation: RunOperation, result: Ended, oomKillsB
   const killedForMemory = atLimit || (status === 128 + 9 && countOomKills() > oomKillsBefore);
   const message = `process ${quote(operation.args.join(' '))} did not complete successfully: exit code: ${status}`;
   return new TbuildError('run/exit', killedForMemory ? `${message} (cannot allocate memory)` : message, {
-    hint: atLimit ? LIMIT : killedForMemory ? 'the kernel ran out of memory while it ran, and killed for it' : hintOf(status),
+    hint: atLimit
+      ? LIMIT
+      : killedForMemory
+        ? 'the kernel ran out of memory while it ran, and killed for it'
+        : (hintOf(status) ?? LOOK),
     details: { exitCode: status },
   });
 }

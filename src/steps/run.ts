@@ -16,6 +16,7 @@ import { diskUpper } from '../sandbox/upper.ts';
 import { MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
 import { type HeldCaches, holdCaches } from './cache-mounts.ts';
+import { type FailedRun, keepFailure } from './failures.ts';
 import { findSource, type MountSource, mountParts, mountPoint, stubPath } from './mounts.ts';
 import { countOomKills, explainFailure, explainStart } from './run-failure.ts';
 import { allTraced, type RunInputs, rootLayers, splitInputs } from './run-inputs.ts';
@@ -121,6 +122,8 @@ interface Job {
   /** Both in the places of the operation's mounts. */
   readonly sources: readonly (MountSource | undefined)[];
   readonly inputs: readonly (Result | undefined)[];
+  /** Nothing of it is kept. */
+  readonly visit?: Visit;
 }
 
 /** What a command has while it runs and others may be waiting for. */
@@ -130,14 +133,23 @@ interface Held {
 }
 
 async function execute(workshop: Workshop, settings: RunSettings, job: Job, report: Report): Promise<Executed> {
-  const { mounts } = job.operation;
   const account = settings.account();
   if (account !== undefined) report.status(account);
-  const caches = await holdCaches(workshop, mounts, job.inputs, job.sources, report);
+  return holding(workshop, settings, job, report, (held) => executeWatched(workshop, settings, job, held, report));
+}
+
+async function holding<T>(
+  workshop: Workshop,
+  settings: RunSettings,
+  { operation: { mounts }, inputs, sources }: Job,
+  report: Report,
+  work: (held: Held) => Promise<T>,
+): Promise<T> {
+  const caches = await holdCaches(workshop, mounts, inputs, sources, report);
   try {
     const agents = await holdAgents(workshop, settings.ssh, mounts);
     try {
-      return await executeWatched(workshop, settings, job, { caches, agents }, report);
+      return await work({ caches, agents });
     } finally {
       await agents.release();
     }
@@ -159,19 +171,20 @@ async function executeWatched(
   if (!first.observerFailed) {
     const gaps = first.observed && from.gapsOf(first.observed, { user: operation.user, paths: first.lookedUp });
     return gaps
-      ? { summary: layerOf(job, first), gaps }
-      : { summary: layerOf(job, first), gaps: from.unwatched, exact: from.whole() };
+      ? { summary: layerOf(workshop, job, first), gaps }
+      : { summary: layerOf(workshop, job, first), gaps: from.unwatched, exact: from.whole() };
   }
   if (first.layer) workshop.layers.discard(first.layer);
   report.signal.throwIfAborted();
   report.status(`watching what it reads failed (${first.observerFailed}): running once more without`);
   const second = await runWithRoom(workshop, settings, { ...job, from: { ...from, isWatched: false } }, held, report);
-  return { summary: layerOf(job, second), gaps: from.unwatched, exact: from.whole() };
+  return { summary: layerOf(workshop, job, second), gaps: from.unwatched, exact: from.whole() };
 }
 
-function layerOf({ operation }: Job, end: RunEnd): LayerSummary {
+function layerOf(workshop: Workshop, job: Job, end: RunEnd): LayerSummary {
   if (end.status === 0 && end.layer) return end.layer;
-  throw explainFailure(operation, end, end.kills);
+  if (end.layer) keepFailure(workshop, job, end.layer);
+  throw explainFailure(job.operation, end, end.kills);
 }
 
 /** How a command ended, and what its container's making looked at. */
@@ -226,8 +239,37 @@ async function runOnce(
   }
 }
 
+/**
+ * A visit where a RUN has failed: another command with its files, mounts, environment, user and directory; nothing of it is kept. Secrets and agents are
+ * those of `settings`, where they are given. `start` gets what there is to start, while caches and agents are held.
+ */
+export function enterFailure<T>(
+  workshop: Workshop,
+  settings: RunSettings,
+  failed: FailedRun,
+  visit: Visit,
+  start: (spec: RootSpec) => Promise<T>,
+): Promise<T> {
+  const { network, state, sources } = failed;
+  const mounts = failed.operation.mounts.map((mount) => ('required' in mount ? { ...mount, required: false } : mount));
+  const env = [...failed.operation.env, ...visit.env];
+  const operation = { ...failed.operation, mounts, args: visit.args, env };
+  const from = splitInputs(workshop, state, [], false);
+  const job: Job = { operation, network, below: state, from, sources, inputs: [], visit };
+  const report: Report = { output: () => {}, status: () => {}, signal: new AbortController().signal };
+  return holding(workshop, settings, job, report, (held) => start(rootSpec(workshop, settings, job, held, true).spec));
+}
+
+export interface Visit {
+  readonly args: readonly string[];
+  /** On top of the step's. */
+  readonly env: readonly string[];
+  readonly terminal: boolean;
+  readonly terminalSize?: { readonly width: number; readonly height: number };
+}
+
 function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches, agents }: Held, onDisk: boolean) {
-  const { operation, below, from } = job;
+  const { operation, below, from, visit } = job;
   const { fixed } = workshop.times;
   const user = resolveUser(indexesOf(workshop, below), operation.user);
   const devices = settings.devices(operation.devices);
@@ -258,7 +300,8 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       hostname,
       network: job.network,
       userns,
-      terminal: false,
+      terminal: visit?.terminal ?? false,
+      consoleSize: visit?.terminalSize,
       readonlyRoot: false,
       mounts: outerFirst(mounts),
       shmBytes: settings.shmBytes,
@@ -272,7 +315,9 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
       hooks: devices.hooks,
       isInsecure,
     }),
-    commit: { driver: workshop.driver, out: workshop.newPath(), ...(fixed !== undefined && { mtime: fixed }) },
+    commit: visit
+      ? null
+      : { driver: workshop.driver, out: workshop.newPath(), ofFailed: true, ...(fixed !== undefined && { mtime: fixed }) },
   };
   return { spec, lookedUp: [...LOOKED_UP, operation.workdir, ...spec.stub.map(({ path }) => `/${path}`)] };
 }

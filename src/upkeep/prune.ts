@@ -125,6 +125,7 @@ function forgetResults({ store: { db } }: Workplace, images: Images, { id, lastU
     const now = Date.now();
     db.run('INSERT OR REPLACE INTO pruned (key, at) SELECT DISTINCT key, ? FROM traces WHERE layer = ?', now, layer);
     db.run('DELETE FROM traces WHERE layer = ?', layer);
+    db.run('DELETE FROM failures WHERE ? IN (SELECT value FROM json_each(failures.layers))', layer);
     return true;
   });
   if (isGone) images.releaseLayers([layer]);
@@ -148,9 +149,13 @@ async function removeTree({ serve, newPath }: Workplace, path: string, lockPath:
   return true;
 }
 
-function removeLeftOver({ layers }: Workplace, images: Images, { id }: UsageItem): boolean {
-  if (layers.get(`blake3:${id}`)) images.releaseLayers([`blake3:${id}`]);
-  else images.blobs.remove(`sha256:${id}`);
+function removeLeftOver({ store: { db }, layers }: Workplace, images: Images, { id }: UsageItem): boolean {
+  const layer: Digest = `blake3:${id}`;
+  if (!layers.get(layer)) images.blobs.remove(`sha256:${id}`);
+  else {
+    db.run('DELETE FROM failures WHERE ? IN (SELECT value FROM json_each(failures.layers))', layer);
+    images.releaseLayers([layer]);
+  }
   return true;
 }
 

@@ -65,6 +65,8 @@ function layerItems({ store, layers }: Workplace): UsageItem[] {
       (SELECT max(used) FROM traces WHERE traces.layer = layers.id) AS used,
       (SELECT record FROM traces JOIN steps USING (key) WHERE traces.layer = layers.id ORDER BY used DESC LIMIT 1) AS record
     FROM layers WHERE condemned IS NULL`);
+  const failed = store.db.all<{ id: Digest }>('SELECT value AS id FROM failures, json_each(failures.layers)');
+  const ofFailed = new Set(failed.map(({ id }) => id));
   const since = layers.oldestOther();
   const size = ({ id, driver, bytes }: LayerRow) =>
     driver === 'erofs' ? sizeOf(store.path('layers', `${hexOf(id)}.erofs`)) : bytes;
@@ -75,8 +77,8 @@ function layerItems({ store, layers }: Workplace): UsageItem[] {
       return { ...what, type: 'regular', description: describeStep(record), lastUsed: used ?? created, isInUse: false };
     if (ofNamed.has(id) || ofNameless.has(id)) return undefined;
     // Before it is in an image, or the cache, a layer belongs to who made it.
-    const description = 'a layer of an image that never came to its end';
-    return { ...what, type: 'internal', description, lastUsed: created, isInUse: created >= since };
+    const description = ofFailed.has(id) ? 'what a RUN left that failed' : 'a layer of an image that never came to its end';
+    return { ...what, type: 'internal', description, lastUsed: created, isInUse: !ofFailed.has(id) && created >= since };
   });
   const alone = new Map(rows.filter(({ id, record }) => record === null && !ofNamed.has(id)).map((row) => [row.id, size(row)]));
   return [...results.filter((item) => item !== undefined), ...nameless.map((image) => imageItem(image, alone))];

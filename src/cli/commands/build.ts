@@ -55,6 +55,7 @@ const flagTable = {
   },
   'no-cache': { help: 'Do not use cache when building the image' },
   'no-cache-filter': { value: 'list', repeated: true, help: 'Do not cache specified stages' },
+  'on-failure': { value: 'path', help: 'When a "RUN" fails, put what it left at this path into the directory of --output' },
   output: { short: 'o', value: 'stringArray', repeated: true, help: 'Output destination (format: "type=local,dest=path")' },
   platform: {
     value: 'stringArray',
@@ -201,6 +202,7 @@ async function buildOptions({
     ...(flags['context-modes'] === 'git' && { contextModes: 'git' as const }),
     ...(flags.file !== undefined && { dockerfile: flags.file }),
     ...(flags.target !== undefined && { target: flags.target }),
+    ...(flags['on-failure'] !== undefined && { onFailure: flags['on-failure'] }),
     ...(flags.frozen && { frozen: true }),
     ...(flags.pull && { pull: true }),
     ...(flags.reproducible && { reproducible: true }),

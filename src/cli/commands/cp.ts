@@ -1,12 +1,15 @@
-// `tbuild cp`: an image from a registry or a layout to another, without the store.
+// `tbuild cp`: an image from a registry or a layout to another, without the store; or files of a RUN that failed.
 
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 
+/** No image is named so: a tag does not begin with a slash, and a path does. */
+const FAILED = 'fail:';
+
 export const cp = defineCommand({
   name: 'cp',
-  usage: '[OPTIONS] SOURCE DESTINATION',
+  usage: '[OPTIONS] SOURCE DESTINATION\n        tbuild cp fail:PATH DESTINATION',
   description:
     'Copy an image between registries and layouts, as it is (NAME or docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG])',
   positionals: [2, 2],
@@ -15,8 +18,13 @@ export const cp = defineCommand({
     platform: platformFlag,
     quiet: { short: 'q', help: 'Suppress output' },
   },
+  examples: [['tbuild cp fail:/app/reports .', 'what the last RUN that failed left there']],
   run: async ({ flags, positionals: [source, destination], library, stdout }) => {
     const platform = parsePlatformFlag(flags.platform);
+    if (source!.startsWith(`${FAILED}/`)) {
+      await interruptible((signal) => library.takeOut({ path: source!.slice(FAILED.length), destination: destination!, signal }));
+      return 0;
+    }
     const { digest, size } = await interruptible((signal) =>
       library.copyImage(source!, destination!, { isAll: flags.all, signal, ...(platform && { platform }) }),
     );

@@ -5,6 +5,7 @@ import { TbuildError } from '../../base/errors.ts';
 import type { PullWatcher } from '../../containers/run.ts';
 import type { Limits } from '../../sandbox/limits.ts';
 import { defineCommand } from '../command.ts';
+import { containerExitCode } from '../container-exit-code.ts';
 import type { LimitFlags } from '../limit-values.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { runtimeOf } from '../runtime-flag.ts';
@@ -133,11 +134,4 @@ async function readEnvFiles(paths: readonly string[], env: Environment): Promise
       });
   }
   return entries;
-}
-
-/** Two codes are about the command in the container; anything else is a failure to run it. */
-function containerExitCode(error: unknown): number {
-  if (!(error instanceof TbuildError)) return 125;
-  if (error.code === 'run/command-not-executable') return 126;
-  return error.code === 'run/command-not-found' ? 127 : 125;
 }

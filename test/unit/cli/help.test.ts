@@ -16,6 +16,7 @@ test('tbuild', async () => {
     Commands:
       build        Build an image from a Dockerfile
       run          Create and run a new container from an image
+      shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
       inspect      Return low-level information on images
@@ -78,6 +79,8 @@ test('tbuild build', async () => {
                                         "[registry/]repository[:tag]")
       -o, --output stringArray          Output destination (format:
                                         "type=local,dest=path")
+          --on-failure path             When a "RUN" fails, put what it left at this
+                                        path into the directory of --output
           --load                        Shorthand for "--output=type=docker": the
                                         image is in the store anyway
           --push                        Shorthand for "--output=type=registry"

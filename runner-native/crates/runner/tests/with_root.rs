@@ -83,6 +83,13 @@ fn commits_nothing_of_a_command_that_did_nothing_or_failed() {
 }
 
 #[test]
+fn commits_what_a_failed_command_left_when_asked_to() {
+    let mut fixture = Fixture::new(&["sh", "-c", "echo x > /x; exit 3"]).commit();
+    fixture.spec["commit"]["ofFailed"] = json!(true);
+    assert_eq!((fixture.run().status, fixture.committed()), (3, vec!["x".to_owned()]));
+}
+
+#[test]
 fn gives_the_upper_the_attributes_of_the_root_below() {
     let mut fixture = Fixture::new(&["stat", "-c", "%a %u %g", "/"]).commit();
     fixture.add_layer("top", |root| {

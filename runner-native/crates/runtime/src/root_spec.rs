@@ -128,4 +128,7 @@ pub struct Commit {
     pub out: PathBuf,
     /// Of all that the layer holds, in seconds since the epoch.
     pub mtime: Option<i64>,
+    /// Also what a command left that ended with another status than 0.
+    #[serde(default, rename = "ofFailed")]
+    pub of_failed: bool,
 }

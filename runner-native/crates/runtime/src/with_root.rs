@@ -92,7 +92,7 @@ fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, o
         Observed::Failed(why) => (None, Some(why)),
     };
     let layer = match &spec.commit {
-        Some(commit) if status == 0 && observer_failed.is_none() => {
+        Some(commit) if (status == 0 || commit.of_failed) && observer_failed.is_none() => {
             die_with(lifeline);
             Some(root.commit(commit, observer)?)
         }
