@@ -63,6 +63,8 @@ export interface NearLayer {
 export interface FarLayer {
   readonly diffId: Digest;
   readonly blob: Descriptor;
+  /** The registry it comes from. */
+  readonly from: string;
   /** The blob's bytes. */
   open(): AsyncIterable<Uint8Array>;
 }

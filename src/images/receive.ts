@@ -16,6 +16,7 @@ import { type UnpackedLimit, unpackedLimit } from '../snapshots/unpacked.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { FarLayer, Image, IncomingImage, IncomingLayer, NearLayer } from './image.ts';
 import { fitImplied, isFitting } from './implied-directories.ts';
+import { withLayerLock } from './layer-lock.ts';
 import type { Images } from './store.ts';
 
 /** A blob that was checked and is to be kept. */
@@ -43,6 +44,7 @@ export interface ReceiveOptions {
   /** Layers at a time; unset: as many as there are CPUs. */
   readonly concurrency?: number;
   readonly onLayer?: (layer: IncomingLayer, state: 'known' | 'unpacked') => void;
+  readonly signal?: AbortSignal;
 }
 
 export async function receiveImages(
@@ -76,41 +78,54 @@ async function stageAll(
   place: Workplace,
   blobs: Blobs,
   incoming: readonly IncomingImage[],
-  { concurrency = availableParallelism(), onLayer }: ReceiveOptions,
+  { concurrency = availableParallelism(), onLayer = () => {}, signal }: ReceiveOptions,
   kept: Digest[],
 ): Promise<StagedLayer[][]> {
   const limit = pLimit({ concurrency, rejectOnClear: true });
   const staging = new Map<string, Promise<StagedLayer>>();
   const failures: unknown[] = [];
+  const check = () => {
+    signal?.throwIfAborted();
+    if (failures.length > 0) throw new TbuildError('cancelled/layer', 'another layer of the image has failed');
+  };
   const stage = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
-    const hasFailed = () => failures.length > 0;
+    const wanted = 'open' in layer ? { ...layer, open: () => checked(layer.open(), check) } : layer;
+    const staged = await stageLayer(place, blobs, image, wanted);
+    onLayer(layer, staged.fresh ? 'unpacked' : 'known');
+    return 'open' in layer && staged.fresh ? keepLayer(place, blobs, staged, staged.fresh, kept) : staged;
+  };
+  const stageOnce = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
+    const isHereNow = place.layers.withDiffId(layer.diffId).length > 0;
     try {
-      const wanted = 'open' in layer ? { ...layer, open: () => unless(hasFailed, layer.open()) } : layer;
-      const staged = await stageLayer(place, blobs, image, wanted);
-      onLayer?.(layer, staged.fresh ? 'unpacked' : 'known');
-      return 'open' in layer && staged.fresh ? keepLayer(place, blobs, staged, staged.fresh, kept) : staged;
+      if (isHereNow || !('open' in layer)) return await stage(image, layer);
+      return await withLayerLock(place, layer, check, () => stage(image, layer));
     } catch (error) {
       failures.push(error);
       limit.clearQueue();
       throw error;
     }
   };
-  const all = incoming.map((image) =>
-    image.layers.map((layer) => {
-      const key = `${layer.diffId} ${layer.blob?.digest}`;
-      const staged = staging.get(key) ?? limit(() => stage(image, layer));
-      staging.set(key, staged);
-      return staged;
-    }),
-  );
+  const keyOf = ({ diffId, blob }: IncomingLayer) => `${diffId} ${blob?.digest}`;
+  const sizeOf = ({ blob }: IncomingLayer) => blob?.size ?? 0;
+  const all = incoming.flatMap((image) => image.layers.map((layer) => ({ image, layer })));
+  // What takes longest goes first, so that nothing else waits for it alone at the end.
+  for (const { image, layer } of all.sort((a, b) => sizeOf(b.layer) - sizeOf(a.layer))) {
+    const key = keyOf(layer);
+    if (!staging.has(key))
+      staging.set(
+        key,
+        limit(() => stageOnce(image, layer)),
+      );
+  }
   await Promise.allSettled(staging.values());
   if (failures.length > 0) throw failures[0];
-  return Promise.all(all.map((layers) => Promise.all(layers)));
+  const stagedAs = (layer: IncomingLayer) => staging.get(keyOf(layer)) as Promise<StagedLayer>;
+  return Promise.all(incoming.map(({ layers }) => Promise.all(layers.map(stagedAs))));
 }
 
-async function* unless(isOver: () => boolean, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* checked(chunks: AsyncIterable<Uint8Array>, check: () => void): AsyncGenerator<Uint8Array> {
   for await (const chunk of chunks) {
-    if (isOver()) throw new TbuildError('cancelled/layer', 'another layer of the image has failed');
+    check();
     yield chunk;
   }
 }

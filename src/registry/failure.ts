@@ -80,6 +80,13 @@ function explainRefusal(refusal: Refusal, asking: Asking): TbuildError {
   const fail = (code: `registry/${string}` | `auth/${string}`, message: string, hint?: string) =>
     new TbuildError(code, message, { hint, details: { status } });
   if (status === 401 || status === 403) return explainDenial(refusal, asking, said);
+  if (status === 404 && asking.action === 'push') {
+    return fail(
+      'registry/not-found',
+      withSaid(`${registry} has no place for ${subject}`),
+      'the repository may have to be made first',
+    );
+  }
   if (status === 404) return fail('registry/not-found', `${subject}: not found`);
   if (status === 413) return fail('registry/too-large', withSaid(`${subject}: ${registry} takes nothing so large`));
   if (status === 429)

@@ -52,7 +52,11 @@ export async function receiveRemote(
   // Before anything is fetched: a layer that is here already has no blob of this registry's, and may be wanted back as it was.
   const blobs = remote.manifest.layers.map((layer) => layer.digest);
   rememberPlaces(place.store.db, formatReference({ domain, path }), blobs);
-  const [image] = await receiveImages(place, images, [incoming], { concurrency: LAYERS_AT_A_TIME, onLayer });
+  const [image] = await receiveImages(place, images, [incoming], {
+    concurrency: LAYERS_AT_A_TIME,
+    onLayer,
+    signal: remote.repository.signal,
+  });
   await keepTogether(place, images, remote, [...others, { platform, image: image as Image }], names);
   return image as Image;
 }
@@ -86,7 +90,7 @@ function incomingImage(remote: RemoteImage, names: readonly string[], listener: 
   const diffIds = config.rootfs.diff_ids as Digest[];
   const layers = manifest.layers.map((blob, position): FarLayer => {
     const open = () => counted(openLayer(repository, blob), blob.digest, listener);
-    return { diffId: diffIds[position] as Digest, blob, open };
+    return { diffId: diffIds[position] as Digest, blob, from: parseReference(name).domain, open };
   });
   return { label: familiarName(name), config: configBytes, manifest: manifestBytes, names, layers };
 }

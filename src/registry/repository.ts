@@ -40,9 +40,9 @@ const MANIFEST_TYPES = [mediaTypes.manifest, mediaTypes.dockerManifest, mediaTyp
 export class Repository {
   /** In full, without tag and digest: `docker.io/library/debian`. */
   readonly name: string;
+  readonly signal: AbortSignal;
   readonly #places: readonly Place[];
   readonly #actions: readonly string[];
-  readonly #signal: AbortSignal;
   /** The place that has answered: what belongs together comes from one. */
   #place: Place | undefined;
 
@@ -50,7 +50,7 @@ export class Repository {
     this.name = formatReference({ domain, path });
     this.#places = places;
     this.#actions = actions;
-    this.#signal = signal;
+    this.signal = signal;
   }
 
   /** What a tag stands for now, without its bytes; undefined: it is not there, or the registry does not say without sending it all. */
@@ -119,7 +119,7 @@ export class Repository {
         }
         return;
       } catch (error) {
-        this.#signal.throwIfAborted();
+        this.signal.throwIfAborted();
         const { connection } = this.#place as Place;
         if (offset - begun >= connection.limits.progressBytes) {
           attempt = 1;
@@ -128,7 +128,7 @@ export class Repository {
         const pauseMs = connection.pauseMs(error, attempt);
         if (pauseMs === undefined)
           throw await connection.explain(error, { ...asked, scopes: this.#scopes(this.#place as Place) });
-        await sleep(pauseMs, undefined, { signal: this.#signal });
+        await sleep(pauseMs, undefined, { signal: this.signal });
       }
     }
   }
@@ -252,7 +252,7 @@ export class Repository {
     try {
       return await readBytes(response, limitBytes, what);
     } catch (error) {
-      this.#signal.throwIfAborted();
+      this.signal.throwIfAborted();
       const place = this.#place as Place;
       throw await place.connection.explain(error, { subject: what, scopes: this.#scopes(place) });
     }
@@ -279,7 +279,8 @@ function mediaTypeOf(response: HttpResponse): string {
   return (response.header('content-type') ?? '').replace(/;.*/s, '').trim();
 }
 
-function readDigest(response: HttpResponse): Digest | undefined {
+/** What the registry says it has. */
+export function readDigest(response: HttpResponse): Digest | undefined {
   const text = response.header('docker-content-digest');
   return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text) ? (text as Digest) : undefined;
 }

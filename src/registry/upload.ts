@@ -9,7 +9,7 @@ import type { HttpResponse } from '../http/exchange.ts';
 import { redirectTarget } from '../http/url.ts';
 import type { BlobSource } from './blob-source.ts';
 import { Refusal } from './failure.ts';
-import type { Repository, Tries } from './repository.ts';
+import { type Repository, readDigest, type Tries } from './repository.ts';
 
 export interface UploadOptions {
   /** Path of a repository of the same registry that may have it, as this digest. */
@@ -134,6 +134,9 @@ class Upload {
       ...(sizeBytes > 0 && { body: () => this.#body(tries, 0, sizeBytes) }),
     });
     response.body.destroy();
+    const said = readDigest(response);
+    if (said === undefined || said === digest) return;
+    throw new TbuildError('registry/wrong-digest', `${this.#subject}: ${digest} was sent, and the registry calls it ${said}`);
   }
 
   /** Everything that is there and will be; `end` undefined: the registry sees it when it has ended. */

@@ -5,6 +5,7 @@ import { hash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll } from 'vitest';
+import type { Fault } from './faulty-registry.ts';
 
 export interface UploadRegistry {
   readonly host: string;
@@ -16,6 +17,10 @@ export interface UploadRegistry {
   /** The answer to the next request of a method, in place of the right one. */
   readonly refusals: Map<string, { readonly status: number; readonly body?: object }>;
   chunkMinLength: number | undefined;
+  /** What is done in place of the right answer, for as often as they say. */
+  readonly faults: Fault[];
+  /** When the first byte of an upload came, by performance.now(). */
+  firstByteAt: number | undefined;
   /** Sessions are forgotten when a connection is cut. */
   forgets: boolean;
 }
@@ -29,6 +34,8 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
     blobs: new Map(),
     cuts: [],
     refusals: new Map(),
+    faults: [],
+    firstByteAt: undefined,
     chunkMinLength: undefined,
     forgets: false,
   };
@@ -37,6 +44,7 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
     const before = sessions.get(id) as Buffer;
     let bytes = before;
     for await (const chunk of request as AsyncIterable<Buffer>) {
+      registry.firstByteAt ??= performance.now();
       bytes = Buffer.concat([bytes, chunk]);
       sessions.set(id, bytes);
       const [cut] = registry.cuts;
@@ -98,10 +106,16 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
 
   const server = createServer((request, response) => {
     const { socket } = request;
-    answer(request, response).catch(() => {
-      registry.log.push(`${request.method} cut`);
-      socket.destroy();
-    });
+    const answerRight = () =>
+      void answer(request, response).catch(() => {
+        registry.log.push(`${request.method} cut`);
+        socket.destroy();
+      });
+    const due = registry.faults.find(({ on }) => on.test(`${request.method} ${request.url}`));
+    if (!due) return answerRight();
+    if (due.times !== undefined) registry.faults.splice(registry.faults.indexOf(due), 1, ...repeated(due, due.times - 1));
+    response.on('close', () => registry.log.push(`${request.method} ${response.statusCode} fault`));
+    due.act(request, response, answerRight);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   afterAll(() => {
@@ -110,3 +124,5 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
   });
   return Object.assign(registry, { host: `127.0.0.1:${(server.address() as AddressInfo).port}` });
 }
+
+const repeated = (fault: Fault, times: number): Fault[] => (times > 0 ? [{ ...fault, times }] : []);
