@@ -20,7 +20,7 @@ import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { Report, State } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
-import type { AttestedBuild } from './attest/attest.ts';
+import type { AttestedBuild } from './attest/attested-build.ts';
 import type { AttestOptions } from './attest/options.ts';
 import { BaseImageFinder } from './base-images.ts';
 import { openLog } from './build-log.ts';

@@ -3,7 +3,7 @@
 import { familiarName, parseReference } from '../oci/reference.ts';
 import { cycloneDxDocument } from '../sbom/cyclonedx.ts';
 import { findPackages } from '../sbom/find-packages.ts';
-import { openImageFiles } from '../sbom/image-files.ts';
+import { type ImageFiles, openImageFiles } from '../sbom/image-files.ts';
 import { packageUrl } from '../sbom/purl.ts';
 import { type Subject, spdxDocument } from '../sbom/spdx.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
@@ -37,14 +37,30 @@ export async function describeContents(
   options: SbomOptions,
 ): Promise<Sbom> {
   const state = image.layers.map((id) => layerOf(place, image, id));
-  const inventory = await findPackages(openImageFiles(place.layers, state), options.signal);
+  return describeFiles(openImageFiles(place.layers, state), subjectOf(image, options), format, options);
+}
+
+export async function describeFiles(
+  files: ImageFiles,
+  subject: Subject,
+  format: SbomFormat,
+  { tool, signal }: Pick<SbomOptions, 'tool' | 'signal'>,
+): Promise<Sbom> {
+  const inventory = await findPackages(files, signal);
   const write = format === 'spdx-json' ? spdxDocument : cycloneDxDocument;
-  const document = write(subjectOf(image, options), inventory, options.tool);
+  const document = write(subject, inventory, tool);
   return { document, notes: inventory.notes, packages: inventory.packages.length };
 }
 
+/** In seconds since the epoch. */
+export function madeAt({ config }: Image): number {
+  const made = Math.floor(Date.parse(config.created ?? '') / 1000);
+  return Number.isNaN(made) ? 0 : made;
+}
+
 /** An image that did not come with a manifest gets one when it is written, as many as there are ways to: its ID is what they share. */
-function subjectOf({ id, manifest, config }: Image, { name, epoch }: SbomOptions): Subject {
+function subjectOf(image: Image, { name, epoch }: SbomOptions): Subject {
+  const { id, manifest, config } = image;
   const reference = name === undefined ? undefined : parseReference(name);
   const purl = packageUrl('oci', {
     name: reference?.path.split('/').at(-1)?.toLowerCase() ?? 'image',
@@ -55,11 +71,9 @@ function subjectOf({ id, manifest, config }: Image, { name, epoch }: SbomOptions
       tag: reference?.tag,
     },
   });
-  const made = Math.floor(Date.parse(config.created ?? '') / 1000);
   return {
     name: name === undefined ? id : familiarName(name),
-    version: manifest ?? id,
-    purl,
-    createdAt: epoch ?? (Number.isNaN(made) ? 0 : made),
+    identity: { version: manifest ?? id, purl },
+    createdAt: epoch ?? madeAt(image),
   };
 }

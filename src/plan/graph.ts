@@ -171,6 +171,12 @@ export interface PlannedHistory {
   readonly isBase?: true;
 }
 
+/** What an SBOM is to be of beside the image: a stage's final state, or the build context. */
+export interface Scan {
+  readonly name: string;
+  readonly of: StepId | undefined | 'context';
+}
+
 /** What the target stage becomes. */
 export interface Target {
   readonly stage: string;
@@ -181,6 +187,8 @@ export interface Target {
   readonly config: ContainerConfig;
   /** History of the base image first, as it is, then this build's. */
   readonly history: readonly PlannedHistory[];
+  /** Unset: none. */
+  readonly scans?: readonly Scan[];
 }
 
 export interface Graph {

@@ -18,6 +18,7 @@ import { checkOwner } from './owner.ts';
 import { cleanPath, nextWorkdir } from './paths.ts';
 import type { Pins } from './pins.ts';
 import { planRun } from './run.ts';
+import { mentionsScans, scansOf } from './sbom-scans.ts';
 import { StageState, type Start, startFromImage, startFromScratch } from './stage-state.ts';
 import { type PlannedInstruction, resolveStages, type Source, type StageNode, type Stages, sourcePlace } from './stages.ts';
 import { StepList } from './step-list.ts';
@@ -83,11 +84,11 @@ export async function planStages(dockerfile: Dockerfile, options: PlanOptions, b
     const { steps } = plan.graph;
     advise({ nodes, target: stages.target, stateOf, steps, contextFiles: options.contextFiles }, checks);
   }
-  const graph = {
-    steps: plan.graph.steps,
-    target: targetOf(plan.stateOf(stages.target), stageLabel(stages.target), options),
-  };
-  return { graph, globalScope, target: stages.target, stateOf };
+  const { target: targetNode } = stages;
+  const targeted = targetOf(plan.stateOf(targetNode), stageLabel(targetNode), options);
+  const scans = mentionsScans(dockerfile.text) ? scansOf(nodes, targetNode, globalScope, stateOf) : [];
+  const graph = { steps: plan.graph.steps, target: scans.length > 0 ? { ...targeted, scans } : targeted };
+  return { graph, globalScope, target: targetNode, stateOf };
 }
 
 const stageLabel = ({ name, index }: StageNode): string => name ?? String(index);

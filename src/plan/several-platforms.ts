@@ -19,7 +19,8 @@ export function joinGraphs(graphs: readonly Graph[]): Plan {
       places.push(id);
     }
     const history = target.history.map((line) => ({ ...line, step: placeOf(line.step) }));
-    return { ...target, state: placeOf(target.state), history };
+    const scans = target.scans?.map(({ name, of }) => ({ name, of: of === 'context' ? of : placeOf(of) }));
+    return { ...target, state: placeOf(target.state), history, ...(scans && { scans }) };
   });
   return { steps, targets };
 }

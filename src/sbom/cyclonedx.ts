@@ -7,7 +7,7 @@ import type { FoundPackage } from './package.ts';
 import type { Subject, Tool } from './spdx.ts';
 
 export function cycloneDxDocument(subject: Subject, { distribution, packages, notes }: Inventory, tool: Tool): object {
-  const { name, version, purl, createdAt } = subject;
+  const { name, identity, createdAt } = subject;
   const system = distribution && {
     type: 'operating-system',
     'bom-ref': `os:${distribution.id}`,
@@ -19,7 +19,7 @@ export function cycloneDxDocument(subject: Subject, { distribution, packages, no
     metadata: {
       timestamp: new Date(createdAt * 1000).toISOString().replace(/\.\d+Z$/, 'Z'),
       tools: { components: [{ type: 'application', name: tool }] },
-      component: { type: 'container', 'bom-ref': purl, name, version, purl },
+      component: { type: 'container', 'bom-ref': identity?.purl ?? name, name, ...identity },
       ...(notes.length > 0 && { properties: notes.map((note) => ({ name: 'tbuild:note', value: note })) }),
     },
     components: [...(system ? [system] : []), ...packages.map(component)],

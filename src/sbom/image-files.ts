@@ -1,9 +1,10 @@
-// The files of an image, read from its layers' indexes and data where they are: nothing is mounted, and a file is read only as far as it is asked for.
+// The files of an image, or of a build context, read from indexes and data where they are: nothing is mounted, and a file is read only as far as it is asked for.
 
+import type { LayerSource } from '../native/serve.ts';
 import { readPart } from '../snapshots/contents.ts';
-import type { Entry } from '../snapshots/layer-index.ts';
+import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
-import { mergedTree, resolvePath } from '../snapshots/tree.ts';
+import { mergedTree, resolvePath, scannedTree, type Tree } from '../snapshots/tree.ts';
 import type { Findings } from './package.ts';
 
 export type ImageFile = Pick<Entry, 'path' | 'size' | 'mode' | 'digest'>;
@@ -22,6 +23,15 @@ export interface ImageFiles {
 /** Of layers, bottom first. */
 export function openImageFiles(layers: Layers, state: readonly Layer[]): ImageFiles {
   const tree = mergedTree(state.map(({ id }) => layers.index(id)));
+  return openTree(tree, ({ layer }) => layers.source(state[layer] as Layer));
+}
+
+/** Of what was scanned as a whole: a build context. */
+export function openScannedFiles(index: LayerIndex, files: LayerSource): ImageFiles {
+  return openTree(scannedTree(index), () => files);
+}
+
+function openTree(tree: Tree, sourceOf: (entry: Entry) => LayerSource): ImageFiles {
   const isFile = (entry: Entry | undefined): entry is Entry => entry?.type === 'file';
   const find = (path: string) => {
     const entry = resolvePath(tree, path, true)?.entry;
@@ -39,7 +49,7 @@ export function openImageFiles(layers: Layers, state: readonly Layer[]): ImageFi
     },
     read: (file, start, length) => {
       const entry = file as Entry;
-      return readPart(entry, layers.source(state[entry.layer] as Layer), start, length);
+      return readPart(entry, sourceOf(entry), start, length);
     },
   };
 }

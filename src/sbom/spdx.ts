@@ -6,14 +6,20 @@ import type { Inventory } from './find-packages.ts';
 import { Licenses } from './licenses.ts';
 import type { FoundPackage } from './package.ts';
 
-/** The image that is described. */
+/** What is described: an image, a stage of a build, a build context. */
 export interface Subject {
   readonly name: string;
-  /** What it is known by: the digest of its manifest, else its ID. */
-  readonly version: string;
-  readonly purl: string;
+  /** By what others know it, if it is an image. */
+  readonly identity?: Identity;
+  readonly isSource?: true;
   /** Seconds since the epoch: when the document is said to be of. */
   readonly createdAt: number;
+}
+
+export interface Identity {
+  /** The digest of its manifest, else its ID. */
+  readonly version: string;
+  readonly purl: string;
 }
 
 /** What wrote it, as in `tbuild-1.0`. */
@@ -26,7 +32,7 @@ const SYSTEM = 'SPDXRef-OperatingSystem';
 export function spdxDocument(subject: Subject, inventory: Inventory, tool: Tool): object {
   const licenses = new Licenses();
   const packages = [
-    imagePackage(subject),
+    subjectPackage(subject),
     ...systemPackage(inventory),
     ...inventory.packages.map((each) => spdxPackage(each, licenses)),
   ];
@@ -60,16 +66,17 @@ const relationship = (spdxElementId: string, relationshipType: string, relatedSp
 
 const unsaid = { downloadLocation: NOT_SAID, filesAnalyzed: false, licenseConcluded: NOT_SAID, copyrightText: NOT_SAID } as const;
 
-function imagePackage({ name, version, purl }: Subject) {
+function subjectPackage({ name, identity, isSource }: Subject) {
+  const checksumValue = identity?.version.slice(identity.version.indexOf(':') + 1);
   return {
     SPDXID: IMAGE,
     name,
-    versionInfo: version,
+    ...(identity && { versionInfo: identity.version }),
     ...unsaid,
     licenseDeclared: NOT_SAID,
-    checksums: [{ algorithm: 'SHA256', checksumValue: version.slice(version.indexOf(':') + 1) }],
-    primaryPackagePurpose: 'CONTAINER',
-    externalRefs: [purlReference(purl)],
+    ...(identity && { checksums: [{ algorithm: 'SHA256', checksumValue }] }),
+    primaryPackagePurpose: isSource ? 'SOURCE' : 'CONTAINER',
+    ...(identity && { externalRefs: [purlReference(identity.purl)] }),
   };
 }
 

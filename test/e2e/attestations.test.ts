@@ -285,6 +285,61 @@ describe('provenance', () => {
   });
 });
 
+describe('an SBOM of more than the image', () => {
+  const npm = (name: string) => JSON.stringify({ name, version: '1.0.0' });
+  const files = {
+    Dockerfile: `ARG BUILDKIT_SBOM_SCAN_STAGE=build
+FROM scratch AS build
+COPY module /node_modules/of-stage/package.json
+FROM scratch AS unasked
+COPY module /node_modules/unasked/package.json
+FROM scratch AS asked
+ARG BUILDKIT_SBOM_SCAN_STAGE=true
+COPY module /x
+FROM scratch AS unneeded
+ARG BUILDKIT_SBOM_SCAN_STAGE=true
+COPY module /node_modules/unneeded/package.json
+FROM scratch
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+COPY --from=build / /build
+COPY --from=unasked / /unasked
+COPY --from=asked / /asked
+`,
+    module: npm('of-stage'),
+    'node_modules/of-context/package.json': npm('of-context'),
+    'node_modules/ignored/package.json': npm('ignored'),
+    '.dockerignore': 'node_modules/ignored',
+  };
+  const packagesOf = (document: Json) => document.packages.slice(1).map((each: Json) => each.name) as string[];
+
+  test('is what stages and the target ask for by arguments', async () => {
+    const out = newPath();
+    const ctx = makeContext(files);
+    const store = freshStore();
+    await tbuildOk(['build', '-q', '--sbom=true', '-o', out, ctx], { store });
+    const read = (name: string) => JSON.parse(readFileSync(path.join(out, name), 'utf8')).predicate as Json;
+    expect(
+      readdirSync(out)
+        .filter((name) => name.startsWith('sbom'))
+        .sort(),
+    ).toEqual(['sbom-asked.spdx.json', 'sbom-build.spdx.json', 'sbom-context.spdx.json', 'sbom.spdx.json']);
+    expect(packagesOf(read('sbom-build.spdx.json'))).toEqual(['of-stage']);
+    expect(packagesOf(read('sbom-context.spdx.json'))).toEqual(['of-context']);
+    expect(read('sbom-context.spdx.json').packages[0]).toMatchObject({ name: 'context', primaryPackagePurpose: 'SOURCE' });
+    for (const name of ['sbom-build.spdx.json', 'sbom-context.spdx.json']) expect(spdxProblems(read(name))).toEqual([]);
+
+    const layout = newPath();
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+    const off = ['--build-arg', 'BUILDKIT_SBOM_SCAN_CONTEXT=false'];
+    await tbuildOk(['build', '-q', '--sbom=true', ...platforms, ...off, '-o', `type=oci,tar=false,dest=${layout}`, ctx], {
+      store,
+    });
+    for (const { statements } of readLayout(layout)) {
+      expect(statements.map(({ predicate }) => predicate.name).slice(1)).toEqual(['build', 'asked']);
+    }
+  });
+});
+
 describe('in outputs of files', () => {
   const read = (...parts: string[]) => JSON.parse(readFileSync(path.join(...parts), 'utf8')) as Statement;
 

@@ -2,37 +2,17 @@
 // it is asked for. Which manifest it is said of is not known here: how the image is compressed decides that.
 
 import { randomBytes } from 'node:crypto';
-import { version } from '../../base/version.ts';
 import { encodeStatement, makeAttestation } from '../../images/attestations.ts';
-import type { Image } from '../../images/image.ts';
-import { describeContents } from '../../images/image-sbom.ts';
 import type { Attest } from '../../images/keep-index.ts';
 import { formatPlatform, hostPlatform } from '../../oci/platform.ts';
-import type { ImageOperation, Plan } from '../../plan/graph.ts';
-import type { Workplace } from '../../snapshots/workplace.ts';
-import type { Solved } from '../../solve/solver.ts';
-import type { Contexts } from '../contexts/options.ts';
 import type { BuiltImage, Said } from '../outputs/built-image.ts';
+import type { AttestedBuild } from './attested-build.ts';
 import { findSources, imageUrl } from './materials.ts';
 import type { AttestOptions } from './options.ts';
 import { type BuildFacts, buildDefinition, invocationIdOf, provenance } from './provenance.ts';
-import { argsOf, dockerfileName, type ToldOptions } from './request.ts';
+import { argsOf, dockerfileName } from './request.ts';
+import { sbomsOf } from './sboms.ts';
 import { describeLayers, describeSource, describeSteps, stepsOf } from './steps.ts';
-
-export interface AttestedBuild {
-  readonly options: ToldOptions;
-  readonly workplace: Workplace;
-  readonly contexts: Contexts;
-  readonly plan: Plan;
-  readonly solved: ReadonlyMap<number, Solved>;
-  /** In the order of the plan's targets. */
-  readonly built: readonly BuiltImage[];
-  /** In full. */
-  readonly names: readonly string[];
-  /** In ms since the epoch. */
-  readonly startedAt: number;
-  imageOf(operation: ImageOperation): Promise<Image>;
-}
 
 /** The images with what is said of them; `notes`: what could not be found out, a line each. */
 export async function attestImages(
@@ -43,8 +23,9 @@ export async function attestImages(
   const provenances = asked.provenance ? await provenancesOf(build, asked.provenance) : [];
   const built: BuiltImage[] = [];
   for (const [position, each] of build.built.entries()) {
-    const said = [provenances[position], asked.sbom && (await sbomOf(build, each, asked.sbom.filename, notes))];
-    built.push({ ...each, said: said.filter((one) => one !== undefined) });
+    const sboms = asked.sbom ? await sbomsOf(build, position, asked.sbom, notes) : [];
+    const provenance = provenances[position];
+    built.push({ ...each, said: provenance ? [provenance, ...sboms] : sboms });
   }
   return { built, notes: [...new Set(notes)] };
 }
@@ -60,22 +41,6 @@ export function attester(built: readonly BuiltImage[], names: readonly string[])
       manifest,
       said.map(({ predicate }) => ({ type: predicate.type, bytes: encodeStatement(subjects, predicate) })),
     );
-  };
-}
-
-async function sbomOf(
-  { workplace, names, options: { signal } }: AttestedBuild,
-  { image, epoch }: BuiltImage,
-  filename: string | undefined,
-  notes: string[],
-): Promise<Said> {
-  const options = { name: names[0], epoch, tool: `tbuild-${version}`, signal };
-  const { document, notes: own } = await describeContents(workplace, image, 'spdx-json', options);
-  notes.push(...own);
-  return {
-    predicate: { type: 'https://spdx.dev/Document', content: document },
-    filename: filename ?? 'sbom.spdx.json',
-    isInlineOnly: false,
   };
 }
 

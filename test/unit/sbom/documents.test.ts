@@ -9,7 +9,8 @@ import { spdxDocument } from '../../../src/sbom/spdx.ts';
 import { spdxProblems } from '../../support/spdx.ts';
 
 const digest = 'a'.repeat(64);
-const subject = { name: 'app:1', version: `sha256:${digest}`, purl: `pkg:oci/app@sha256:${digest}`, createdAt: 1_700_000_000 };
+const identity = { version: `sha256:${digest}`, purl: `pkg:oci/app@sha256:${digest}` };
+const subject = { name: 'app:1', identity, createdAt: 1_700_000_000 };
 
 function inventoryOf(...licenses: readonly string[]): Inventory {
   const findings = new Findings();
