@@ -7,12 +7,9 @@ use crate::connection::Connection;
 use crate::log::Question;
 
 /// `{"failed": null|"why", "observed": {…}}`
-pub fn report(connections: &[Connection], failed: Option<&str>) -> String {
+pub fn report(connections: &[Connection], failed: Option<&str>, taint: Option<&str>) -> String {
     let mut text = String::from("{\"failed\":");
-    match failed {
-        Some(why) => put_text(&mut text, why.as_bytes()),
-        None => text.push_str("null"),
-    }
+    put_maybe(&mut text, failed);
     text.push_str(",\"observed\":{\"gaps\":[");
     for (position, connection) in connections.iter().enumerate() {
         if position > 0 {
@@ -20,9 +17,18 @@ pub fn report(connections: &[Connection], failed: Option<&str>) -> String {
         }
         put_gap(&mut text, connection);
     }
+    text.push_str("],\"taint\":");
+    put_maybe(&mut text, taint);
     let is_lost = connections.iter().any(Connection::is_lost);
-    let _ = write!(text, "],\"taint\":null,\"lost\":{is_lost}}}}}");
+    let _ = write!(text, ",\"lost\":{is_lost}}}}}");
     text
+}
+
+fn put_maybe(text: &mut String, words: Option<&str>) {
+    match words {
+        Some(words) => put_text(text, words.as_bytes()),
+        None => text.push_str("null"),
+    }
 }
 
 fn put_gap(text: &mut String, connection: &Connection) {

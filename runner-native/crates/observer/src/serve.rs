@@ -17,7 +17,9 @@ const END_MAX: Duration = Duration::from_secs(10);
 
 /// Until the other end is shut down for writing, which asks for the report; nothing is served after it. One that is gone asks for nothing: then the mounts
 /// are about to go, and are served until then, for a container that ends while its files do not answer does not end.
-pub fn serve(connections: Vec<Connection>, mut control: UnixStream) {
+///
+/// `taint`: what was learnt that could not be noted.
+pub fn serve(connections: Vec<Connection>, mut control: UnixStream, taint: impl Fn() -> Option<&'static str>) {
     let connections: Arc<[Connection]> = connections.into();
     let running = Arc::new(AtomicUsize::new(connections.len() * THREADS_OF_CONNECTION));
     for position in 0..connections.len() * THREADS_OF_CONNECTION {
@@ -29,7 +31,7 @@ pub fn serve(connections: Vec<Connection>, mut control: UnixStream) {
     }
     let _ = control.read_to_end(&mut Vec::new());
     let failed = connections.iter().find_map(Connection::failed);
-    if control.write_all(report(&connections, failed.as_deref()).as_bytes()).is_ok() {
+    if control.write_all(report(&connections, failed.as_deref(), taint()).as_bytes()).is_ok() {
         return;
     }
     let start = Instant::now();

@@ -254,17 +254,54 @@ fn each_way_of_asking_is_noted() {
 #[test]
 fn other_runtimes_are_observed_the_same() {
     for name in ["crun", "runc"] {
-        if Command::new(name).arg("--version").output().is_err() {
-            eprintln!("skipped: no {name} on this machine");
-            continue;
-        }
-        let runtime = format!("{name} --root state run tbuild-test-{}", unique_seconds().replace('.', "-"));
+        let Some(runtime) = command_of(name) else { continue };
         let fixture = fixture("cat /src/a.txt; echo x > /src/new", Driver::Erofs, sources);
         let output = fixture.output(Command::new("sh").args(["-c", &fixture.shell_command(&runtime, "")]).output().unwrap());
         assert_eq!((output.status, output.stdout.as_str()), (0, "content of a\n"), "{name}: {} {}", output.stderr, output.result);
         assert!(questions(&output, 0).contains("C src/a.txt"), "{name}: {}", output.result);
         assert_eq!(fixture.committed(), ["src", "src/new"], "{name}");
     }
+}
+
+#[test]
+fn what_cannot_be_noted_is_said() {
+    for runtime in ["self run test", "crun", "runc"] {
+        let Some(runtime) = command_of(runtime) else { continue };
+        for (words, taint) in [
+            ("statx-cached /src/a.txt", json!("statx")),
+            ("unread /src/a.txt", json!("FIONREAD")),
+            ("io-uring", json!("io_uring")),
+            ("unread-pipe", Value::Null),
+            ("statx-birth /src/a.txt", Value::Null),
+        ] {
+            for has_filter in [false, true] {
+                let mut fixture = fixture("", Driver::Erofs, sources);
+                probing(&mut fixture, words);
+                if has_filter {
+                    let rules = json!([
+                        { "names": ["getpid", "ioctl", "statx", "io_uring_setup"], "action": "SCMP_ACT_ALLOW" },
+                        { "names": ["reboot"], "action": "SCMP_ACT_ERRNO" },
+                    ]);
+                    fixture.config()["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": rules });
+                }
+                let output = fixture.output(Command::new("sh").args(["-c", &fixture.shell_command(&runtime, "")]).output().unwrap());
+                assert_eq!(output.status, 0, "{runtime} {words}: {} {} {}", output.stdout, output.stderr, output.result);
+                assert_eq!(output.result["observed"]["taint"], taint, "{runtime} {words} {has_filter}");
+            }
+        }
+    }
+}
+
+/// A runtime's command, for `with-root`. None: it is not on this machine.
+fn command_of(runtime: &str) -> Option<String> {
+    if runtime.starts_with("self") {
+        return Some(runtime.into());
+    }
+    if Command::new(runtime).arg("--version").output().is_err() {
+        eprintln!("skipped: no {runtime} on this machine");
+        return None;
+    }
+    Some(format!("{runtime} --root state run tbuild-test-{}", unique_seconds().replace('.', "-")))
 }
 
 #[test]

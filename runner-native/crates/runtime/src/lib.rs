@@ -46,6 +46,7 @@ mod stack;
 mod streams;
 mod stubs;
 pub mod sys;
+mod taints;
 mod terminal;
 mod time_namespace;
 mod tmpfs_copy;

@@ -1,10 +1,11 @@
 //! The file observer beside a container: mounts what it serves, starts its process, and hears from it what was observed. That process has neither our
 //! mount namespace nor any descriptor but its own, and ends after the container: processes of it whose files do not answer any more cannot end.
 
-use crate::error::{Context, MOUNT, NativeError, PROCESS, Result};
+use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result};
 use crate::own_ids::OwnIds;
 use crate::root_spec::{Layer, RootSpec, TracedLayer, UserNamespace};
 use crate::sys::{self, Clone};
+use crate::taints::{self, Agent, Door, Taint};
 use crate::{stubs, user_namespace};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
@@ -30,6 +31,7 @@ pub struct Observer {
     /// Not taken yet: what serves the traced elements of SPEC, in their order.
     mounts: VecDeque<OwnedFd>,
     gaps: Vec<Vec<GapLayer>>,
+    door: Option<Door>,
 }
 
 struct Process {
@@ -46,8 +48,17 @@ pub enum Observed {
 }
 
 impl Observer {
-    /// Before there is a mount namespace of ours.
-    pub fn start(spec: &RootSpec, own_ids: Option<&OwnIds>) -> Result<Self> {
+    /// Before there is a mount namespace of ours, and before the configuration is read: what cannot be noted is to be told of (taints.rs).
+    pub fn start(spec: &mut RootSpec, own_ids: Option<&OwnIds>) -> Result<Self> {
+        let taint = Taint::default();
+        if spec.is_traced() {
+            match taints::watched(spec.config.get())? {
+                Some(config) => {
+                    spec.config = RawValue::from_string(config).map_err(std::io::Error::from).during(CONFIG, "write config.json")?
+                }
+                None => drop(taint.set("seccomp")),
+            }
+        }
         let all = spec.layers.iter().chain(spec.mounts.iter().flat_map(|root| &root.layers));
         let traced: Vec<&[TracedLayer]> = all.filter_map(Layer::traced).collect();
         if traced.is_empty() {
@@ -63,8 +74,9 @@ impl Observer {
             connections.push(Connection::new(Gap::read(&layers)?, device, owners, has_user_marks));
             gaps.push(layers);
         }
-        let process = Process::start(connections)?;
-        Ok(Self { process: Some(process), mounts, gaps })
+        let (door, agent) = taints::prepare(taint)?;
+        let process = Process::start(connections, agent)?;
+        Ok(Self { process: Some(process), mounts, gaps, door: Some(door) })
     }
 
     /// The next one, in the order of SPEC. Its root's owner and mode are asked for here: an overlay without an upper has those that the kernel knows when
@@ -76,6 +88,11 @@ impl Observer {
             .ok_or_else(|| NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"))?;
         fs::fstat(&mount).during(MOUNT, "look at the root of traced layers")?;
         Ok(mount)
+    }
+
+    /// In the bundle, before the container starts.
+    pub fn open_door(&mut self) -> Result<()> {
+        self.door.take().map_or(Ok(()), Door::open)
     }
 
     /// A child of ours that is no process of the container's.
@@ -134,16 +151,17 @@ fn mount(device: &OwnedFd) -> rustix::io::Result<OwnedFd> {
 }
 
 impl Process {
-    fn start(connections: Vec<Connection>) -> Result<Self> {
+    fn start(connections: Vec<Connection>, agent: Agent) -> Result<Self> {
         let (ours, theirs) = UnixStream::pair().during(PROCESS, "make a socket")?;
         match sys::clone(0).during(PROCESS, "start the file observer")? {
             Clone::Parent { pid, .. } => Ok(Self { pid, control: ours }),
             Clone::Child => {
-                let mut keep: Vec<_> = connections.iter().flat_map(Connection::descriptors).chain([theirs.as_raw_fd()]).collect();
-                let _ = sys::close_all_but(&mut keep);
-                std::mem::forget(ours);
+                let own = connections.iter().flat_map(Connection::descriptors).chain(agent.descriptors());
+                let _ = sys::close_all_but(&mut own.chain([theirs.as_raw_fd()]).collect::<Vec<_>>());
                 let _ = sys::block_signals();
-                tbuild_observer::serve(connections, theirs);
+                let taint = agent.taint();
+                std::thread::spawn(move || agent.run());
+                tbuild_observer::serve(connections, theirs, || taint.get().copied());
                 sys::exit_now(0)
             }
         }

@@ -26,6 +26,12 @@ pub struct RootSpec {
     pub commit: Option<Commit>,
 }
 
+impl RootSpec {
+    pub fn is_traced(&self) -> bool {
+        self.layers.iter().chain(self.mounts.iter().flat_map(|root| &root.layers)).any(|layer| layer.traced().is_some())
+    }
+}
+
 #[derive(Deserialize, PartialEq)]
 #[serde(untagged)]
 pub enum Layer {

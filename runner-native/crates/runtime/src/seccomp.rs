@@ -201,6 +201,24 @@ pub const OPERATORS: [&str; 7] =
 pub const FLAGS: [&str; 4] =
     ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
 
+/// Those that this machine can run, as config.json has them.
+pub fn own_architectures() -> Vec<&'static str> {
+    let name = |abi: &Abi| match abi {
+        Abi::X86_64 => "SCMP_ARCH_X86_64",
+        Abi::X86 => "SCMP_ARCH_X86",
+        Abi::X32 => "SCMP_ARCH_X32",
+        Abi::Aarch64 => "SCMP_ARCH_AARCH64",
+        Abi::Arm => "SCMP_ARCH_ARM",
+    };
+    Abi::POSSIBLE.iter().map(name).collect()
+}
+
+/// Of a call as the kernel tells of it.
+pub fn name_of(architecture: u32, number: u32) -> Option<&'static str> {
+    let abis = Abi::POSSIBLE.iter().filter(|abi| abi.audit() == architecture);
+    abis.flat_map(|abi| abi.calls()).find(|(_, own)| *own == number).map(|(name, _)| name)
+}
+
 fn action(name: &str, errno: Option<u32>) -> Result<u32> {
     if errno.is_some() && !matches!(name, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE") {
         return Err(invalid("linux.seccomp", format!("errnoRet is nothing that {name} could give")));

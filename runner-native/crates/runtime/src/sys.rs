@@ -263,6 +263,36 @@ pub fn set_seccomp_filter(flags: u64, program: &[BpfInstruction]) -> Result<Opti
     Ok(is_new.then(|| unsafe { OwnedFd::from_raw_fd(listener as RawFd) }))
 }
 
+/// A call that a filter has left to us, of a process that waits.
+pub struct Notification {
+    pub id: u64,
+    pub process: u32,
+    pub number: u32,
+    pub architecture: u32,
+    pub arguments: [u64; 6],
+}
+
+/// Blocks until there is one.
+pub fn receive_notification(listener: BorrowedFd<'_>) -> Result<Notification> {
+    // SECCOMP_IOCTL_NOTIF_RECV
+    const RECEIVE: libc::Ioctl = 0xC050_2100u32 as libc::Ioctl;
+    // SAFETY: all-zero is valid, and what the kernel wants; the structure outlives the call.
+    let mut received: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE, &raw mut received) }.into())?;
+    let libc::seccomp_notif { id, pid, data, .. } = received;
+    Ok(Notification { id, process: pid, number: data.nr as u32, architecture: data.arch, arguments: data.args })
+}
+
+/// As if it had never been left to anybody.
+pub fn continue_call(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
+    // SECCOMP_IOCTL_NOTIF_SEND
+    const SEND: libc::Ioctl = 0xC018_2101u32 as libc::Ioctl;
+    let response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32 };
+    // SAFETY: the structure outlives the call.
+    check(unsafe { libc::ioctl(listener.as_raw_fd(), SEND, &raw const response) }.into()).map(drop)
+}
+
 /// struct bpf_insn: two registers in one byte, the target's number in its lower half.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -51,7 +51,8 @@ pub struct Outcome {
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
-    let spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
+    let mut spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
+    let mut observer = Observer::start(&mut spec, arguments.own_ids.as_ref())?;
     let config = crate::config_file::parse(spec.config.get())?;
     let own = match arguments.runtime.first() {
         Some(runtime) if runtime == "self" => OwnRun::read(&arguments.runtime[1..]),
@@ -62,7 +63,6 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         Some(own) => Program::Own(Box::new(plan::read(config)?), own),
         None => Program::Foreign(arguments.runtime, Box::new(config)),
     };
-    let mut observer = Observer::start(&spec, arguments.own_ids.as_ref())?;
     match run_observed(&spec, &program, arguments.lifeline, &mut observer) {
         Err(error) => match observer.finish() {
             Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
@@ -75,6 +75,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
 fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, observer: &mut Observer) -> Result<Outcome> {
     enter_namespace()?;
     let root = Root::make(spec, observer)?;
+    observer.open_door()?;
     let mut fullness = Fullness::of(&root);
     let pid_file = if let Program::Own(_, own) = program { own.pid_file.clone() } else { None };
     let limits = program.limits()?;

@@ -23,6 +23,7 @@ pub fn main(words: &str) {
         "statx-cached" => drop(kernel::statx(CWD, rest, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS).unwrap()),
         "unread" => say(rustix::io::ioctl_fionread(fs::File::open(rest).unwrap()).unwrap()),
         "unread-pipe" => say(rustix::io::ioctl_fionread(rustix::pipe::pipe().unwrap().0).unwrap()),
+        "io-uring" => drop(io_uring()),
         "seek-end" => say(kernel::seek(fs::File::open(rest).unwrap(), kernel::SeekFrom::End(0)).unwrap()),
         "seek-hole" => say(kernel::seek(fs::File::open(rest).unwrap(), kernel::SeekFrom::Hole(0)).unwrap()),
         "attributes" => say(format!("{:?}", attributes(Path::new(rest)))),
@@ -117,4 +118,11 @@ fn change(path: &Path) {
             _ => fs::hard_link(&path, with_more(&path, "-linked")).unwrap(),
         }
     }
+}
+
+/// Made or refused: what counts is that it was asked for.
+#[allow(unsafe_code)]
+fn io_uring() -> i64 {
+    // SAFETY: no entries and no parameters: the kernel refuses it, and does nothing.
+    unsafe { libc::syscall(libc::SYS_io_uring_setup, 0, std::ptr::null::<u8>()) }
 }
