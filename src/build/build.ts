@@ -223,7 +223,13 @@ async function build(
   const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options, pushes);
   const { id } = index ?? (built[0] as BuiltImage).image;
   const metadata = describeBuild(result, names, exported.image);
-  return { image: id, names: names.map(familiarName), exported: exported.paths, metadata, ...(said && { notes: said.notes }) };
+  return {
+    image: id,
+    names: names.map(familiarName),
+    exported: exported.paths,
+    metadata,
+    notes: [...(said?.notes ?? []), ...exported.notes],
+  };
 }
 
 /** What was found before an error is in `checks`. */
@@ -316,7 +322,7 @@ async function storeImage(
   };
 }
 
-const NOTHING: Exported = { paths: [], image: undefined };
+const NOTHING: Exported = { paths: [], image: undefined, notes: [] };
 
 /** Exports are loaded when asked for: a cached build has none. */
 async function exportAll(...build: Parameters<typeof import('./outputs/export.ts').exportBuild>): Promise<Exported> {

@@ -14,6 +14,7 @@ interface OutputFlags {
   readonly output: readonly string[];
   readonly annotation: readonly string[];
   readonly push: boolean;
+  readonly load: boolean;
   readonly quiet: boolean;
   readonly iidfile: string | undefined;
   readonly allow: readonly string[];
@@ -23,7 +24,7 @@ interface OutputFlags {
 export function readOutputs(flags: OutputFlags, isStdoutTerminal: boolean): BuildOutput[] {
   const annotations = flags.annotation.filter((text) => text !== '').flatMap(parseAnnotation);
   const given = flags.output.filter((text) => text !== '').map((text) => parseOutput(text, isStdoutTerminal, annotations));
-  const outputs = flags.push ? pushed(given, annotations) : given;
+  const outputs = loaded(flags, flags.push ? pushed(given, annotations) : given);
   const toStdout = outputs.filter((output) => 'destination' in output && output.destination === '-').length;
   if (toStdout > 1 || (toStdout === 1 && flags.quiet)) {
     throw new TbuildError(
@@ -42,6 +43,11 @@ function pushed(outputs: readonly BuildOutput[], annotations: readonly Annotatio
   const own: BuildOutput = { type: 'image', push: 'name', ...(annotations.length > 0 && { annotations }) };
   if (!outputs.some(({ type }) => type === 'image')) return [...outputs, own];
   return outputs.map((output) => (output.type === 'image' ? { push: 'name', ...output } : output));
+}
+
+/** `--load` is one more output, unless there is one such already. */
+function loaded({ load }: OutputFlags, outputs: BuildOutput[]): BuildOutput[] {
+  return load && !outputs.some(({ type }) => type === 'engine') ? [...outputs, { type: 'engine' }] : outputs;
 }
 
 /** buildx 0.35: without being allowed more, only below the working directory. */
@@ -97,8 +103,9 @@ export function parseOutput(text: string, isStdoutTerminal: boolean, common: rea
     return { type, destination: fileOrStdout(type, destination, isStdoutTerminal), ...treeValues(values) };
   }
   const image = imageForm(values, annotations);
-  // Without a destination docker's own store is meant, which is ours.
-  if (type === 'image' || type === 'registry' || (type === 'docker' && destination === '')) {
+  // Without a destination docker's own store is meant: that of a running one is handed the image, which is in ours anyway.
+  if (type === 'docker' && destination === '') return { type: 'engine', ...image };
+  if (type === 'image' || type === 'registry') {
     const push = pushValue(values, type === 'registry');
     return push ? { type: 'image', push, ...image } : { type: 'image', ...(image.names && { names: image.names }) };
   }

@@ -20,6 +20,11 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'a context > with a file that cannot be read': OTHERS,
     'a full disk > is one clear error, and the store goes on when there is room again': MOUNTS,
   },
+  'test/e2e/build-load.test.ts': {
+    'podman > has the image that was built, by DOCKER_HOST': PODMAN,
+    'podman > has the image that was built, by CONTAINER_HOST': PODMAN,
+    'podman > is found by its default socket, and handed what -o type=docker says': PODMAN,
+  },
   'test/e2e/drivers.test.ts': MOUNTS,
   'test/e2e/engines.test.ts': PODMAN,
   'test/e2e/entitlements.test.ts': {

@@ -5,11 +5,12 @@ import type { Images } from '../../images/store.ts';
 import { familiarName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import type { BuildImages } from './built-image.ts';
+import type { EngineOutput } from './engine.ts';
 import { type ArchiveOutput, type ExportedImage, exportImage, type ImageOutput } from './image.ts';
 import type { Push, PushSteps } from './push-steps.ts';
 import { exportDirectory, exportTar, type LocalOutput, type TarOutput } from './tree.ts';
 
-export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | NoOutput;
+export type BuildOutput = LocalOutput | TarOutput | ArchiveOutput | ImageOutput | EngineOutput | NoOutput;
 
 export interface NoOutput {
   readonly type: 'cacheonly';
@@ -29,6 +30,8 @@ export interface Exported {
   readonly paths: readonly string[];
   /** What the last archive holds, or was pushed last. */
   readonly image: ExportedImage | undefined;
+  /** What was asked for and could not be had, a line each. */
+  readonly notes: readonly string[];
 }
 
 export async function exportBuild(
@@ -39,6 +42,7 @@ export async function exportBuild(
   pushes: PushSteps | undefined,
 ): Promise<Exported> {
   const paths: string[] = [];
+  const notes: string[] = [];
   let image: ExportedImage | undefined;
   for (const output of outputs) {
     signal.throwIfAborted();
@@ -50,10 +54,17 @@ export async function exportBuild(
       paths.push(...image.names.map((name) => `${familiarName(name)} (${image?.descriptor.digest})`));
       continue;
     }
+    if (output.type === 'engine') {
+      const { handOver } = await import('./engine.ts');
+      const handed = await handOver(workplace, images, result, output, tags, signal);
+      paths.push(...handed.paths);
+      if (handed.note !== undefined) notes.push(handed.note);
+      continue;
+    }
     if (output.type === 'local') await exportDirectory(workplace, result, output, signal);
     else if (output.type === 'tar') await exportTar(workplace, result, output, signal);
     else image = await exportImage(workplace, images, result, output, tags, stdout);
     if (output.destination !== '-') paths.push(output.destination);
   }
-  return { paths, image };
+  return { paths, image, notes };
 }

@@ -45,7 +45,7 @@ const flagTable = {
   frozen: { help: 'Refuse what is not locked (see tbuild lock)' },
   iidfile: { value: 'string', help: 'Write the image ID to a file' },
   label: { value: 'stringArray', repeated: true, help: 'Set metadata for an image' },
-  load: { help: 'Shorthand for "--output=type=docker": the image is in the store anyway' },
+  load: { help: 'Shorthand for "--output=type=docker": hand the image to the Docker or podman that is running, if there is one' },
   'metadata-file': { value: 'string', help: 'Write build result metadata to a file' },
   network: {
     value: 'string',
@@ -157,10 +157,12 @@ export const build = defineCommand({
 
 /** Most builds have none, and do without the code that reads them. `names`: what outputs name the image in the store. */
 async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>) {
-  if (flags.output.length === 0 && !flags.push) return { outputs: [], names: [] };
+  if (flags.output.length === 0 && !flags.push && !flags.load) return { outputs: [], names: [] };
   const { readOutputs } = await import('../output-values.ts');
   const outputs = readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
-  const names = outputs.flatMap((output) => (output.type === 'image' && output.push !== 'digest' ? (output.names ?? []) : []));
+  const names = outputs.flatMap((output) =>
+    (output.type === 'image' && output.push !== 'digest') || output.type === 'engine' ? (output.names ?? []) : [],
+  );
   return { outputs, names };
 }
 

@@ -81,8 +81,9 @@ test('tbuild build', async () => {
                                         "type=local,dest=path")
           --on-failure path             When a "RUN" fails, put what it left at this
                                         path into the directory of --output
-          --load                        Shorthand for "--output=type=docker": the
-                                        image is in the store anyway
+          --load                        Shorthand for "--output=type=docker": hand
+                                        the image to the Docker or podman that is
+                                        running, if there is one
           --push                        Shorthand for "--output=type=registry"
           --iidfile string              Write the image ID to a file
           --metadata-file string        Write build result metadata to a file

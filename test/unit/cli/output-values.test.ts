@@ -18,10 +18,11 @@ describe('outputs', () => {
   test.each([
     ['type=oci,dest=app.tar', { type: 'oci', destination: 'app.tar', tar: true }],
     ['type=docker,dest=-', { type: 'docker', destination: '-', tar: true }],
-    ['type=docker', { type: 'image' }],
+    ['type=docker', { type: 'engine' }],
     ['type=image,name=app,push=false', { type: 'image', names: ['app'] }],
     ['type=image,name=a,store=true,unpack=1', { type: 'image', names: ['a'] }],
-    ['type=docker,name=*', { type: 'image' }],
+    ['type=docker,name=*', { type: 'engine' }],
+    ['type=docker,name=a,compression=zstd', { type: 'engine', names: ['a'], compression: 'zstd' }],
     ['type=cacheonly', { type: 'cacheonly' }],
     ['type=image,push=true', { type: 'image', push: 'name' }],
     ['type=registry,name=a,compression=zstd', { type: 'image', push: 'name', names: ['a'], compression: 'zstd' }],
@@ -127,7 +128,7 @@ describe('outputs', () => {
 });
 
 describe('several of them', () => {
-  const flags = { push: false, quiet: false, iidfile: undefined, allow: [], annotation: [] };
+  const flags = { push: false, load: false, quiet: false, iidfile: undefined, allow: [], annotation: [] };
 
   test('each is read, empty ones are none', () => {
     expect(readOutputs({ ...flags, output: ['out', '', 'type=tar', 'type=oci,dest=x'] }, false).map(({ type }) => type)).toEqual([
@@ -167,7 +168,7 @@ describe('several of them', () => {
 });
 
 test('annotations of the command line are those of every output that can have them', () => {
-  const flags = { push: false, tag: [], quiet: false, iidfile: undefined, allow: [] };
+  const flags = { push: false, load: false, tag: [], quiet: false, iidfile: undefined, allow: [] };
   const annotation = ['a=b', '', 'index,manifest-descriptor[linux/amd64]:c:d=e'];
   expect(readOutputs({ ...flags, annotation, output: ['out', 'type=oci,dest=x,annotation.f=g'] }, false)).toEqual([
     { type: 'local', destination: 'out', mode: 'copy' },
