@@ -101,6 +101,34 @@ CREATE TABLE failures (
   layers TEXT NOT NULL            -- JSON: layer ids, bottom first; what it wrote is the last
 ) STRICT;
 `,
+  `
+CREATE TABLE builds (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  started INTEGER NOT NULL,       -- ms since the epoch
+  ended INTEGER,                  -- unset: it goes on, or was killed
+  status TEXT NOT NULL,           -- running, completed, failed, canceled
+  lease TEXT NOT NULL,            -- the folder under tmp/ of the process that builds
+  context TEXT NOT NULL,
+  dockerfile TEXT NOT NULL,
+  names TEXT NOT NULL,            -- JSON
+  flags TEXT NOT NULL,            -- JSON: those that count, as they would be written
+  log TEXT NOT NULL,              -- name of the file in logs/
+  image TEXT,
+  error TEXT,
+  steps TEXT NOT NULL             -- JSON
+) STRICT;
+CREATE INDEX builds_project ON builds (context, dockerfile, number);
+
+-- What the digests of exact inputs are of, to say what changed in them: of the latest executions of each step.
+CREATE TABLE inputs (
+  digest TEXT PRIMARY KEY,
+  key TEXT NOT NULL,
+  text BLOB NOT NULL,             -- zstd where it is long
+  created INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inputs_key ON inputs (key, created);
+`,
 ];
 
 export interface Database {

@@ -9,6 +9,8 @@ import type { BuildEvent } from './events.ts';
 const KEEP = 200;
 
 export interface BuildLog {
+  /** Of the file in logs/. */
+  readonly name: string;
   readonly path: string;
   write(event: BuildEvent): void;
   close(): void;
@@ -43,6 +45,7 @@ export function openLog(store: Store): BuildLog {
   const write = (event: BuildEvent): void => {
     if (event.type === 'plan') append(event.steps.map(({ step, name }) => `#${step} ${name}\n`).join(''));
     else if (event.type === 'output') output(event.step, event.text);
+    else if (event.type === 'miss') append(`#${event.step} not cached: ${event.why.text}\n`);
     else if (event.type === 'status') append(`#${event.step} ${event.text}\n`);
     else if (event.type === 'failed' || event.type === 'canceled' || event.type === 'done') {
       flush(event.step);
@@ -63,7 +66,7 @@ export function openLog(store: Store): BuildLog {
     closeSync(fd);
     dropOld(store);
   };
-  return { path, write, close };
+  return { name, path, write, close };
 }
 
 /** Names sort by time. */

@@ -24,6 +24,7 @@ import type { AttestedBuild } from './attest/attested-build.ts';
 import type { AttestOptions } from './attest/options.ts';
 import { BaseImageFinder } from './base-images.ts';
 import { openLog } from './build-log.ts';
+import { BuildRecorder } from './build-recorder.ts';
 import { findContexts } from './contexts/contexts.ts';
 import type { ContextOptions, Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
@@ -83,6 +84,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   const images = new Images(workplace.store, workplace.layers);
   const bases = new BaseImageFinder(workplace, images, options.pull === true, options.signal);
   const log = openLog(workplace.store);
+  const recorder = new BuildRecorder(workplace, options, names, log.name);
   let hasMade = false;
   const emit = (event: BuildEvent) => {
     hasMade ||= event.type === 'done' && !event.cached && event.layer !== undefined;
@@ -92,7 +94,8 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   try {
     const sandbox = await openSandbox(options);
     const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
-    const { exported, ...result } = await build(options, workplace, contexts, sandbox, images, bases, names, emit);
+    const { exported, ...result } = await build(options, workplace, contexts, sandbox, images, bases, names, recorder, emit);
+    recorder.end('completed', result.image);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
     const unkept = hasMade ? await makeRoom(workplace) : [];
     return { ...result, notes: [...(result.notes ?? []), ...unkept] };
@@ -101,6 +104,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
       options.signal.aborted && !(error instanceof TbuildError)
         ? new TbuildError('cancelled/interrupted', 'the build was cancelled')
         : error;
+    recorder.end(options.signal.aborted ? 'canceled' : 'failed', undefined, shown);
     emit({ type: 'error', time: Date.now(), error: toErrorObject(shown), log: log.path });
     if (options.onFailure !== undefined && shown instanceof TbuildError && shown.code === 'run/exit')
       await takeOutFailed(workplace, options.onFailure, options);
@@ -164,6 +168,7 @@ async function build(
   images: Images,
   bases: BaseImageFinder,
   names: readonly string[],
+  recorder: BuildRecorder,
   emit: (event: BuildEvent) => void,
 ): Promise<BuildResult & { exported: readonly string[] }> {
   const startedAt = Date.now();
@@ -181,18 +186,24 @@ async function build(
   const steps = graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage }));
   emit({ type: 'plan', time: Date.now(), steps: pushes ? [...steps, ...pushes.planned] : steps });
   const reproducible = options.reproducible ? await import('./reproducible.ts') : undefined;
+  const workshop = workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME });
+  recorder.plan(graph.steps, workshop);
   const slots = availableParallelism();
   const open = (name: string) => contexts.open(name, hold?.pins);
   const solved = await solve({
     graph,
-    workshop: workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }),
+    workshop,
     settings: await sandbox.settingsFor(graph.steps, slots, workplace),
     slots,
     noCache: options.noCache,
     verify: options.trace === 'verify',
-    image: (operation, report) => bases.state(operation, report),
+    image: async (operation, report) => {
+      const state = await bases.state(operation, report);
+      recorder.image(operation, await bases.image(operation, report));
+      return state;
+    },
     context: reproducible ? async (name) => reproducible.withoutHost(await open(name)) : open,
-    listener: listenerOf(emit),
+    listener: listenerOf(emit, recorder),
     signal: options.signal,
   }).catch((error: unknown) => {
     throw hold ? hold.explain(error) : error;
@@ -281,15 +292,32 @@ async function storeIndex(workplace: Workplace, images: Images, built: readonly 
   return keepIndex(workplace, images, built, names, from);
 }
 
-function listenerOf(emit: (event: BuildEvent) => void): Listener {
+function listenerOf(emit: (event: BuildEvent) => void, recorder: BuildRecorder): Listener {
   const at = (step: { id: number }) => ({ time: Date.now(), step: step.id + 1 });
   return {
-    started: (step) => emit({ type: 'start', ...at(step) }),
+    started: (step) => {
+      recorder.started(step);
+      emit({ type: 'start', ...at(step) });
+    },
+    prepared: (step, prepared) => recorder.prepared(step, prepared),
+    missed: async (step, prepared, flag) => {
+      const why = await recorder.missed(step, prepared, flag);
+      if (why) emit({ type: 'miss', ...at(step), why });
+    },
     output: (step, stream, text) => emit({ type: 'output', ...at(step), stream, text }),
     status: (step, text) => emit({ type: 'status', ...at(step), text }),
-    done: (step, cached, layer) => emit({ type: 'done', ...at(step), cached, layer }),
-    failed: (step, error) => emit({ type: 'failed', ...at(step), error: toErrorObject(error) }),
-    canceled: (step) => emit({ type: 'canceled', ...at(step) }),
+    done: (step, cached, layer, trace) => {
+      recorder.done(step, cached, layer, trace);
+      emit({ type: 'done', ...at(step), cached, layer: layer?.id });
+    },
+    failed: (step, error) => {
+      recorder.failed(step);
+      emit({ type: 'failed', ...at(step), error: toErrorObject(error) });
+    },
+    canceled: (step) => {
+      recorder.canceled(step);
+      emit({ type: 'canceled', ...at(step) });
+    },
   };
 }
 

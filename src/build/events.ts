@@ -2,6 +2,7 @@
 // Times are milliseconds since the epoch.
 
 import type { ErrorObject } from '../base/error-object.ts';
+import type { Reason } from '../cache/builds.ts';
 import type { Warning } from '../dockerfile/warning.ts';
 
 export type BuildEvent =
@@ -12,6 +13,8 @@ export type BuildEvent =
       readonly steps: readonly { readonly step: number; readonly name: string; readonly stage: string }[];
     }
   | { readonly type: 'start'; readonly time: number; readonly step: number }
+  /** The step is executed, and why: what is not as it was. */
+  | { readonly type: 'miss'; readonly time: number; readonly step: number; readonly why: Reason }
   /** A piece of a RUN's output, as it came: no line ends are added or waited for. */
   | {
       readonly type: 'output';

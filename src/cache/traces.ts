@@ -27,6 +27,8 @@ export interface Trace {
 }
 
 export interface Recorded {
+  /** Its row. */
+  readonly id: number;
   readonly trace: Trace;
   readonly layer: Digest;
   /** Milliseconds since the epoch: the `created` of the layer in images. */
@@ -35,6 +37,7 @@ export interface Recorded {
 }
 
 interface Row {
+  readonly id: number;
   readonly trace: string;
   readonly layer: Digest;
   readonly created: number;
@@ -49,7 +52,7 @@ export function stepKey(record: StepRecord): Digest {
 export function* findTraces(db: Database, key: Digest, exact: readonly Digest[]): Generator<Recorded> {
   let before = Number.MAX_SAFE_INTEGER;
   for (let count = 0; count < MAX_TRACES; count++) {
-    const row = db.get<Row & { readonly id: number }>(
+    const row = db.get<Row>(
       'SELECT id, trace, layer, created, duration FROM traces WHERE key = ? AND exact = ? AND id < ? ORDER BY id DESC LIMIT 1',
       key,
       exactDigest(exact),
@@ -63,10 +66,39 @@ export function* findTraces(db: Database, key: Digest, exact: readonly Digest[])
   }
 }
 
+/** A trace, whether or not its result is still here. */
+export interface PastTrace {
+  readonly id: number;
+  readonly key: Digest;
+  readonly trace: Trace;
+  readonly layer: Digest;
+  readonly created: number;
+  readonly duration: number;
+}
+
+type PastRow = Omit<PastTrace, 'trace'> & { readonly trace: string };
+
+/** Undefined: it was removed, or an earlier tbuild wrote it. */
+export function readTrace(db: Database, id: number): PastTrace | undefined {
+  const row = db.get<PastRow>('SELECT id, key, trace, layer, created, duration FROM traces WHERE id = ?', id);
+  const trace = row && (JSON.parse(row.trace) as Trace);
+  return row && trace?.version === 2 ? { ...row, trace } : undefined;
+}
+
+export function readRecord(db: Database, key: Digest): StepRecord | undefined {
+  const text = db.get<{ record: string }>('SELECT record FROM steps WHERE key = ?', key)?.record;
+  return text === undefined ? undefined : (JSON.parse(text) as StepRecord);
+}
+
+/** When results of a step were last removed to make room, in milliseconds since the epoch. */
+export function lastPruned(db: Database, key: Digest): number | undefined {
+  return db.get<{ at: number }>('SELECT at FROM pruned WHERE key = ?', key)?.at;
+}
+
 /** The oldest result of a step with this tree digest: for early cut-off. */
 export function findEqualResult(db: Database, key: Digest, tree: Digest): Recorded | undefined {
   const row = db.get<Row>(
-    `SELECT traces.trace, traces.layer, traces.created, traces.duration FROM traces JOIN layers ON layers.id = traces.layer
+    `SELECT traces.id, traces.trace, traces.layer, traces.created, traces.duration FROM traces JOIN layers ON layers.id = traces.layer
      WHERE traces.key = ? AND layers.tree = ? ORDER BY traces.id LIMIT 1`,
     key,
     tree,
@@ -74,8 +106,8 @@ export function findEqualResult(db: Database, key: Digest, tree: Digest): Record
   return row && fromRow(row);
 }
 
-/** Stores a result. Call it in the transaction that commits the layer. */
-export function storeTrace(db: Database, record: StepRecord, recorded: Recorded): void {
+/** Stores a result, and returns its row. Call it in the transaction that commits the layer. */
+export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Recorded, 'id'>): number {
   const key = stepKey(record);
   const exact = exactDigest(recorded.trace.exact);
   db.run(
@@ -84,8 +116,8 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Recorded)
     canonicalJson(record),
     Date.now(),
   );
-  db.run(
-    'INSERT INTO traces (key, exact, trace, layer, created, duration, used) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  const row = db.get<{ id: number }>(
+    'INSERT INTO traces (key, exact, trace, layer, created, duration, used) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id',
     key,
     exact,
     JSON.stringify(recorded.trace),
@@ -102,6 +134,7 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Recorded)
     exact,
     MAX_TRACES,
   );
+  return (row as { id: number }).id;
 }
 
 /** These layers were made or found: they are not the first to go. */
@@ -112,10 +145,10 @@ export function noteUse(db: Database, layers: readonly Digest[], nowMs = Date.no
     db.run(`UPDATE traces SET used = ? WHERE ${where}`, nowMs, ...values);
 }
 
-function exactDigest(exact: readonly Digest[]): Digest {
+export function exactDigest(exact: readonly Digest[]): Digest {
   return sha256(exact.join('\n'));
 }
 
 function fromRow(row: Row): Recorded {
-  return { trace: JSON.parse(row.trace) as Trace, layer: row.layer, created: row.created, durationMs: row.duration };
+  return { id: row.id, trace: JSON.parse(row.trace) as Trace, layer: row.layer, created: row.created, durationMs: row.duration };
 }

@@ -4,6 +4,7 @@
 import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
+import { packInputs, storeInputs } from '../cache/inputs.ts';
 import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace, type Trace } from '../cache/traces.ts';
 import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
@@ -17,7 +18,12 @@ export interface Listener {
   started(step: Step): void;
   output(step: Step, stream: 'stdout' | 'stderr', text: string): void;
   status(step: Step, text: string): void;
-  done(step: Step, cached: boolean, layer: Digest | undefined): void;
+  /** Ready to be looked up, and perhaps not to be executed at all. */
+  prepared(step: Step, prepared: Prepared): void;
+  /** It is about to be executed, since no trace of it holds, or `flag` was given. */
+  missed(step: Step, prepared: Prepared, flag: string | undefined): Promise<void>;
+  /** `trace`: its row; undefined: a source. */
+  done(step: Step, cached: boolean, layer: Layer | undefined, trace: number | undefined): void;
   failed(step: Step, error: TbuildError): void;
   canceled(step: Step): void;
 }
@@ -49,6 +55,8 @@ export interface Solved {
 }
 
 interface LayerResult {
+  /** Row of the trace. */
+  readonly id: number;
   readonly layer: Layer;
   readonly created: number;
   readonly cached: boolean;
@@ -145,13 +153,15 @@ class Solver {
     if (isSource(step)) this.#start(step);
     const source = await this.#source(step);
     if (source) {
-      listener.done(step, false, undefined);
+      listener.done(step, false, undefined, undefined);
       return { result: source, layer: undefined, created: undefined };
     }
-    const { layer, created, cached } = await this.#layer(step, await this.#prepare(step, below, others));
+    const prepared = await this.#prepare(step, below, others);
+    listener.prepared(step, prepared);
+    const { id, layer, created, cached } = await this.#layer(step, prepared);
     this.#start(step);
     if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
-    listener.done(step, cached, layer.id);
+    listener.done(step, cached, layer, id);
     // What a command made is what it is, whatever it stood on.
     const placed = step.op.kind === 'run' ? layer : { ...layer, traced: true as const };
     return { result: { kind: 'state', state: [...below, placed] }, layer, created };
@@ -206,22 +216,26 @@ class Solver {
   }
 
   async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
-    const { workshop } = this.#options;
-    const noCache = this.#options.noCache || step.noCache === true;
+    const { workshop, listener } = this.#options;
+    const flag = this.#options.noCache ? '--no-cache' : step.noCache ? '--no-cache-filter' : undefined;
     const report = this.#reportOf(step);
-    const found = noCache ? undefined : this.#find(prepared);
+    const execute = async () => {
+      await listener.missed(step, prepared, flag);
+      return this.#execute(prepared, report);
+    };
+    const found = flag === undefined ? this.#find(prepared) : undefined;
     const isDoubted = this.#options.verify && step.op.kind === 'run' && found?.trace.gaps.some((gap) => gap !== null);
     if (found && !isDoubted) return found;
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
       this.#start(step);
       if (found) return this.#verified(step, prepared, found, report);
-      if (noCache) return this.#execute(prepared, report);
+      if (flag !== undefined) return execute();
       // Another process may be doing this very step: then its result is ours.
       const path = workshop.storePath('locks', lockName(prepared));
       const { lock } = await workshop.serve.call('lock', { path, wait: true });
       try {
-        return this.#find(prepared) ?? (await this.#execute(prepared, report));
+        return this.#find(prepared) ?? (await execute());
       } finally {
         await workshop.serve.call('unlock', { lock: lock as number });
       }
@@ -240,7 +254,7 @@ class Solver {
     for (const recorded of this.#traces(key, prepared)) {
       if (!prepared.matches(recorded.trace)) continue;
       const layer = layers.get(recorded.layer);
-      if (layer) return { layer, created: recorded.created, cached: true, trace: recorded.trace };
+      if (layer) return { id: recorded.id, layer, created: recorded.created, cached: true, trace: recorded.trace };
     }
     return undefined;
   }
@@ -258,18 +272,23 @@ class Solver {
     const { summary, gaps, exact = prepared.exact } = await prepared.execute(report);
     const trace = { version: 2, exact, gaps } as const;
     const durationMs = performance.now() - started;
+    const key = stepKey(prepared.record);
+    const inputs = await packInputs(inputsToKeep(prepared));
     // Early cut-off: an equal tree keeps the layer that was first, and so the diff ID, and so the image's ID.
     const equal = this.#equalResult(prepared, `blake3:${summary.tree}`);
     if (equal) {
       workshop.layers.discard(summary);
-      storeTrace(workshop.db, prepared.record, { ...equal.recorded, trace, durationMs });
-      return { layer: equal.layer, created: equal.recorded.created, cached: false };
+      const id = storeTrace(workshop.db, prepared.record, { ...equal.recorded, trace, durationMs });
+      storeInputs(workshop.db, key, inputs);
+      return { id, layer: equal.layer, created: equal.recorded.created, cached: false };
     }
     const created = Date.now();
-    const layer = workshop.layers.commit(summary, workshop.driver, undefined, ({ id }) => {
-      storeTrace(workshop.db, prepared.record, { trace, layer: id, created, durationMs });
+    let id = 0;
+    const layer = workshop.layers.commit(summary, workshop.driver, undefined, (made) => {
+      id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs });
+      storeInputs(workshop.db, key, inputs);
     });
-    return { layer, created, cached: false };
+    return { id, layer, created, cached: false };
   }
 
   #equalResult(prepared: Prepared, tree: Digest): { recorded: Recorded; layer: Layer } | undefined {
@@ -278,6 +297,12 @@ class Solver {
     const layer = recorded && layers.get(recorded.layer);
     return recorded && layer ? { recorded, layer } : undefined;
   }
+}
+
+/** What its exact inputs are, where that is known better than by their digests. */
+function inputsToKeep({ exact, inputTexts }: Prepared): { digest: Digest; text: string }[] {
+  const texts = inputTexts?.() ?? [];
+  return exact.flatMap((digest, place) => (texts[place] === undefined ? [] : [{ digest, text: texts[place] }]));
 }
 
 /** One of 4096 files: enough that steps seldom share one, few enough to keep. A step holds one lock and waits for no other step. */

@@ -13,7 +13,7 @@ import { EMPTY_ROOT, mergedTree, scannedTree, type Tree, withModes } from '../sn
 import { type Unpacked, unpackArchive } from '../snapshots/unpacked.ts';
 import { holds, observe, rootView } from './observe.ts';
 import { type ContentOf, Placement } from './place.ts';
-import { type Selected, type SelectedTree, selectionDigest, selectSources, selectTree } from './select.ts';
+import { type Selected, type SelectedTree, selectionDigest, selectionText, selectSources, selectTree } from './select.ts';
 import {
   type Executed,
   indexesOf,
@@ -43,6 +43,8 @@ export function prepareCopy(
     exact: [selectionDigest(local.flat(), keepOwners), ...remotes.map(({ digest }) => digest)],
     inputs: below.map(({ id }) => id),
     matches: (trace) => holds(trace.gaps[0] ?? [], rootView(operation.link ? [] : indexes)),
+    views: () => [rootView(operation.link ? [] : indexes)],
+    inputTexts: () => [selectionText(local.flat(), keepOwners), ...remotes.map(({ told }) => told)],
     execute: async (report) => {
       const fetched = await Promise.all(remotes.map((remote) => takeRemote(workshop, operation, remote, report)));
       const taken = inOrder(operation, source, local, fetched);
@@ -68,6 +70,7 @@ export function prepareTree(workshop: Workshop, source: OpenSource, tree: Select
     exact: [selectionDigest([{ base: '', entries: tree.list() }], source.owner === undefined)],
     inputs: [],
     matches: () => true,
+    views: () => [],
     execute: async () => ({ summary: await writeTree(workshop, source, tree, workshop.driver), gaps: [] }),
   };
 }

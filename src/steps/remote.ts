@@ -67,11 +67,11 @@ async function resolveHttp(
     const { root, modifiedAt } = await takeDownload(source, at, accessOf(asking), known);
     return { ...(await scan(places, root)), modifiedAt };
   };
-  const told = { kind: 'http', name, digest: checksum ?? known?.digest, modifiedAt: known?.modifiedAt };
+  const told = canonicalJson({ kind: 'http', name, digest: checksum ?? known?.digest, modifiedAt: known?.modifiedAt });
   const digest = checksum ?? (known as Download).digest;
   const material = { uri: redactUrl(url), digest: { sha256: hexOf(digest) } };
   const timesFrom = known?.modifiedAt?.toString();
-  return { kind: 'remote', material, digest: sha256(canonicalJson(told)), file: name, timesFrom, open };
+  return { kind: 'remote', material, digest: sha256(told), told, file: name, timesFrom, open };
 }
 
 async function resolveRepository(
@@ -104,13 +104,14 @@ async function resolveRepository(
   const { keepGitDir, subdir, submodules, mtime } = source;
   // In .git the name of the ref can be seen, and the tag that it may be.
   const kept = keepGitDir ? { id: resolved.id, ref: resolved.ref, remote: sha256(source.remote) } : undefined;
-  const told = { kind: 'git', commit: resolved.commit, kept, subdir, submodules, mtime };
+  const told = canonicalJson({ kind: 'git', commit: resolved.commit, kept, subdir, submodules, mtime });
   const algorithm = resolved.commit.length === 64 ? 'sha256' : 'sha1';
   const uri = remoteName({ kind: 'git', source: { ...source, ref: resolved.ref ?? source.ref } });
   return {
     kind: 'remote',
     material: { uri, digest: { [algorithm]: resolved.commit } },
-    digest: sha256(canonicalJson(told)),
+    digest: sha256(told),
+    told,
     file: undefined,
     timesFrom: mtime === 'commit' ? resolved.commit : undefined,
     open,

@@ -31,6 +31,8 @@ export interface RunInputs {
   readonly unwatched: Trace['gaps'];
   readonly isWatched: boolean;
   matches(trace: Trace): boolean;
+  /** What answers here, gap by gap; null: nothing is there that is watched. */
+  views(): readonly (View | null)[];
   /** What was seen, in a trace's form. Undefined: it is not known in full. */
   gapsOf(observed: Observed, told: Told): Trace['gaps'] | undefined;
 }
@@ -49,7 +51,15 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
   const isWhole = (trace: Trace) => equal(trace.gaps, unwatched) && equal(trace.exact, whole());
   const gaps = [...gapsBetween(below), ...binds.map(gapOf)];
   if (!isTraced || gaps.every((gap) => gap === null)) {
-    return { exact: whole(), whole, unwatched, isWatched: false, matches: isWhole, gapsOf: () => undefined };
+    return {
+      exact: whole(),
+      whole,
+      unwatched,
+      isWatched: false,
+      matches: isWhole,
+      views: () => unwatched.map(() => null),
+      gapsOf: () => undefined,
+    };
   }
   const exact = below.filter(({ traced }) => !traced).map(({ tree }) => tree);
   let views: (View | null)[] | undefined;
@@ -63,6 +73,7 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
     unwatched,
     isWatched: true,
     matches: (trace) => (equal(trace.exact, exact) && gapsHold(trace.gaps, gaps, lookAt)) || isWhole(trace),
+    views: lookAt,
     gapsOf: (observed, told) => record(lookAt(), exact.length + 1, observed, told),
   };
 }

@@ -72,6 +72,7 @@ export async function prepareRun(
     ...(from.isWatched && { whole: from.whole }),
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
     matches: from.matches,
+    views: from.views,
     execute: (report) => execute(workshop, settings, { operation, network, below, from, sources, inputs }, report),
   };
 }

@@ -7,6 +7,7 @@ import type { Driver, LayerEntry, LayerSource, LayerSummary, Serve } from '../na
 import type { Ids } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer, Layers } from '../snapshots/layers.ts';
+import type { View } from './answers.ts';
 
 /** A layer, and whether those that stand on it are watched reading it: it was made of a context or a stage. Others take part as a whole. */
 export type StateLayer = Layer & { readonly traced?: true };
@@ -44,6 +45,8 @@ export interface RemoteResult {
   readonly kind: 'remote';
   readonly material: Material;
   readonly digest: Digest;
+  /** What the digest is of. */
+  readonly told: string;
   /** What its files' times are by, where that is part of the key; undefined: of when they were fetched. */
   readonly timesFrom: string | undefined;
   /** The one file that it is; undefined: all of a directory. */
@@ -94,6 +97,10 @@ export interface Prepared {
   readonly inputs: readonly Digest[];
   /** Whether what a trace saw besides its exact inputs is so here too. */
   readonly matches: (trace: Trace) => boolean;
+  /** What answers the questions of a trace's gaps, in their places; null: nothing is there that is watched. For whoever explains a miss. */
+  readonly views: () => readonly (View | null)[];
+  /** What the digests of `exact` are of, in their places; undefined: of a layer's tree. For whoever explains a miss. */
+  readonly inputTexts?: () => readonly (string | undefined)[];
   readonly execute: (report: Report) => Promise<Executed>;
 }
 

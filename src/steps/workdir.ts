@@ -13,6 +13,7 @@ export function prepareWorkdir(workshop: Workshop, operation: WorkdirOperation, 
     exact: [],
     inputs: below.map(({ id }) => id),
     matches: (trace) => holds(trace.gaps[0] ?? [], rootView(indexes)),
+    views: () => [rootView(indexes)],
     execute: async () => {
       const observer = observe(indexes);
       const [user = '', group] = operation.user.split(':', 2);

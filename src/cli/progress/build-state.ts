@@ -25,6 +25,8 @@ export class StepState {
   startMs = 0;
   endMs = 0;
   status = '';
+  /** Why it is executed; empty: it is cached, or there is nothing to compare with. */
+  why = '';
   readonly lastLines: LogLine[] = [];
   readonly #joiners = { stdout: new LineJoiner(), stderr: new LineJoiner() };
 
@@ -103,6 +105,10 @@ export class BuildState {
     }
     if (event.type === 'start') return [];
     if (event.type === 'output') return step.addOutput(event.stream, event.text, event.time);
+    if (event.type === 'miss') {
+      if (event.why.kind !== 'new') step.why = event.why.text;
+      return [];
+    }
     if (event.type === 'status') {
       step.status = event.text;
       return [];

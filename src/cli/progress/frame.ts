@@ -19,7 +19,7 @@ const outputLinesMax = 6;
 export function frameLines(state: BuildState, size: FrameSize, paint: Paint): string[] {
   const started = state.steps.filter(({ outcome }) => outcome !== 'waiting');
   const header = headerLine(state, size, paint);
-  if (size.isFinal) return [header, ...started.map((step) => stepLine(step, size, paint))];
+  if (size.isFinal) return [header, ...started.flatMap((step) => [stepLine(step, size, paint), ...whyLines(step, size, paint)])];
   // One row for the header, one for the cursor below the block.
   const rows = Math.max(1, size.rows - 2);
   const details = new Map(started.map((step) => [step, detailLines(step, size, paint)]));
@@ -68,10 +68,18 @@ function stepLine(step: StepState, { columns, nowMs }: FrameSize, paint: Paint):
   return style === undefined ? line : paint(style, line);
 }
 
+/** In the last picture: why it was executed. */
+function whyLines({ why }: StepState, { columns }: FrameSize, paint: Paint): string[] {
+  return why === '' ? [] : [paint('dim', cutToWidth(` => => not cached: ${oneLine(why)}`, columns))];
+}
+
 /** What stands below a running step: the last thing it said of itself, and the end of its output. */
 function detailLines(step: StepState, { columns }: FrameSize, paint: Paint): string[] {
   if (step.outcome !== 'running') return [];
-  const status = step.status === '' ? [] : [oneLine(step.status)];
+  const status = [
+    ...(step.why === '' ? [] : [`not cached: ${oneLine(step.why)}`]),
+    ...(step.status === '' ? [] : [oneLine(step.status)]),
+  ];
   const output = [...step.lastLines.map(({ text }) => text), ...step.unfinishedLines];
   return [...status, ...output.slice(-outputLinesMax).map((text) => `# ${oneLine(text)}`)].map((text) =>
     paint('dim', cutToWidth(` => => ${text}`, columns)),

@@ -59,6 +59,8 @@ class PlainLog {
 
   #sayings(event: StepEvent, step: StepState): string[] {
     switch (event.type) {
+      case 'miss':
+        return [`not cached: ${oneLine(event.why.text)}`];
       case 'status':
         return this.#status(event);
       case 'done':

@@ -53,7 +53,7 @@ describe('traces', () => {
   it('give back what was stored', () => {
     store('one', [layer('a')]);
     expect([...findTraces(db, stepKey(record), [layer('a')])]).toEqual([
-      { trace: { version: 2, exact: [layer('a')], gaps: [[]] }, layer: layer('one'), created: 5, durationMs: 7 },
+      { id: 1, trace: { version: 2, exact: [layer('a')], gaps: [[]] }, layer: layer('one'), created: 5, durationMs: 7 },
     ]);
   });
 

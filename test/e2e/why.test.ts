@@ -1,0 +1,300 @@
+// Why steps are executed: after each edit, of every step that is not cached, the exact sentence.
+
+import { chmodSync, rmSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type ContextFile, makeContext, writeFiles } from '../support/contexts.ts';
+import { type Built, build } from '../support/events.ts';
+import { freshStore } from '../support/stores.ts';
+
+let store: string;
+beforeAll(() => {
+  store = freshStore();
+});
+
+/** `COPY src src` → `src/a: content`. */
+function missesOf({ events }: Built): Record<string, string> {
+  const plan = events.find((event) => event.type === 'plan');
+  const misses = events.filter((event) => event.type === 'miss');
+  return Object.fromEntries(
+    misses.map(({ step, why }) => [plan?.steps[step - 1]?.name.replace(/^\[[^\]]*\] /, '') ?? '', why.text]),
+  );
+}
+
+interface Case {
+  readonly name: string;
+  readonly files: Readonly<Record<string, ContextFile>>;
+  readonly edit?: (context: string) => void;
+  /** Of the first build; unset: those of the second. */
+  readonly before?: readonly string[];
+  readonly args?: readonly string[];
+  readonly misses: Readonly<Record<string, string>>;
+}
+
+const app = {
+  Dockerfile:
+    'FROM busybox\nWORKDIR /app\nCOPY package.json ./\nRUN cat package.json > installed\nCOPY src src\nRUN cat src/* > built\n',
+  'package.json': '{}\n',
+  'src/a': 'a\n',
+  'src/b': 'b\n',
+};
+const swap = (from: string, to: string) => (context: string) =>
+  writeFiles(context, { Dockerfile: app.Dockerfile.replace(from, to) });
+
+const BUILT = 'RUN cat src/* > built';
+const COPY = 'COPY src src';
+
+const cases: Case[] = [
+  {
+    name: 'a file of a COPY',
+    files: app,
+    edit: (context) => writeFiles(context, { 'src/a': 'edited\n' }),
+    misses: { [COPY]: 'src/a: content', [BUILT]: '/app/src/a: content' },
+  },
+  {
+    name: 'a mode',
+    files: { ...app, 'src/a': { text: 'a\n', mode: 0o644 } },
+    edit: (context) => chmodSync(path.join(context, 'src/a'), 0o664),
+    misses: { [COPY]: 'src/a: mode 644 → 664', [BUILT]: '/app/src/a: mode 644 → 664' },
+  },
+  {
+    name: 'content and mode',
+    files: { ...app, 'src/a': { text: 'a\n', mode: 0o644 } },
+    edit: (context) => writeFiles(context, { 'src/a': { text: 'x\n', mode: 0o755 } }),
+    misses: {
+      [COPY]: 'src/a: content and mode 644 → 755',
+      [BUILT]: '/app/src/a: content and mode 644 → 755',
+    },
+  },
+  {
+    name: 'a new file',
+    files: app,
+    edit: (context) => writeFiles(context, { 'src/.npmrc': 'x\n' }),
+    misses: { [COPY]: 'src/.npmrc appeared', [BUILT]: '/app/src/.npmrc appeared' },
+  },
+  {
+    name: 'a removed file',
+    files: app,
+    edit: (context) => rmSync(path.join(context, 'src/b')),
+    misses: { [COPY]: 'src/b disappeared', [BUILT]: '/app/src/b disappeared' },
+  },
+  {
+    name: 'a new directory with files in it',
+    files: { ...app, Dockerfile: 'FROM busybox\nCOPY src /src\n' },
+    edit: (context) => writeFiles(context, { 'src/lib/one': '1', 'src/lib/two': '2' }),
+    misses: { 'COPY src /src': 'src/lib appeared' },
+  },
+  {
+    name: 'more files than a line can name',
+    files: app,
+    edit: (context) => writeFiles(context, Object.fromEntries(Array.from({ length: 15 }, (_, i) => [`src/f${i + 10}`, `${i}`]))),
+    misses: {
+      [COPY]: 'src/f10 appeared, src/f11 appeared, src/f12 appeared and 12 more',
+      [BUILT]: '/app/src/f10 appeared, /app/src/f11 appeared, /app/src/f12 appeared and 12 more',
+    },
+  },
+  {
+    name: 'a file that became a link',
+    files: { Dockerfile: 'FROM busybox\nCOPY src /src\n', 'src/a': 'a\n', 'src/b': 'b\n' },
+    edit: (context) => {
+      rmSync(path.join(context, 'src/a'));
+      symlinkSync('b', path.join(context, 'src/a'));
+    },
+    misses: { 'COPY src /src': 'src/a: file → link' },
+  },
+  {
+    name: "a link's target",
+    files: { Dockerfile: 'FROM busybox\nCOPY src /src\n', 'src/a': { link: 'b' } },
+    edit: (context) => {
+      rmSync(path.join(context, 'src/a'));
+      symlinkSync('c', path.join(context, 'src/a'));
+    },
+    misses: { 'COPY src /src': 'src/a: target b → c' },
+  },
+  {
+    name: 'two COPYs, both below a RUN',
+    files: app,
+    edit: (context) => writeFiles(context, { 'package.json': '{"a":1}\n', 'src/a': 'edited twice\n' }),
+    misses: {
+      'COPY package.json ./': 'package.json: content',
+      'RUN cat package.json > installed': '/app/package.json: content',
+      [COPY]: 'src/a: content',
+      [BUILT]: 'because `RUN cat package.json > installed`: /app/package.json: content; /app/src/a: content',
+    },
+  },
+  {
+    name: 'an ENV',
+    files: { ...app, Dockerfile: app.Dockerfile.replace('COPY src', 'ENV FOO=a\nCOPY src') },
+    edit: swap('COPY src', 'ENV FOO=b\nCOPY src'),
+    misses: { [BUILT]: 'env FOO: a → b' },
+  },
+  {
+    name: 'a new ENV',
+    files: app,
+    edit: swap('COPY src', 'ENV NEW=1\nCOPY src'),
+    misses: { [BUILT]: 'env NEW appeared' },
+  },
+  {
+    name: 'an ENV that is a secret',
+    files: { ...app, Dockerfile: app.Dockerfile.replace('COPY src', 'ARG API_TOKEN=one\nCOPY src') },
+    edit: swap('COPY src', 'ARG API_TOKEN=two\nCOPY src'),
+    misses: { [BUILT]: 'env API_TOKEN: another value' },
+  },
+  {
+    name: 'a build argument',
+    files: { Dockerfile: 'FROM busybox\nARG VERSION\nRUN echo $VERSION > /v\n' },
+    before: ['--build-arg', 'VERSION=1.2'],
+    args: ['--build-arg', 'VERSION=1.3'],
+    misses: { 'RUN echo 1.3 > /v': 'env VERSION: 1.2 → 1.3' },
+  },
+  {
+    name: 'a command',
+    files: app,
+    edit: swap('RUN cat src/* > built', 'RUN cat src/a > built'),
+    misses: { 'RUN cat src/a > built': 'command `cat src/* > built` → `cat src/a > built`' },
+  },
+  {
+    name: 'a long command',
+    files: { Dockerfile: 'FROM busybox\nRUN <<EOF\necho 1 > /a\necho 2 > /b\nEOF\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nRUN <<EOF\necho 1 > /a\necho 3 > /b\nEOF\n' }),
+    misses: { 'RUN <<EOF (echo 1 > /a...)': 'command changed' },
+  },
+  {
+    name: 'a RUN in the middle',
+    files: app,
+    edit: swap('COPY src', 'RUN echo new > new\nCOPY src'),
+    misses: { 'RUN echo new > new': 'new instruction', [BUILT]: 'because `RUN echo new > new`: new instruction' },
+  },
+  {
+    name: 'a RUN that was taken out',
+    files: { Dockerfile: 'FROM busybox\nRUN echo old > /old\nRUN echo rest > /rest\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nRUN echo rest > /rest\n' }),
+    misses: { 'RUN echo rest > /rest': 'because `RUN echo old > /old`: removed' },
+  },
+  {
+    name: 'USER',
+    files: { Dockerfile: 'FROM busybox\nRUN id > /tmp/id\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nUSER 1000\nRUN id > /tmp/id\n' }),
+    misses: { 'RUN id > /tmp/id': 'user none → 1000' },
+  },
+  {
+    name: 'WORKDIR',
+    files: { Dockerfile: 'FROM busybox\nWORKDIR /a\nRUN pwd > /pwd\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nWORKDIR /b\nRUN pwd > /pwd\n' }),
+    misses: { 'WORKDIR /b': 'directory /a → /b', 'RUN pwd > /pwd': 'directory /a → /b' },
+  },
+  {
+    name: '--chmod and --chown',
+    files: { Dockerfile: 'FROM busybox\nCOPY --chmod=644 --chown=1:2 src /x\n', 'src/a': 'a\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nCOPY --chmod=755 --chown=1:3 src /x\n' }),
+    misses: { 'COPY --chmod=755 --chown=1:3 src /x': '--chown 1:2 → 1:3, --chmod 644 → 755' },
+  },
+  {
+    name: 'a destination',
+    files: { Dockerfile: 'FROM busybox\nCOPY src /x\n', 'src/a': 'a\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nCOPY src /y\n' }),
+    misses: { 'COPY src /y': 'destination /x → /y' },
+  },
+  {
+    name: 'a heredoc that is copied',
+    files: { Dockerfile: 'FROM busybox\nCOPY <<conf /etc/\none\nconf\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nCOPY <<conf /etc/\ntwo\nconf\n' }),
+    misses: { 'COPY <<conf /etc/': 'heredoc conf: content' },
+  },
+  {
+    name: 'a mount',
+    files: { Dockerfile: 'FROM busybox\nRUN --mount=type=cache,target=/c true\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nRUN --mount=type=tmpfs,target=/c true\n' }),
+    misses: {
+      'RUN --mount=type=tmpfs,target=/c true': 'mount type=tmpfs,target=/c appeared, mount type=cache,target=/c disappeared',
+    },
+  },
+  {
+    name: 'a bind mount of the context',
+    files: { Dockerfile: 'FROM busybox\nRUN --mount=target=/c cat /c/src/a > /a\n', 'src/a': 'a\n' },
+    edit: (context) => writeFiles(context, { 'src/a': 'through a mount\n' }),
+    misses: { 'RUN --mount=target=/c cat /c/src/a > /a': '/c/src/a: content' },
+  },
+  {
+    name: '--network',
+    files: { Dockerfile: 'FROM busybox\nRUN echo network > /n\n' },
+    args: ['--network=none'],
+    before: ['--network=host'],
+    misses: { 'RUN echo network > /n': 'network host → none' },
+  },
+  {
+    name: 'another base image',
+    files: { Dockerfile: 'FROM busybox\nRUN echo base > /b\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM debian:12\nRUN echo base > /b\n' }),
+    misses: { 'RUN echo base > /b': 'base image busybox:latest → debian:12' },
+  },
+  {
+    name: '--no-cache',
+    files: { Dockerfile: 'FROM busybox\nRUN echo again > /a\n' },
+    args: ['--no-cache'],
+    before: [],
+    misses: { 'RUN echo again > /a': '--no-cache' },
+  },
+  {
+    name: '--no-cache-filter',
+    files: { Dockerfile: 'FROM busybox AS one\nRUN echo first > /a\nFROM one AS two\nRUN echo second > /b\n' },
+    args: ['--no-cache-filter=two'],
+    misses: { 'RUN echo second > /b': '--no-cache-filter' },
+  },
+  {
+    name: 'a file, where commands are not watched',
+    files: { Dockerfile: 'FROM busybox\nCOPY src /src\nRUN cat /src/a > /out\nRUN cat /out > /end\n', 'src/a': 'a\n' },
+    before: ['--trace=off'],
+    args: ['--trace=off'],
+    edit: (context) => writeFiles(context, { 'src/a': 'unwatched\n' }),
+    misses: {
+      'COPY src /src': 'src/a: content',
+      'RUN cat /src/a > /out': 'because `COPY src /src`: src/a: content',
+      'RUN cat /out > /end': 'because `COPY src /src`: src/a: content',
+    },
+  },
+  {
+    name: 'a stage that a COPY takes from',
+    files: {
+      Dockerfile: 'FROM busybox AS make\nCOPY src /src\nRUN cat /src/* > /out\nFROM busybox\nCOPY --from=make /out /out\n',
+      'src/a': 'a\n',
+    },
+    edit: (context) => writeFiles(context, { 'src/a': 'for the stage\n' }),
+    misses: {
+      'COPY src /src': 'src/a: content',
+      'RUN cat /src/* > /out': '/src/a: content',
+      'COPY --from=make /out /out': 'out: content, because `COPY src /src`: src/a: content',
+    },
+  },
+  {
+    name: 'what stands at the destination of a COPY',
+    files: { Dockerfile: 'FROM busybox\nRUN mkdir /d\nCOPY src /d/\n', 'src/a': 'landing\n' },
+    edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nRUN mkdir -m 700 /d\nCOPY src /d/\n' }),
+    misses: {
+      'RUN mkdir -m 700 /d': 'command `mkdir /d` → `mkdir -m 700 /d`',
+      'COPY src /d/': '/d: mode 755 → 700',
+    },
+  },
+  {
+    name: 'who a name is at the destination',
+    files: { Dockerfile: "FROM busybox\nRUN echo 'u:x:5:5::/:' >> /etc/passwd\nCOPY --chown=u src /d/\n", 'src/a': 'owned\n' },
+    edit: (context) =>
+      writeFiles(context, { Dockerfile: "FROM busybox\nRUN echo 'u:x:6:6::/:' >> /etc/passwd\nCOPY --chown=u src /d/\n" }),
+    misses: {
+      "RUN echo 'u:x:6:6::/:' >> /etc/passwd":
+        "command `echo 'u:x:5:5::/:' >> /etc/passwd` → `echo 'u:x:6:6::/:' >> /etc/passwd`",
+      'COPY --chown=u src /d/': 'user u: 5:5 → 6:6',
+    },
+  },
+];
+
+describe('after an edit, what is executed says what changed:', () => {
+  it.each(cases)('$name', async ({ files, edit, before, args = [], misses }) => {
+    const context = makeContext(files);
+    expect((await build([...(before ?? args), context], { store })).code).toBe(0);
+    edit?.(context);
+    const second = await build([...args, context], { store });
+    expect(second.code).toBe(0);
+    expect(missesOf(second)).toEqual(misses);
+  });
+});
