@@ -41,7 +41,7 @@ export function peer(rival: Rival, env: NodeJS.ProcessEnv = process.env): Rival[
   return [];
 }
 
-function timeOnce({ name, command }: Rival, env: NodeJS.ProcessEnv): { wall: number; cpu: number } {
+export function timeOnce({ name, command }: Rival, env: NodeJS.ProcessEnv): { wall: number; cpu: number } {
   const script = `TIMEFORMAT='%3R %3U %3S'; time { ${command}\n} >/dev/null 2>/tmp/tbuild-bench-$$.log; code=$?; [ $code = 0 ] || cat /tmp/tbuild-bench-$$.log >&2; rm -f /tmp/tbuild-bench-$$.log; exit $code`;
   const { status, stderr } = spawnSync('bash', ['-c', script], { env, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${name} failed (${status}): ${command}\n${stderr}`);
