@@ -237,6 +237,14 @@ COPY --from=b / /
     expect(stderr).toContain('hint: what only the store of this machine has cannot be locked: push it');
   });
 
+  it('leaves a lock that cannot be written as it was', async () => {
+    await publish('readonly:1');
+    const context = makeContext({ Dockerfile: `FROM ${registry.host}/readonly:1\n`, 'Dockerfile.lock/x': '' });
+    const { code, stderr } = await tbuild(['lock', context], { store: emptyStore() });
+    expect(code).toBe(3);
+    expect(stderr).toContain(`error: cannot read ${path.join(context, 'Dockerfile.lock')}: EISDIR`);
+  });
+
   it('updates no name that it does not know', async () => {
     await publish('known:1');
     const context = makeContext({ Dockerfile: `FROM ${registry.host}/known:1\n` });
@@ -318,6 +326,29 @@ describe('a build beside a lock', () => {
     expect(stderr).toContain(
       `hint: Dockerfile.lock says so; what there is now is locked by: tbuild lock --update ${registry.host}/dropped:1`,
     );
+  });
+
+  it('says how to go on when a commit is gone', async () => {
+    repositories.commit('gone', { a: 'a' });
+    const url = `${server.url}/git/gone.git#main`;
+    const context = makeContext({ Dockerfile: `FROM scratch\nADD ${url} /\n` });
+    await tbuildOk(['lock', context], { store: emptyStore() });
+    repositories.git('gone', 'commit', '-q', '--amend', '--message=other');
+    repositories.git('gone', '-C', path.join(repositories.root, 'gone.git'), 'gc', '-q', '--prune=now');
+    const { code, stderr } = await build(context, emptyStore());
+    expect(code).toBe(4);
+    expect(stderr).toContain(
+      `hint: Dockerfile.lock says so; what there is now is locked by: tbuild lock --update ${url} ${context}`,
+    );
+  });
+
+  it('has a branch of any name', async () => {
+    const commit = repositories.commit('named', { a: 'a' });
+    repositories.git('named', 'branch', 'größe/x@y');
+    const context = makeContext({ Dockerfile: `FROM scratch\nADD ${server.url}/git/named.git#gr%C3%B6%C3%9Fe/x@y /\n` });
+    await tbuildOk(['lock', context], { store: emptyStore() });
+    expect(Object.values(lockOf(context).git ?? {})).toEqual([{ commit, ref: 'refs/heads/größe/x@y' }]);
+    expect((await build(context, emptyStore(), '--frozen')).code).toBe(0);
   });
 
   it('says in its provenance what it took', async () => {

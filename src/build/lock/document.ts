@@ -3,7 +3,7 @@
 
 import type { Digest } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
-import { isCommit } from '../../context/git/url.ts';
+import { isCommit, isRefName } from '../../context/git/url.ts';
 import {
   asDigest,
   asInteger,
@@ -16,7 +16,9 @@ import {
   parseJson,
 } from '../../oci/document.ts';
 
-export const LOCK_VERSION = 1;
+const LOCK_VERSION = 1;
+/** As much as a Dockerfile may have. */
+const MAX_BYTES = 16 << 20;
 
 /** By what they are locked under: see `keys.ts`. */
 export interface Lock {
@@ -56,6 +58,8 @@ export const EMPTY_LOCK: Lock = {
 
 /** `name` is what messages call it. Throws `dockerfile/bad-lock`. */
 export function parseLock(bytes: Uint8Array, name: string): Lock {
+  if (bytes.length > MAX_BYTES)
+    throw new TbuildError('dockerfile/bad-lock', `${name} has ${bytes.length} bytes, more than the ${MAX_BYTES} allowed`);
   try {
     return readLock(bytes, name);
   } catch (error) {
@@ -106,7 +110,7 @@ function asCommit(value: unknown, where: string): LockedCommit {
   if (!isCommit(commit)) throw badDocument(`${where}, commit`, 'is no whole commit');
   const ref = optional(members, 'ref', where, asString);
   // It goes to git as it is.
-  if (ref !== undefined && !/^(?:HEAD|refs\/[\w./+@-]+)$/.test(ref)) throw badDocument(`${where}, ref`, 'is no ref');
+  if (ref !== undefined && !(ref.startsWith('refs/') && isRefName(ref))) throw badDocument(`${where}, ref`, 'is no ref');
   return { commit, ref };
 }
 

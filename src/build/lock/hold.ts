@@ -54,7 +54,7 @@ export class Hold {
     if (stale === undefined) return;
     const shown = this.#lock?.images.has(stale) ? shownKey('image', stale) : stale;
     throw new TbuildError('dockerfile/stale-lock', `${this.#name} has ${shown}, of which ${this.#source.name} says nothing`, {
-      hint: `what is locked is out of date: ${this.#command}`,
+      hint: `what is locked is out of date: ${this.#command()}`,
     });
   }
 
@@ -85,11 +85,19 @@ export class Hold {
     return [...open].sort();
   }
 
-  /** A file that is another than that which was locked. */
+  /** A file that is another than that which was locked, a commit that is gone. */
   explain(error: unknown): unknown {
-    if (!(error instanceof TbuildError) || error.code !== 'context/checksum') return error;
-    const url = [...(this.#lock?.urls.keys() ?? [])].find((key) => error.message.includes(` ${key.replace(/\?.*/s, '')}: `));
-    return url === undefined ? error : this.#withUpdate(error, url);
+    if (!(error instanceof TbuildError) || error.hint !== undefined || !this.#lock) return error;
+    const { urls, git } = this.#lock;
+    const byCode = new Map<string, ReadonlyMap<string, unknown>>([
+      ['context/checksum', urls],
+      ['context/git', git],
+      ['context/git-ref', git],
+    ]);
+    const locked = [...(byCode.get(error.code)?.keys() ?? [])];
+    // Messages end in a URL, or have a colon behind it.
+    const meant = locked.find((key) => `${error.message}: `.includes(` ${key.replace(/[?#].*/s, '')}: `));
+    return meant === undefined ? error : this.#withUpdate(error, meant);
   }
 
   #contextSource(named: NamedContexts, name: string): RemoteOperation | undefined {
@@ -104,7 +112,7 @@ export class Hold {
 
   #withUpdate({ code, message, cause, details, where }: TbuildError, key: string): TbuildError {
     const shown = this.#lock?.images.has(key) ? shownKey('image', key) : key;
-    const hint = `${this.#name} says so; what there is now is locked by: tbuild lock --update ${shown} ${this.#options.context}`;
+    const hint = `${this.#name} says so; what there is now is locked by: ${this.#command('--update', shown)}`;
     return new TbuildError(code, message, { cause, details, where, hint });
   }
 
@@ -112,7 +120,7 @@ export class Hold {
     const shown = shownKey(op.kind, keyOf(op, this.#dockerfile.text));
     const isFile = this.#source.path !== undefined && !isRemoteDockerfile(this.#options);
     const why = this.#lock ? `it is not in ${this.#name}` : isFile ? `there is no ${this.#name}` : NO_FILE;
-    const hint = isFile ? `lock it with: ${this.#command}` : 'name it by its digest, checksum or commit';
+    const hint = isFile ? `lock it with: ${this.#command()}` : 'name it by its digest, checksum or commit';
     return new TbuildError('dockerfile/not-locked', `${shown} is not locked: ${why}`, { hint, where });
   }
 
@@ -120,9 +128,9 @@ export class Hold {
     return lockName(this.#source);
   }
 
-  get #command(): string {
+  #command(...words: readonly string[]): string {
     const { dockerfile, context } = this.#options;
-    return `tbuild lock ${dockerfile === undefined ? '' : `-f ${dockerfile} `}${context}`;
+    return ['tbuild lock', ...(dockerfile === undefined ? [] : ['-f', dockerfile]), ...words, context].join(' ');
   }
 }
 
@@ -149,7 +157,7 @@ export function pinsOf({ images, urls, git }: Lock, text: string): Pins {
       // One that cannot be what the Dockerfile asks for is none.
       if (locked === undefined || !locked.commit.startsWith(op.source.checksum)) return op;
       const { commit, ref } = locked;
-      const source = { ...op.source, ref: ref === 'HEAD' ? op.source.ref : (ref ?? op.source.ref), checksum: commit };
+      const source = { ...op.source, ref: ref ?? op.source.ref, checksum: commit };
       return { ...op, source: { ...source, fetchByCommit: true } };
     },
   };

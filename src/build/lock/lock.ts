@@ -1,7 +1,7 @@
 // `tbuild lock`: asks what the names in a Dockerfile stand for now, and writes it beside it. What is locked already stays, unless it is to be updated;
 // what the Dockerfile no longer names goes. Nothing is built.
 
-import { existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import { checkFrontend } from '../../dockerfile/frontend.ts';
 import type { Dockerfile } from '../../dockerfile/instructions.ts';
@@ -182,7 +182,8 @@ function write(path: string, text: string, before: Buffer | undefined): void {
   const target = existsSync(path) ? realpathSync(path) : path;
   const temporary = `${target}.${process.pid}`;
   try {
-    writeFileSync(temporary, text, { flag: 'wx' });
+    const mode = statSync(target, { throwIfNoEntry: false })?.mode ?? 0o666;
+    writeFileSync(temporary, text, { flag: 'wx', mode: mode & 0o777 });
     renameSync(temporary, target);
   } catch (cause) {
     rmSync(temporary, { force: true });

@@ -136,12 +136,13 @@ const withPrefix = (prefix: string, name: string): string => (name.startsWith(pr
 function check(remote: string, parts: Parts): GitSource {
   const { ref, checksum, fetchByCommit } = parts;
   checkChecksum(checksum);
-  // What git has no ref called (git-check-ref-format), an option among it.
-  if (/[\0-\x20\x7f~^:?*[\\]|\.\.|@\{|^-/.test(ref))
-    throw urlError(`${JSON.stringify(ref)} is no name of a branch, tag or commit`);
+  if (!isRefName(ref)) throw urlError(`${JSON.stringify(ref)} is no name of a branch, tag or commit`);
   if (fetchByCommit && !isCommit(checksum)) throw urlError('fetch-by-commit needs the whole commit as checksum');
   return { remote, ...parts, checksum: checksum.toLowerCase(), subdir: cleanSubdir(parts.subdir) };
 }
+
+/** What git may have a ref called (git-check-ref-format): no option is among it. */
+export const isRefName = (text: string): boolean => !/[\0-\x20\x7f~^:?*[\\]|\.\.|@\{|^-/.test(text);
 
 export function checkChecksum(checksum: string): void {
   if (checksum === '' || /^[0-9a-f]+$/i.test(checksum)) return;
