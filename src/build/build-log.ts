@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Store } from '../base/store.ts';
 import type { BuildEvent } from './events.ts';
 
-const KEEP = 200;
+const KEEP = 500;
 
 export interface BuildLog {
   /** Of the file in logs/. */

@@ -98,6 +98,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     recorder.end('completed', result.image);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
     const unkept = hasMade ? await makeRoom(workplace) : [];
+    if (hasMade) await (await import('./history/logs.ts')).keepLogsSmall(workplace.store).catch(() => {});
     return { ...result, notes: [...(result.notes ?? []), ...unkept] };
   } catch (error) {
     const shown =

@@ -10,6 +10,15 @@ export interface CommandEntry {
 /** In the order of the help. */
 export const commandTable: Readonly<Record<string, CommandEntry>> = {
   build: { summary: 'Build an image from a Dockerfile', load: async () => (await import('./commands/build.ts')).build },
+  why: { summary: 'Show why steps were executed, or would be', load: async () => (await import('./commands/why.ts')).why },
+  builds: {
+    summary: 'List builds, what came of them, their logs',
+    load: async () => (await import('./commands/builds.ts')).builds,
+  },
+  diff: {
+    summary: 'Show what is different between images, steps or layers',
+    load: async () => (await import('./commands/diff.ts')).diff,
+  },
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {

@@ -71,6 +71,36 @@ export const library: Library = {
     const { saveImages } = await import('../images/save.ts');
     return withWorkplace(({ place, images }) => saveImages(place, images, names, options));
   },
+  listBuilds: async () => {
+    const [{ statusOf }, { listBuilds }] = await Promise.all([
+      import('../build/history/builds.ts'),
+      import('../cache/builds.ts'),
+    ]);
+    return withWorkplace(async ({ place: { store } }) =>
+      listBuilds(store.db).map((build) => ({ ...build, shownStatus: statusOf(store, build) })),
+    );
+  },
+  describeBuild: async (id, step) => {
+    const { findBuild, statusOf } = await import('../build/history/builds.ts');
+    const { findSteps, stepDetails } = await import('../build/history/steps.ts');
+    return withWorkplace(async ({ place }) => {
+      const build = findBuild(place.store, id);
+      const steps = findSteps(build, step).map((at) => stepDetails(place, build, at));
+      return { build: { ...build, shownStatus: statusOf(place.store, build) }, steps };
+    });
+  },
+  buildLog: async (id) => {
+    const { buildLog } = await import('../build/history/builds.ts');
+    return withRecords(({ store }) => buildLog(store, id));
+  },
+  removeBuilds: async (ids) => {
+    const { removeBuilds } = await import('../build/history/builds.ts');
+    return withWorkplace(async ({ place }) => removeBuilds(place.store, ids));
+  },
+  diffTrees: async (before, after) => {
+    const { diffTrees } = await import('../build/history/diff.ts');
+    return withRecords((records) => diffTrees(records, before, after));
+  },
   checkStore: async () => {
     const { checkStore } = await import('../images/fsck.ts');
     return withWorkplace(({ place }) => checkStore(place));

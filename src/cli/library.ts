@@ -1,10 +1,13 @@
 // What the command line needs from the floors below, as one interface: commands call this and nothing else, so that a test can be the library.
 
 import type { BuildOptions, BuildResult } from '../build/build.ts';
+import type { ShownStatus } from '../build/history/builds.ts';
+import type { StepDetails } from '../build/history/steps.ts';
 import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
 import type { LockOptions, LockResult } from '../build/lock/lock.ts';
 import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
+import type { BuildRecord } from '../cache/builds.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -24,6 +27,7 @@ import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
 import type { DetailsWanted } from '../registry/remote-details.ts';
 import type { FoundRepository, SearchOptions } from '../registry/search.ts';
+import type { Difference } from '../snapshots/differences.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 import type { Pruned, PruneOptions } from '../upkeep/prune.ts';
 import type { UsageItem } from '../upkeep/usage.ts';
@@ -37,6 +41,13 @@ export interface StoreInfo {
   readonly layers: number;
   /** Of the files of all layers. */
   readonly layersSizeBytes: number;
+}
+
+export type ListedBuild = BuildRecord & { readonly shownStatus: ShownStatus };
+
+export interface DescribedBuild {
+  readonly build: ListedBuild;
+  readonly steps: readonly StepDetails[];
 }
 
 export interface SbomRequest {
@@ -78,6 +89,15 @@ export interface Library {
   inspectRemote(name: string, signal: AbortSignal, wanted?: DetailsWanted): Promise<RemoteManifest>;
   combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined>;
   saveImages(names: readonly string[], options: SaveOptions): Promise<void>;
+  /** Newest first. */
+  listBuilds(): Promise<readonly ListedBuild[]>;
+  /** By its id; undefined: the last. Of the steps that `step` names; undefined: all but sources. */
+  describeBuild(id: string | undefined, step?: string): Promise<DescribedBuild>;
+  buildLog(id: string | undefined): Promise<string>;
+  /** Returns the ids of those that went. Undefined: all that have ended. */
+  removeBuilds(ids: readonly string[] | undefined): Promise<readonly string[]>;
+  /** `after` undefined: what the last layer of `before` changed. */
+  diffTrees(before: string, after: string | undefined): Promise<readonly Difference[]>;
   checkStore(): Promise<StoreCheck>;
   listUsage(): Promise<readonly UsageItem[]>;
   prune(options: PruneOptions): Promise<Pruned>;
