@@ -98,7 +98,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     recorder.end('completed', result.image);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
     const unkept = hasMade ? await makeRoom(workplace) : [];
-    if (hasMade) await (await import('./history/logs.ts')).keepLogsSmall(workplace.store).catch(() => {});
+    if (hasMade) await keepLogs(workplace);
     return { ...result, notes: [...(result.notes ?? []), ...unkept] };
   } catch (error) {
     const shown =
@@ -141,6 +141,12 @@ async function makeRoom(workplace: Workplace): Promise<string[]> {
   } catch (error) {
     return [`the build cache was not kept within its budget: ${(error as Error).message}`];
   }
+}
+
+/** Logs that cannot be compressed stay as they are. */
+async function keepLogs({ store }: Workplace): Promise<void> {
+  const { keepLogsSmall } = await import('./history/logs.ts');
+  await keepLogsSmall(store).catch((error: unknown) => debug(() => `logs are not compressed: ${String(error)}`));
 }
 
 /** Where nothing is pushed, what does it is not loaded. */

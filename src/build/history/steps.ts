@@ -66,7 +66,8 @@ export function findSteps(build: BuildRecord, wanted: string | undefined): numbe
     const { name, stage } = build.steps[at] as StepOutcome;
     return bareName(name).toLowerCase().includes(words) || stage.toLowerCase() === words;
   });
-  if (found.length > 0) return found;
+  const executable = found.filter((at) => build.steps[at]?.how !== 'source');
+  if (found.length > 0) return executable.length > 0 ? executable : found;
   throw new TbuildError('usage/unknown-step', `build ${build.id} has no step "${wanted}"`, {
     hint: 'a number, words of the instruction, or the name of a stage',
   });

@@ -15,6 +15,9 @@ test('tbuild', async () => {
 
     Commands:
       build        Build an image from a Dockerfile
+      why          Show why steps were executed, or would be
+      builds       List builds, what came of them, their logs
+      diff         Show what is different between images, steps or layers
       run          Create and run a new container from an image
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
