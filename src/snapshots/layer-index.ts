@@ -287,17 +287,27 @@ export class LayerIndex {
   }
 }
 
-/** Bytes that are not UTF-8 become lone surrogates, each its own, so that no two names look the same: such a text is not `isWellFormed`. */
+/**
+ * Bytes that are not UTF-8 become lone surrogates, each its own, and the others stay what they are (Python's PEP 383), so that no two names look
+ * the same: such a text is not `isWellFormed`. The native binary writes names in the same way.
+ */
 function textOf(bytes: Buffer): string {
   const text = bytes.toString('utf8');
   if (!text.includes('\ufffd') || isUtf8(bytes)) return text;
-  return bytes.toString('latin1').replaceAll(/[\x80-\xff]/g, (byte) => String.fromCharCode(0xdc00 + byte.charCodeAt(0)));
+  const parts: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const lead = bytes[at] as number;
+    const character = bytes.subarray(at, at + (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4));
+    const isText = isUtf8(character);
+    parts.push(isText ? character.toString('utf8') : String.fromCharCode(0xdc00 + lead));
+    at += isText ? character.length : 1;
+  }
+  return parts.join('');
 }
 
 function bytesOf(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text);
-  return Buffer.from(
-    text.replaceAll(/[\udc80-\udcff]/g, (byte) => String.fromCharCode(byte.charCodeAt(0) - 0xdc00)),
-    'latin1',
-  );
+  // With the flag u halves of a pair are none.
+  const parts = text.split(/([\udc80-\udcff])/u);
+  return Buffer.concat(parts.map((part, i) => (i % 2 === 0 ? Buffer.from(part) : Buffer.of(part.charCodeAt(0) - 0xdc00))));
 }

@@ -238,7 +238,7 @@ export class Placement {
 
 /** Layers are written from a list in JSON, which has no other names. */
 function notUtf8(path: string): TbuildError {
-  const shown = path.replaceAll(/[\udc80-\udcff]/g, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
+  const shown = path.replaceAll(/[\udc80-\udcff]/gu, (byte) => `\\x${(byte.charCodeAt(0) - 0xdc00).toString(16)}`);
   return new TbuildError('context/not-utf8', `cannot copy ${shown}: its name, or that of what it links to, is not UTF-8`, {
     hint: 'rename it, or leave it out: with .dockerignore, or with --exclude',
   });

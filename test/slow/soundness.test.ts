@@ -1,0 +1,63 @@
+// Whether a command is ever reused where it would have done something else: thousands of random trees, commands and changes of trees.
+// SOUNDNESS_MS: for how long; SOUNDNESS_SEED: where to begin, as a failure says it. The seed is printed either way.
+
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Laboratory, openLaboratory } from '../soundness/laboratory.ts';
+import { type Pair, tryPairs } from '../soundness/trials.ts';
+import { emptyStore } from '../support/stores.ts';
+
+const budgetMs = Number(process.env.SOUNDNESS_MS ?? 150_000);
+const firstSeed = Number(process.env.SOUNDNESS_SEED ?? Date.now() % 1_000_000_000);
+
+describe.for(['disk', 'tmpfs'] as const)('on a %s', (fileSystem) => {
+  let laboratory: Laboratory;
+  const root = emptyStore();
+  beforeAll(async () => {
+    if (fileSystem === 'tmpfs') execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2g', 'tbuild-test', root]);
+    laboratory = await openLaboratory(root);
+  });
+  afterAll(async () => {
+    await laboratory?.close();
+    if (fileSystem === 'tmpfs') execFileSync('umount', [root]);
+  });
+
+  it('what was observed holds only where the command does the same', { timeout: budgetMs + 120_000 }, async () => {
+    const pairs = await collect(laboratory, budgetMs, firstSeed);
+    const holding = pairs.filter(({ holds }) => holds);
+    console.log(`${fileSystem}: seeds from ${firstSeed} on: ${pairs.length} changes, ${holding.length} would-be hits`);
+    expect(holding.filter(({ difference }) => difference !== undefined)).toEqual([]);
+    expect(pairs.filter(({ isTouch, holds }) => isTouch && !holds)).toEqual([]);
+    expect(holding.length / pairs.length).toBeGreaterThan(0.4);
+  });
+});
+
+/** What has the best chance to show that a kind is needed. */
+const programs = {
+  N: 'access', L: 'access', S: 'lstat', Z: 'hole,data,beyond', R: 'link', D: 'list', C: 'read', X: 'xattr', A: 'xattrs', O: 'access,list',
+} as const; // biome-ignore format: a table
+
+describe('every kind of observation is needed: without it', () => {
+  let laboratory: Laboratory;
+  beforeAll(async () => {
+    laboratory = await openLaboratory(emptyStore());
+  });
+  afterAll(() => laboratory?.close());
+
+  it.for(Object.entries(programs))('%s, a wrong hit is found', { timeout: 120_000 }, async ([kind, operations]) => {
+    const isFound = ({ difference, holdsWithout }: Pair) => difference !== undefined && holdsWithout(kind);
+    const end = performance.now() + 100_000;
+    for (let seed = firstSeed; performance.now() < end; seed++) {
+      const pairs = await tryPairs(laboratory, seed, operations);
+      if (pairs.some(isFound)) return;
+    }
+    throw new Error(`without ${kind} nothing wrong was found, from seed ${firstSeed} on`);
+  });
+});
+
+async function collect(laboratory: Laboratory, ms: number, first: number): Promise<Pair[]> {
+  const pairs: Pair[] = [];
+  const end = performance.now() + ms;
+  for (let seed = first; performance.now() < end; seed++) pairs.push(...(await tryPairs(laboratory, seed)));
+  return pairs;
+}
