@@ -34,7 +34,7 @@ describe.for(['disk', 'tmpfs'] as const)('on a %s', (fileSystem) => {
 
 /** What has the best chance to show that a kind is needed. */
 const programs = {
-  N: 'access', L: 'access', S: 'lstat', Z: 'hole,data,beyond', R: 'link', D: 'list', C: 'read', X: 'xattr', A: 'xattrs', O: 'access,list',
+  N: 'access', L: 'access', S: 'lstat', Z: 'hole,data', R: 'link', D: 'list', C: 'map,head', X: 'xattr', A: 'xattrs', O: 'access,list',
 } as const; // biome-ignore format: a table
 
 describe('every kind of observation is needed: without it', () => {

@@ -119,8 +119,9 @@ export function changed(layer: Files, root: string, random: Random, near: readon
 /** Undefined: not of this. */
 const changes: readonly ((spec: Spec, random: Random) => Spec | undefined)[] = [
   (spec, random) => (spec.type === 'file' ? { ...spec, text: randomText(random) } : undefined),
-  // Of the same size.
-  (spec) => (spec.type === 'file' && spec.text ? { ...spec, text: spec.text.replace(/.$/s, '~') } : undefined),
+  // Of the same size, and of another.
+  (spec) => (spec.type === 'file' && spec.text ? { ...spec, text: spec.text.replace(/^./s, '~') } : undefined),
+  (spec) => (spec.type === 'file' && spec.text ? { ...spec, text: `${spec.text}+` } : undefined),
   (spec) => (spec.type === 'whiteout' ? undefined : { ...spec, mode: spec.mode ^ 0o004 }),
   (spec) => (spec.type === 'whiteout' ? undefined : { ...spec, uid: 8 }),
   (spec, random) => (spec.type === 'symlink' ? { ...spec, link: randomTarget(random) } : undefined),

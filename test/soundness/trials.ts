@@ -34,7 +34,9 @@ export async function tryPairs(laboratory: Laboratory, seed: number, operations?
   for (let count = typeof first === 'string' ? 0 : 3; count > 0 && typeof first !== 'string'; count--) {
     const isTouch = count === 3 && draw.oneIn(8);
     // A third of the changes are where the command has looked, so that it is known what happens when less is observed.
-    const other = treeOf(isTouch ? touchedShape(shape) : changedShape(shape, draw, first.paths, count === 1 || operations !== undefined));
+    const other = treeOf(
+      isTouch ? touchedShape(shape) : changedShape(shape, draw, first.paths, count === 1 || operations !== undefined),
+    );
     const holds = await laboratory.holds(other, command);
     const difference = first.differenceTo(await laboratory.run(other, command));
     const holdsWithout = (kind: string): boolean => {
