@@ -7,15 +7,12 @@ import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
 import { noteUse } from '../cache/traces.ts';
 import { Checks } from '../dockerfile/checks.ts';
-import { checkFrontend } from '../dockerfile/frontend.ts';
-import type { Dockerfile } from '../dockerfile/instructions.ts';
-import { parseDockerfile } from '../dockerfile/parse.ts';
 import { ownRules } from '../dockerfile/rules.ts';
 import { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
 import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
-import type { BaseImages, Plan, Target } from '../plan/graph.ts';
+import type { Target } from '../plan/graph.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { Report, State } from '../steps/step.ts';
@@ -28,14 +25,13 @@ import { BuildRecorder } from './build-recorder.ts';
 import { findContexts } from './contexts/contexts.ts';
 import type { ContextOptions, Contexts } from './contexts/options.ts';
 import type { BuildEvent } from './events.ts';
-import type { Hold } from './lock/hold.ts';
 import type { BuiltImage } from './outputs/built-image.ts';
 import type { Exported, ExportOptions } from './outputs/export.ts';
 import { describeBuild, type Metadata } from './outputs/metadata.ts';
 import type { PushSteps } from './outputs/push-steps.ts';
-import { planPlatforms, type Wanted, wantedPlatforms } from './platforms.ts';
+import { planBuild } from './plan-build.ts';
+import { wantedPlatforms } from './platforms.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
-import type { EpochSources } from './source-date-epoch.ts';
 import { workshopOf } from './workshop.ts';
 
 export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOptions {
@@ -185,10 +181,10 @@ async function build(
     for (const warning of checks.warnings.slice(from)) emit({ type: 'warning', time: Date.now(), warning });
   };
   const remote = { ...sandbox, fresh: options.noCache };
-  const planned = await plan(options, wanted, { workplace, contexts, remote }, bases, checks).finally(() => warn(0));
-  const { graph, epoch, hold } = planned;
+  const planned = await planBuild(options, wanted, { workplace, contexts, remote }, bases, checks).finally(() => warn(0));
+  const { graph, epoch, hold, unlocked } = planned;
   checks.refuse();
-  if (hold) tellLock(hold, graph, contexts, emit);
+  if (hold?.path !== undefined) emit({ type: 'lock', time: Date.now(), path: hold.path, missing: unlocked });
   const pushes = await pushSteps(options, graph.steps.length, emit);
   const steps = graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage }));
   emit({ type: 'plan', time: Date.now(), steps: pushes ? [...steps, ...pushes.planned] : steps });
@@ -248,42 +244,6 @@ async function build(
     metadata,
     notes: [...(said?.notes ?? []), ...exported.notes],
   };
-}
-
-/** What was found before an error is in `checks`. */
-async function plan(
-  options: BuildOptions,
-  wanted: Wanted,
-  sources: EpochSources,
-  bases: BaseImages,
-  checks: Checks,
-): Promise<{ readonly graph: Plan; readonly epoch: number | undefined; readonly hold: Hold | undefined }> {
-  const { dockerfile, named, ignored, files } = sources.contexts;
-  checkFrontend(dockerfile.bytes, dockerfile.name, givenArg(options.buildArgs, 'BUILDKIT_SYNTAX'));
-  const parsed = parseDockerfile(dockerfile.bytes, dockerfile.name, checks);
-  const isHeld = dockerfile.lock !== undefined || options.frozen === true;
-  const hold = isHeld ? (await import('./lock/hold.ts')).holdToLock(dockerfile, parsed, options) : undefined;
-  const pins = hold?.pins;
-  const isDated = options.reproducible || namesEpoch(parsed, options.buildArgs);
-  const settled = isDated
-    ? await (await import('./source-date-epoch.ts')).settleEpoch(parsed, { ...options, pins }, sources)
-    : undefined;
-  const buildArgs = settled?.buildArgs ?? options.buildArgs;
-  const planOptions = { ...options, buildArgs, contexts: named, pins, checks, ignored, contextFiles: files };
-  const graph = await planPlatforms(parsed, wanted, planOptions, hold ? hold.bases(bases) : bases);
-  return { graph, epoch: settled?.epoch, hold };
-}
-
-/** Before anything is fetched. */
-function tellLock(hold: Hold, graph: Plan, { named }: Contexts, emit: (event: BuildEvent) => void): void {
-  const missing = hold.checkSteps(graph.steps, named);
-  if (hold.path !== undefined) emit({ type: 'lock', time: Date.now(), path: hold.path, missing });
-}
-
-/** Looked for without loading what reads it: few builds have one. */
-function namesEpoch({ globalArgs }: Dockerfile, buildArgs: BuildOptions['buildArgs']): boolean {
-  const name = 'SOURCE_DATE_EPOCH';
-  return givenArg(buildArgs, name) !== undefined || globalArgs.some(({ args }) => args.some((arg) => arg.name === name));
 }
 
 async function attest(told: Omit<AttestedBuild, 'imageOf'>, bases: BaseImageFinder, asked: AttestOptions) {

@@ -135,7 +135,7 @@ async function planOf(
     const platforms = { platform: options.platforms?.[0], buildPlatform: hostPlatform() };
     const planOptions = { ...options, ...checking, ...platforms, contexts, pins: hold?.pins };
     const plan = await planStages(dockerfile, planOptions, hold ? hold.bases(bases) : bases);
-    hold?.checkSteps(plan.graph.steps, contexts);
+    hold?.unlockedOf(plan.graph.steps, contexts);
     return plan;
   } finally {
     close();

@@ -74,7 +74,7 @@ export class Hold {
   }
 
   /** What of the plan is not locked, as people write it. Throws for the first, with --frozen. */
-  checkSteps(steps: readonly Step[], named: NamedContexts): string[] {
+  unlockedOf(steps: readonly Step[], named: NamedContexts): string[] {
     const open = new Set<string>();
     for (const { op, where } of steps) {
       const source = op.kind === 'context' ? this.#contextSource(named, op.name) : op;
