@@ -3,8 +3,11 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Advice;
 
 use crate::entry::{Content, Kind, Place, Tree};
 use crate::erofs::{self, BLOCK, Metadata};
@@ -15,12 +18,16 @@ const HELD_MAX_BYTES: u64 = 1024;
 /// So many bytes of them are held in memory; the rest takes blocks.
 const HELD_TOTAL_BYTES: u64 = 64 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
+/// After so much the disk begins to write, so that syncing at the end waits for little.
+const WRITEBACK_BYTES: u64 = 8 << 20;
 
 pub struct ImageWriter {
     path: PathBuf,
     file: File,
     /// Bytes before `buffer`.
     flushed: u64,
+    /// The disk has begun to write what is before this.
+    begun: u64,
     buffer: Vec<u8>,
     held: Vec<u8>,
     held_max: u64,
@@ -36,7 +43,7 @@ impl ImageWriter {
             .map_err(|error| NativeError::io("create", error).path(path))?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.resize(BLOCK as usize, 0);
-        Ok(Self { path: path.into(), file, flushed: 0, buffer, held: Vec::new(), held_max: HELD_TOTAL_BYTES })
+        Ok(Self { path: path.into(), file, flushed: 0, begun: 0, buffer, held: Vec::new(), held_max: HELD_TOTAL_BYTES })
     }
 
     fn position(&self) -> u64 {
@@ -162,7 +169,16 @@ impl ImageWriter {
     fn write_out(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| self.failed("write", error))?;
         self.flushed += bytes.len() as u64;
+        self.begin_writeback();
         Ok(())
+    }
+
+    /// Linux begins to write what it is told is not needed (mm/fadvise.c); pages that are still being written stay cached.
+    fn begin_writeback(&mut self) {
+        let Some(length) = NonZeroU64::new(self.flushed - self.begun).filter(|length| length.get() >= WRITEBACK_BYTES) else { return };
+        // Advice: what does not take it writes later.
+        let _ = rustix::fs::fadvise(&self.file, self.begun, Some(length), Advice::DontNeed);
+        self.begun = self.flushed;
     }
 
     fn failed(&self, op: &str, error: std::io::Error) -> NativeError {
