@@ -5,6 +5,7 @@ import type { Step } from '../plan/graph.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import type { ExtraHost } from '../sandbox/files.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
+import { type NetworkMode, onHostNetwork } from '../sandbox/network.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { whatOneIdMeans } from '../sandbox/user-namespace.ts';
@@ -17,8 +18,7 @@ import { openSshAgents, type SshSource } from './ssh.ts';
 export interface SandboxOptions {
   readonly secrets: readonly Secret[];
   readonly ssh?: readonly SshSource[];
-  /** `default` is the host's, until there are networks. */
-  readonly network: 'default' | 'host' | 'none';
+  readonly network: NetworkMode;
   /** Unset: of their own where the machine can. */
   readonly userns?: 'host';
   /** Another OCI runtime than the bundled one: a name in PATH, or a path. */
@@ -60,10 +60,12 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
     secret,
     ssh,
     settingsFor: async (steps, slots, { driver, ids }) => ({
-      network: options.network === 'none' ? 'none' : 'host',
+      network: options.network,
+      isRoot: ids === undefined,
       // Another runtime finds the root by its path, where a mapped root may not go.
       userns: options.userns !== 'host' && driver.userns && !runtime ? 'private' : 'host',
-      account: once(ids?.whyOne ? `ids: ${whatOneIdMeans(ids.whyOne)}` : undefined),
+      onHostNetwork: once(onHostNetwork),
+      account: once(() => (ids?.whyOne ? `ids: ${whatOneIdMeans(ids.whyOne)}` : undefined)),
       secret,
       ssh,
       devices: await checkEntitlements(steps, { ...allow, networkHost }),
@@ -79,11 +81,11 @@ export async function openSandbox(options: SandboxOptions): Promise<Sandbox> {
 }
 
 /** The text for who asks first. */
-function once(text: string | undefined): () => string | undefined {
-  let left = text;
-  return () => {
-    const said = left;
-    left = undefined;
-    return said;
+function once<Args extends unknown[]>(textOf: (...args: Args) => string | undefined): (...args: Args) => string | undefined {
+  let isSaid = false;
+  return (...args) => {
+    if (isSaid) return undefined;
+    isSaid = true;
+    return textOf(...args);
   };
 }

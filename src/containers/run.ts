@@ -10,8 +10,9 @@ import { type RootSpec, startInRoot } from '../native/with-root.ts';
 import type { Platform } from '../oci/config.ts';
 import type { PullEvent, Pulled } from '../registry/pull.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
-import { hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
+import { filesOfOwnNetwork, hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import type { Limits } from '../sandbox/limits.ts';
+import { type NetworkMode, networkOf } from '../sandbox/network.ts';
 import type { OtherRuntime } from '../sandbox/runtime.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
 import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
@@ -47,8 +48,9 @@ export interface RunOptions {
   readonly user?: string;
   /** `''` takes the image's away. */
   readonly entrypoint?: string;
-  /** `default` is the host's, until there are networks. */
-  readonly network: 'default' | 'host' | 'none';
+  readonly network: NetworkMode;
+  /** Told why the container is on the host's network, though it was to have one of its own. */
+  readonly onHostNetwork?: (why: string) => void;
   /** Unset: one of its own where the machine can. */
   readonly userns?: 'host';
   readonly readOnly: boolean;
@@ -72,7 +74,8 @@ export async function runContainer(options: RunOptions): Promise<number> {
     const image = await obtainImage(workplace, options);
     const id = randomBytes(32).toString('hex');
     const spec = rootSpec(workplace, image, options, id, runtime);
-    const running = startInRoot(spec, id, options.interactive || options.tty ? 'inherit' : 'no-input', runtime?.command);
+    const stdio = options.interactive || options.tty ? 'inherit' : 'no-input';
+    const running = startInRoot(spec, id, stdio, runtime?.command, options.onHostNetwork);
     const stopForwarding = forwardSignals(running.child);
     try {
       return (await running.result).status;
@@ -117,7 +120,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
     options.user ?? config.User ?? '',
   );
   const hostname = options.hostname ?? id.slice(0, 12);
-  const network = options.network === 'none' ? 'none' : 'host';
+  const network = networkOf(options.network, workplace.ids === undefined);
   const scratch = workplace.store.path('mnt');
   const placed = placeFiles(scratch, [...hostFiles(network, hostname), hostnameFile(hostname)]);
   // Who is on the host's network by his own wish is to be somebody there; another runtime finds the root by its path, where a mapped root may not go.
@@ -136,6 +139,7 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
     ...(isMapped && { userns: MAPPED_IDS }),
     upper: options.readOnly ? null : upperOf(workplace),
     files: placed.files,
+    ...filesOfOwnNetwork(network, hostname),
     mounts: [],
     config: containerConfig({
       args: commandOf(image, options),

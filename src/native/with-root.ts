@@ -35,18 +35,22 @@ export interface RootSpec {
   readonly userns?: { readonly first: number; readonly count: number };
   readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
   /** Written to `<scratch>/files/<name>` before the container starts, content in base64. */
-  readonly files: readonly {
-    readonly name: string;
-    readonly mode: number;
-    readonly uid: number;
-    readonly gid: number;
-    readonly data: string;
-  }[];
+  readonly files: readonly RootFile[];
+  /** The container is to have a network of its own: then these stand in the place of the files of the same names. */
+  readonly ownNetwork?: readonly RootFile[];
   readonly mounts: readonly { readonly layers: readonly RootLayer[]; readonly writable: boolean }[];
   /** An OCI runtime-spec configuration. */
   readonly config: unknown;
   /** `mtime`: of everything in the layer, in seconds. `ofFailed`: whatever the exit status. */
   readonly commit: { readonly driver: Driver; readonly out: string; readonly mtime?: number; readonly ofFailed?: boolean } | null;
+}
+
+interface RootFile {
+  readonly name: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly data: string;
 }
 
 export interface RootResult {
@@ -74,12 +78,14 @@ const BUNDLED_RUNTIME = ['self', 'run'] as const;
 /**
  * `stdio`: what the container is joined to. 'inherit': our streams and terminal; 'no-input': the same with nothing to read;
  * 'pipe': stdout and stderr are the child's streams. The container is in a session of its own: signals reach it only through the child.
+ * `onHostNetwork`: called before it starts, where it was to have a network of its own and cannot.
  */
 export function startInRoot(
   spec: RootSpec,
   id: string,
   stdio: 'inherit' | 'no-input' | 'pipe',
   runtime: readonly string[] = BUNDLED_RUNTIME,
+  onHostNetwork: (why: string) => void = () => {},
 ): RunningRoot {
   const output = stdio === 'pipe' ? 'pipe' : 'inherit';
   const streams: StdioOptions = [stdio === 'inherit' ? 'inherit' : 'ignore', output, output, 'pipe', 'pipe', 'pipe'];
@@ -93,30 +99,37 @@ export function startInRoot(
   specEnd.on('error', () => {}); // A child that died early: its result says so.
   specEnd.end(JSON.stringify(spec));
   (child.stdio.at(4) as Writable).on('error', () => {});
-  return { child, result: readResult(child) };
+  return { child, result: readResult(child, onHostNetwork) };
 }
 
-async function readResult(child: ChildProcess): Promise<RootResult> {
+async function readResult(child: ChildProcess, onHostNetwork: (why: string) => void): Promise<RootResult> {
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', (cause) =>
       reject(new TbuildError('native/crashed', `cannot start tbuild-runner: ${cause.message}`, { cause })),
     );
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
-  const [line, how] = await Promise.all([readAll(child.stdio.at(5) as Readable), ended]);
-  if (line === '') throw new TbuildError('native/crashed', `the container's process ended without a result (${how})`);
-  const result = JSON.parse(line) as RootResult & { error?: NativeErrorObject };
+  let result: (RootResult & { error?: NativeErrorObject }) | undefined;
+  const lines = eachLine(child.stdio.at(5) as Readable, (line) => {
+    const said = JSON.parse(line);
+    if (said.hostNetwork === undefined) result = said;
+    else onHostNetwork(said.hostNetwork);
+  });
+  const [, how] = await Promise.all([lines, ended]);
+  if (!result) throw new TbuildError('native/crashed', `the container's process ended without a result (${how})`);
   if (result.error) throw fromNative(result.error);
   return result;
 }
 
-/** By hand: node:stream/consumers would cost every start some milliseconds. */
-function readAll(stream: Readable): Promise<string> {
-  let all = '';
+/** By hand: node:readline would cost every start some milliseconds. */
+function eachLine(stream: Readable, take: (line: string) => void): Promise<void> {
+  let rest = '';
   return new Promise((resolve, reject) => {
     stream.setEncoding('utf8').on('data', (text: string) => {
-      all += text;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() as string;
+      lines.forEach(take);
     });
-    stream.once('end', () => resolve(all)).once('error', reject);
+    stream.once('end', resolve).once('error', reject);
   });
 }

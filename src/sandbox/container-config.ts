@@ -5,6 +5,7 @@ import { hostPlatform } from '../oci/platform.ts';
 import type { Credentials } from '../snapshots/accounts.ts';
 import type { DeviceNode } from './device-node.ts';
 import { type Cgroup, limitsConfig } from './limits.ts';
+import type { Network } from './network.ts';
 import { defaultSeccomp } from './seccomp.ts';
 import { ID_MAPPINGS, type UserNamespace } from './user-namespace.ts';
 
@@ -57,8 +58,7 @@ export interface ContainerSpec {
   readonly cwd: string;
   readonly user: Credentials;
   readonly hostname: string;
-  /** `host`: the host's network; `none`: a new one with only a loopback. */
-  readonly network: 'host' | 'none';
+  readonly network: Network;
   readonly userns: UserNamespace;
   readonly terminal: boolean;
   /** Of the terminal, where it is known. */

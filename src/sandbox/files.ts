@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootSpec } from '../native/with-root.ts';
 import type { Mount } from './container-config.ts';
+import type { Network } from './network.ts';
 
 export interface SandboxFile {
   /** Unique in its container: the file's name on the tmpfs. */
@@ -26,8 +27,22 @@ export interface ExtraHost {
 
 const LOOPBACK = ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost ip6-loopback', ''].join('\n');
 
+/** Where a network of the container's own cannot be had, it is on the host's: these are for that. */
+export function hostFiles(network: Network, hostname: string, extraHosts: readonly ExtraHost[] = []): SandboxFile[] {
+  return networkFiles(network === 'own' ? 'host' : network, hostname, extraHosts);
+}
+
+/** What it has in their place where it could be had. */
+export function filesOfOwnNetwork(
+  network: Network,
+  hostname: string,
+  extraHosts: readonly ExtraHost[] = [],
+): Pick<RootSpec, 'ownNetwork'> {
+  return network === 'own' ? { ownNetwork: encoded(networkFiles(network, hostname, extraHosts)) } : {};
+}
+
 /** On the host's network its hosts and resolv.conf are the ones that work. */
-export function hostFiles(network: 'host' | 'none', hostname: string, extraHosts: readonly ExtraHost[] = []): SandboxFile[] {
+function networkFiles(network: Network, hostname: string, extraHosts: readonly ExtraHost[]): SandboxFile[] {
   const hosts = network === 'host' ? readIfPresent('/etc/hosts') : LOOPBACK;
   const file = (name: string, content: string): SandboxFile => ({
     name,
@@ -39,10 +54,18 @@ export function hostFiles(network: 'host' | 'none', hostname: string, extraHosts
     readonly: false,
   });
   const added = [{ address: '127.0.0.1', name: hostname }, ...extraHosts].map(({ address, name }) => `${address}\t${name}\n`);
-  return [
-    file('hosts', `${hosts.trimEnd()}\n${added.join('')}`),
-    file('resolv.conf', network === 'host' ? readIfPresent('/etc/resolv.conf') : ''),
-  ];
+  return [file('hosts', `${hosts.trimEnd()}\n${added.join('')}`), file('resolv.conf', resolvConf(network))];
+}
+
+/** Where slirp4netns answers for the host's name servers, and pasta is told to (own_network.rs of tbuild-runner). */
+const OWN_DNS = '10.0.2.3';
+
+function resolvConf(network: Network): string {
+  if (network === 'none') return '';
+  const host = readIfPresent('/etc/resolv.conf');
+  if (network === 'host') return host;
+  const others = host.split('\n').filter((line) => /^\s*(?:search|domain|options)\s/.test(line));
+  return [...others, `nameserver ${OWN_DNS}`, ''].join('\n');
 }
 
 function readIfPresent(path: string): string {
@@ -56,7 +79,7 @@ function readIfPresent(path: string): string {
 /** The files as with-root writes them below `scratch`, and the mounts that bring them into the container. */
 export function placeFiles(scratch: string, files: readonly SandboxFile[]): { files: RootSpec['files']; mounts: Mount[] } {
   return {
-    files: files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') })),
+    files: encoded(files),
     mounts: files.map(({ name, destination, readonly }) => ({
       destination,
       type: 'bind',
@@ -64,4 +87,8 @@ export function placeFiles(scratch: string, files: readonly SandboxFile[]): { fi
       options: readonly ? ['bind', 'ro', 'nosuid', 'nodev'] : ['bind', 'nosuid', 'nodev'],
     })),
   };
+}
+
+function encoded(files: readonly SandboxFile[]): RootSpec['files'] {
+  return files.map(({ name, mode, uid, gid, content }) => ({ name, mode, uid, gid, data: content.toString('base64') }));
 }

@@ -4,6 +4,7 @@ import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { LayerSummary } from '../native/serve.ts';
 import type { RunOperation } from '../plan/graph.ts';
+import type { Network } from '../sandbox/network.ts';
 import type { MountSource } from './mounts.ts';
 import type { State, Workshop } from './step.ts';
 
@@ -12,7 +13,7 @@ const KEEP = 10;
 /** A RUN's place: what it was told, what it stood on. */
 export interface FailedRun {
   readonly operation: RunOperation;
-  readonly network: 'host' | 'none';
+  readonly network: Network;
   /** With what it wrote on top. */
   readonly state: State;
   /** In the places of the operation's mounts. */
@@ -22,7 +23,7 @@ export interface FailedRun {
 /** As it is stored: layers by their ids. */
 interface StoredRun {
   readonly operation: RunOperation;
-  readonly network: 'host' | 'none';
+  readonly network: Network;
   readonly state: readonly Digest[];
   readonly sources: readonly ((Omit<MountSource, 'layers' | 'exact'> & { readonly layers: readonly Digest[] }) | null)[];
 }

@@ -7,9 +7,10 @@ import { type RootResult, type RootSpec, startInRoot } from '../native/with-root
 import type { RunDevice, RunOperation } from '../plan/graph.ts';
 import { containerConfig, type DeviceEdits, type Mount, type Rlimit, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import type { DeviceNode } from '../sandbox/device-node.ts';
-import { type ExtraHost, hostFiles, placeFiles } from '../sandbox/files.ts';
+import { type ExtraHost, filesOfOwnNetwork, hostFiles, placeFiles } from '../sandbox/files.ts';
 import { hostDevices } from '../sandbox/host-devices.ts';
 import type { Cgroup } from '../sandbox/limits.ts';
+import { type Network, type NetworkMode, networkOf } from '../sandbox/network.ts';
 import type { OtherRuntime } from '../sandbox/runtime.ts';
 import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
@@ -25,11 +26,14 @@ import { type Executed, indexesOf, type Prepared, type Report, type Result, type
 
 export interface RunSettings {
   /** What `--network=default` means in this build. */
-  readonly network: 'host' | 'none';
+  readonly network: NetworkMode;
+  readonly isRoot: boolean;
   /** Content of a secret; undefined: not given. */
   readonly secret: (id: string) => Buffer | undefined;
   /** What a RUN gets that asks for nothing of the host's. */
   readonly userns: UserNamespace;
+  /** Of a container that was to have a network of its own and has not: the text for the first to say. */
+  readonly onHostNetwork: (why: string) => string | undefined;
   /** What cannot work for who builds: for the first command that is executed to say. */
   readonly account: () => string | undefined;
   /** Undefined: not given. */
@@ -73,7 +77,13 @@ export async function prepareRun(
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
     matches: from.matches,
     views: from.views,
-    execute: (report) => execute(workshop, settings, { operation, network, below, from, sources, inputs }, report),
+    execute: (report) =>
+      execute(
+        workshop,
+        settings,
+        { operation, network: networkOf(network, settings.isRoot), below, from, sources, inputs },
+        report,
+      ),
   };
 }
 
@@ -81,7 +91,7 @@ export async function prepareRun(
  * Cache mounts by their target only: neither contents nor ids change what a step is. Of added hosts the names alone (BuildKit:
  * solver/llbsolver/ops/exec.go). Limits are no part of it: what they change is whether a command ends well.
  */
-function recordOf(operation: RunOperation, network: 'host' | 'none', settings: RunSettings): Prepared['record'] {
+function recordOf(operation: RunOperation, network: NetworkMode, settings: RunSettings): Prepared['record'] {
   const mounts = operation.mounts.map((mount) => {
     if (mount.type === 'bind') return { type: mount.type, target: mount.target, source: mount.source, writable: mount.writable };
     if (mount.type === 'cache') return { type: mount.type, target: mount.target, readonly: mount.readonly };
@@ -117,7 +127,7 @@ function usernsOf({ security, devices }: RunOperation, { userns }: RunSettings):
 
 interface Job {
   readonly operation: RunOperation;
-  readonly network: 'host' | 'none';
+  readonly network: Network;
   readonly below: State;
   readonly from: RunInputs;
   /** Both in the places of the operation's mounts. */
@@ -224,7 +234,11 @@ async function runOnce(
 ): Promise<Omit<RunEnd, 'kills'>> {
   const { spec, lookedUp } = rootSpec(workshop, settings, job, held, onDisk);
   report.signal.throwIfAborted();
-  const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe', settings.runtime?.command);
+  const sayHostNetwork = (why: string) => {
+    const text = settings.onHostNetwork(why);
+    if (text !== undefined) report.status(text);
+  };
+  const running = startInRoot(spec, `run-${process.pid}-${Date.now()}`, 'pipe', settings.runtime?.command, sayHostNetwork);
   const stop = () => running.child.kill('SIGKILL');
   report.signal.addEventListener('abort', stop);
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -289,6 +303,7 @@ function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { caches,
     ...(userns === 'private' && { userns: MAPPED_IDS }),
     upper: onDisk || settings.upperBytes === undefined ? diskUpper(workshop.newPath) : { tmpfs: settings.upperBytes },
     files: placed.files,
+    ...filesOfOwnNetwork(job.network, hostname, settings.extraHosts),
     mounts: parts.roots.map(({ layers, writable }) => ({
       layers: rootLayers(workshop, from.isWatched ? allTraced(layers) : layers, from.isWatched),
       writable,

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The end-to-end tests by an account with no group but its own: all of them with the further ids of /etc/subuid, then a short
 # part with none. Root makes the account and removes it; what cannot be tested so is in test/support/root-only.ts, and printed.
-# Everything is mounted in a mount namespace of this script's own. Words after it are vitest's: names of test files.
+# Everything is mounted in a mount namespace of this script's own, and the network is its own, too: nobody else is on it, and what helps
+# containers to a network finds the same everywhere. Words after it are vitest's: names of test files.
 set -eu
 cd "${0%/*}/../.."
 [ "$(id -u)" = 0 ] || {
@@ -9,12 +10,12 @@ cd "${0%/*}/../.."
     exit 1
 }
 if [ "${TBUILD_ROOTLESS_SCRIPT-}" != "$$" ]; then
+    PATH=$PWD/node_modules/.bin:$PATH
+    node --eval "import('./setup/base-images.ts').then(({ makeBaseImages }) => makeBaseImages(console.log))"
     export TBUILD_ROOTLESS_SCRIPT=$$
-    exec unshare --mount --propagation private sh test/rootless/run.sh "$@"
+    exec unshare --mount --net --propagation private sh test/rootless/run.sh "$@"
 fi
 unset TBUILD_ROOTLESS_SCRIPT
-PATH=$PWD/node_modules/.bin:$PATH
-node --eval "import('./setup/base-images.ts').then(({ makeBaseImages }) => makeBaseImages(console.log))"
 
 account=tbuild-test-$$
 # The checkout may be where only root goes: it is seen here. What is written lies in it, on its file system.
@@ -29,6 +30,23 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
+
+# A way out that leads nowhere, and an address of this machine that is not on loopback, whose port 53 the account may serve.
+address=198.19.0.2
+ip link set lo up
+ip link add way0 type veth peer name out0
+ip link set out0 up
+ip link set way0 up
+ip address add 198.18.0.2/24 dev way0
+ip route add default via 198.18.0.1
+ip address add "$address/32" dev lo
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+mkdir -p "$state"
+echo "nameserver $address" >"$state/resolv.conf"
+mount --bind "$state/resolv.conf" /etc/resolv.conf
+# Everywhere else udev gives it to everybody (50-udev-default.rules).
+mknod -m 666 "$state/tun" c 10 200
+mount --bind "$state/tun" /dev/net/tun
 
 chmod 755 "$place"
 useradd --no-create-home --home-dir "$place/.tbuild/home" --shell /bin/sh "$account"
@@ -49,7 +67,7 @@ as_account() {
     status=0
     (
         cd "$place"
-        exec env -i HOME="$place/.tbuild/home" XDG_RUNTIME_DIR="$place/.tbuild/runtime" USER="$account" \
+        exec env -i HOME="$place/.tbuild/home" XDG_RUNTIME_DIR="$place/.tbuild/runtime" USER="$account" TBUILD_TEST_ADDRESS="$address" \
             PATH="$place/node_modules/.bin:$PATH" TERM="${TERM-}" CI="${CI-}" \
             setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all "$@"
     ) || status=$?

@@ -152,6 +152,8 @@ function prepareCommand(place: Workplace, below: State, mount: State | undefined
 
 const settingsOf = (userns: RunSettings['userns']): RunSettings => ({
   network: 'host',
+  isRoot: true,
+  onHostNetwork: () => undefined,
   secret: () => undefined,
   userns,
   account: () => undefined,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { TbuildError } from '../../base/errors.ts';
 import type { PullWatcher } from '../../containers/run.ts';
 import type { Limits } from '../../sandbox/limits.ts';
+import { onHostNetwork } from '../../sandbox/network.ts';
 import { defineCommand } from '../command.ts';
 import { containerExitCode } from '../container-exit-code.ts';
 import type { LimitFlags } from '../limit-values.ts';
@@ -69,6 +70,7 @@ export const run = defineCommand({
       env: [...(await readEnvFiles(flags['env-file'], env)), ...flags.env.flatMap((entry) => completeEnv(entry, env))],
       volumes: [...flags.volume],
       network: flags.network as 'default' | 'host' | 'none',
+      onHostNetwork: (why) => stderr.write(`${onHostNetwork(why)}\n`),
       ...runtimeOf(flags.runtime, env),
       ...(flags.userns === 'host' && { userns: 'host' as const }),
       readOnly: flags['read-only'],

@@ -222,6 +222,7 @@ describe('run', () => {
       readOnly: true,
       hostname: 'box',
       pull: 'missing',
+      onHostNetwork: expect.any(Function),
       showPull: expect.any(Function),
       terminalSize: { width: 80, height: 24 },
     });

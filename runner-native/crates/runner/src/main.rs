@@ -57,17 +57,23 @@ fn with_root(arguments: &[OsString], own_ids: Option<own_ids::OwnIds>) -> Result
         _ => return Err(usage("with-root wants SPEC -- RUNTIME [ARG…]")),
     };
     let lifeline = descriptor(&options, "--lifeline")?;
-    let result = descriptor(&options, "--result")?;
+    let result = descriptor(&options, "--result")?.map(std::fs::File::from);
+    let say_host_network = |why: &str| {
+        let _ = match result.as_ref() {
+            Some(mut result) => writeln!(result, "{}", serde_json::json!({ "hostNetwork": why })),
+            None => writeln!(std::io::stderr(), "network: the host's ({why})"),
+        };
+    };
     let outcome = protected
         .and_then(|()| with_root::read_spec(Path::new(spec)))
-        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime, own_ids }));
-    let Some(result) = result else { return outcome.map(|outcome| outcome.status) };
+        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime, own_ids, say_host_network: &say_host_network }));
+    let Some(mut result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {
         Ok(outcome) => (serde_json::to_string(outcome), outcome.status),
         Err(error) => (serde_json::to_string(&serde_json::json!({ "error": error })), exit_status(error)),
     };
     let line = line.map_err(std::io::Error::from).during(PROCESS, "write the result")?;
-    writeln!(std::fs::File::from(result), "{line}").during(PROCESS, "write the result")?;
+    writeln!(result, "{line}").during(PROCESS, "write the result")?;
     Ok(status)
 }
 

@@ -13,7 +13,7 @@ use crate::{mounts, sys};
 use rustix::fd::AsFd;
 use rustix::fs::statfs;
 use rustix::mount::MountAttrFlags;
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
@@ -98,7 +98,7 @@ fn reap_until(runtime: Pid) -> Result<i32> {
     let signals = sys::signals().during(PROCESS, "block signals")?;
     loop {
         // One that ended before the descriptor was there is found here, too.
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == runtime {
                 return Ok(status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(255));
             }

@@ -31,6 +31,7 @@ mod mounts;
 mod observer;
 pub mod own_binary;
 pub mod own_ids;
+mod own_network;
 pub mod plan;
 pub mod probe;
 pub mod record;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tbuild_layers::{Driver, GapLayer};
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RootSpec {
     pub scratch: PathBuf,
     /// Bottom to top.
@@ -19,6 +20,8 @@ pub struct RootSpec {
     pub userns: Option<UserNamespace>,
     #[serde(default)]
     pub files: Vec<File>,
+    /// The container is to have a network of its own: then these are its files, in the place of those of the same names.
+    pub own_network: Option<Vec<File>>,
     #[serde(default)]
     pub mounts: Vec<FurtherRoot>,
     /// Handed on as it was written: other runtimes know fields that we do not.
@@ -81,6 +84,15 @@ pub struct Stub {
 pub enum StubKind {
     Dir,
     File,
+}
+
+impl RootSpec {
+    pub fn take_files_of_own_network(&mut self) {
+        for file in self.own_network.take().unwrap_or_default() {
+            self.files.retain(|other| other.name != file.name);
+            self.files.push(file);
+        }
+    }
 }
 
 /// A directory of the result, and whose it is where it must be made.

@@ -10,6 +10,7 @@ use crate::inside_root::{self, Kind};
 use crate::limits::Limits;
 use crate::observer::{Observed, Observer};
 use crate::own_ids::OwnIds;
+use crate::own_network::{self, OwnNetwork};
 use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
 use crate::spec::Config;
@@ -26,12 +27,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tbuild_layers::LayerSummary;
 
-pub struct Arguments {
+pub struct Arguments<'a> {
     pub lifeline: Option<OwnedFd>,
     pub spec: String,
     pub runtime: Vec<OsString>,
     /// Those that an account which is not root has.
     pub own_ids: Option<OwnIds>,
+    /// Told before anything starts why the container is on the host's network, though it was to have its own.
+    pub say_host_network: &'a dyn Fn(&str),
 }
 
 #[derive(Serialize, Default)]
@@ -63,12 +66,30 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         Some(own) => Program::Own(Box::new(plan::read(config)?), own),
         None => Program::Foreign(arguments.runtime, Box::new(config)),
     };
+    let _network = enter_own_network(&mut spec, arguments.say_host_network)?;
     match run_observed(&spec, &program, arguments.lifeline, &mut observer) {
         Err(error) => match observer.finish() {
             Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
             _ => Err(error),
         },
         outcome => outcome,
+    }
+}
+
+/// Where one is asked for, and can be had.
+fn enter_own_network(spec: &mut RootSpec, say_host_network: &dyn Fn(&str)) -> Result<Option<OwnNetwork>> {
+    if spec.own_network.is_none() {
+        return Ok(None);
+    }
+    match own_network::enter()? {
+        Ok(network) => {
+            spec.take_files_of_own_network();
+            Ok(Some(network))
+        }
+        Err(why) => {
+            say_host_network(&why);
+            Ok(None)
+        }
     }
 }
 
