@@ -51,6 +51,8 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   readonly attest?: AttestOptions;
   /** The image says nothing of when, where and by whom it was built. */
   readonly reproducible?: boolean;
+  /** Every RUN is executed again, and must make the same. */
+  readonly verify?: boolean;
   /** When a RUN fails, what it left at this path goes into the directories of the outputs. */
   readonly onFailure?: string;
   readonly onEvent: (event: BuildEvent) => void;
@@ -199,7 +201,7 @@ async function build(
     settings: await sandbox.settingsFor(graph.steps, slots, workplace),
     slots,
     noCache: options.noCache,
-    verify: options.trace === 'verify',
+    verify: options.verify ? 'all' : options.trace === 'verify' ? 'watched' : 'none',
     image: async (operation, report) => {
       const state = await bases.state(operation, report);
       recorder.image(operation, await bases.image(operation, report));

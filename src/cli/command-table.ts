@@ -63,6 +63,10 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'List the packages of an image, as a software bill of materials',
     load: async () => (await import('./commands/sbom.ts')).sbom,
   },
+  verify: {
+    summary: 'Execute every RUN of a build again, and compare',
+    load: async () => (await import('./commands/verify.ts')).verify,
+  },
   du: { summary: 'Show how much room the build cache takes', load: async () => (await import('./commands/du.ts')).du },
   prune: { summary: 'Remove the build cache', load: async () => (await import('./commands/prune.ts')).prune },
   fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },

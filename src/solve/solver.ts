@@ -36,8 +36,8 @@ export interface SolveOptions {
   readonly slots: number;
   /** Execute everything; results are stored all the same. */
   readonly noCache: boolean;
-  /** What is reused by what it saw is executed all the same, and must be equal. */
-  readonly verify: boolean;
+  /** A RUN that is reused by what it saw (`watched`), or every RUN, is executed again, and must make the same. */
+  readonly verify: 'none' | 'watched' | 'all';
   readonly image: (operation: ImageOperation, report: Report) => Promise<State>;
   readonly context: (name: string) => Promise<ContextResult>;
   readonly listener: Listener;
@@ -216,7 +216,7 @@ class Solver {
   }
 
   async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
-    const { workshop, listener } = this.#options;
+    const { listener } = this.#options;
     const flag = this.#options.noCache ? '--no-cache' : step.noCache ? '--no-cache-filter' : undefined;
     const report = this.#reportOf(step);
     const execute = async () => {
@@ -224,28 +224,39 @@ class Solver {
       return this.#execute(prepared, report);
     };
     const found = flag === undefined ? this.#find(prepared) : undefined;
-    const isDoubted = this.#options.verify && step.op.kind === 'run' && found?.trace.gaps.some((gap) => gap !== null);
-    if (found && !isDoubted) return found;
+    if (found && !this.#isDoubted(step, found.trace)) return found;
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
       this.#start(step);
       if (found) return this.#verified(step, prepared, found, report);
-      if (flag !== undefined) return execute();
-      // Another process may be doing this very step: then its result is ours.
-      const path = workshop.storePath('locks', lockName(prepared));
-      const { lock } = await workshop.serve.call('lock', { path, wait: true });
-      try {
-        return this.#find(prepared) ?? (await execute());
-      } finally {
-        await workshop.serve.call('unlock', { lock: lock as number });
-      }
+      const made = flag === undefined ? await this.#alone(prepared, execute) : await execute();
+      return this.#isDoubted(step) ? this.#verified(step, prepared, made, report) : made;
     });
   }
 
-  async #verified(step: Step, prepared: Prepared, found: Hit, report: Report): Promise<LayerResult> {
-    const { checkHit } = await import('./verify.ts');
-    await checkHit(this.#options.workshop, step, prepared, found, report);
-    return found;
+  /** Another process may be doing this very step: then its result is ours. */
+  async #alone(prepared: Prepared, execute: () => Promise<LayerResult>): Promise<LayerResult> {
+    const { workshop } = this.#options;
+    const path = workshop.storePath('locks', lockName(prepared));
+    const { lock } = await workshop.serve.call('lock', { path, wait: true });
+    try {
+      return this.#find(prepared) ?? (await execute());
+    } finally {
+      await workshop.serve.call('unlock', { lock: lock as number });
+    }
+  }
+
+  /** Whether it has to be shown that it makes the same again. `reused`: the trace that says so. */
+  #isDoubted(step: Step, reused?: Trace): boolean {
+    const { verify } = this.#options;
+    if (step.op.kind !== 'run' || verify === 'none') return false;
+    return verify === 'all' || reused?.gaps.some((gap) => gap !== null) === true;
+  }
+
+  async #verified<T extends LayerResult>(step: Step, prepared: Prepared, result: T, report: Report): Promise<T> {
+    const { checkEqual } = await import('./verify.ts');
+    await checkEqual(this.#options.workshop, step, prepared, result.layer, report);
+    return result;
   }
 
   #find(prepared: Prepared): Hit | undefined {

@@ -1,5 +1,5 @@
-// --trace=verify: a step that would be reused for what it saw is executed all the same, and must make what it made then. Times aside.
-// A difference is a command that makes something else each time, or a fault of tbuild's: either way nothing that may be relied on.
+// `tbuild verify`, and --trace=verify: a RUN whose result is there is executed again on the same inputs, and must make the same. Times aside.
+// A difference is a command that makes something else each time; for a result that is reused by what it saw it may be a fault of tbuild's.
 
 import { TbuildError } from '../base/errors.ts';
 import type { Step } from '../plan/graph.ts';
@@ -8,21 +8,24 @@ import { LayerIndex } from '../snapshots/layer-index.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import type { Prepared, Report, Workshop } from '../steps/step.ts';
 
-export async function checkHit(
+export async function checkEqual(
   { layers }: Workshop,
   step: Step,
   prepared: Prepared,
-  reused: { readonly layer: Layer },
+  made: Layer,
   report: Report,
 ): Promise<void> {
   const { summary } = await prepared.execute(report);
   const difference =
-    `blake3:${summary.tree}` === reused.layer.tree
-      ? undefined
-      : firstDifference(layers.index(reused.layer.id), LayerIndex.read(summary.index));
+    `blake3:${summary.tree}` === made.tree ? undefined : firstDifference(layers.index(made.id), LayerIndex.read(summary.index));
   layers.discard(summary);
-  if (difference === undefined) return;
-  throw new TbuildError('run/not-reusable', `${step.name}: executed again, it made something else: ${difference}`, {
-    hint: 'a command that writes times or random bytes is never equal; for any other, "# tbuild: trace=off" above it, and a report, please',
+  if (difference === undefined) {
+    report.status('executed again: it made the same');
+    return;
+  }
+  throw new TbuildError('run/not-reproducible', `${step.name}: executed again, it made something else: ${difference}`, {
+    hint:
+      'dates, random bytes, the network and the order of directories are what differs most; if it reads none of them, ' +
+      '"# tbuild: trace=off" above it, and a report, please',
   });
 }

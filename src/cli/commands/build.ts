@@ -13,7 +13,7 @@ import { interruptible } from '../interruption.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
 import { runtimeOf } from '../runtime-flag.ts';
 
-const flagTable = {
+export const flagTable = {
   'add-host': { value: 'strings', repeated: true, help: 'Add a custom host-to-IP mapping (format: "host:ip")' },
   allow: {
     value: 'stringArray',
@@ -177,7 +177,7 @@ async function startCall(invocation: Invocation<typeof flagTable>): Promise<numb
   return interruptible((signal) => runCall(call, { ...options, signal }, invocation));
 }
 
-async function buildOptions({
+export async function buildOptions({
   flags,
   positionals,
   env,

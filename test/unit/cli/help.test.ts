@@ -38,6 +38,7 @@ test('tbuild', async () => {
       import       Make an image of a tar of files
       save         Save one or more images to a tar archive
       sbom         List the packages of an image, as a software bill of materials
+      verify       Execute every RUN of a build again, and compare
       du           Show how much room the build cache takes
       prune        Remove the build cache
       fsck         Check the store
