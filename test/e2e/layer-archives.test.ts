@@ -242,6 +242,40 @@ describe('layers on top of others', () => {
   });
 });
 
+describe('members that are written in more than one way', () => {
+  const directory = (name: string, mode = 0o755): Entry => ({ name, type: 'directory', mode });
+  const file = (name: string, content = name): Entry => ({ name, content });
+  const symlink = (name: string, linkname: string): Entry => ({ name, type: 'symlink', linkname });
+  const hardlink = (name: string, linkname: string): Entry => ({ name, type: 'link', linkname });
+
+  it.each<readonly [string, readonly Entry[]]>([
+    [
+      'absolute names, dots and slashes',
+      [file('/a'), file('./b'), file('//c//d'), file('e/./f'), file('g/../h'), directory('./', 0o700)],
+    ],
+    ['a file twice: the last one', [file('a', '1'), file('b'), file('a', '22')]],
+    [
+      'a directory twice: the last one’s attributes, and what is in it',
+      [directory('d', 0o700), file('d/x'), directory('d', 0o755)],
+    ],
+    ['a file, then a directory', [file('a'), directory('a'), file('a/b')]],
+    ['a directory, then a file', [directory('a'), file('a/b'), file('a', 'file')]],
+    ['a directory, then a symlink', [directory('a'), file('a/b'), symlink('a', 'c')]],
+    ['a symlink, then a directory', [symlink('a', '/etc'), directory('a'), file('a/b')]],
+    ['a symlink, then a file', [file('b', 'kept'), symlink('a', 'b'), file('a', 'new')]],
+    ['a name of a linked file, again', [file('a', 'one'), hardlink('b', 'a'), file('a', 'two')]],
+    ['links by absolute names, and to symlinks', [file('a'), hardlink('b', '/a'), symlink('s', 'a'), hardlink('t', 's')]],
+    ['a link in the place of a directory', [file('a'), directory('d'), file('d/x'), hardlink('d', 'a')]],
+    ['through a symlink of the same layer', [directory('real'), symlink('to', 'real'), file('to/x'), hardlink('y', 'to/x')]],
+    ['through an absolute symlink', [directory('real/sub'), symlink('to', '/real/sub'), file('to/x')]],
+    ['through a symlink that leads above the root', [directory('etc'), symlink('to', '../../../../etc'), file('to/x')]],
+  ])('%s', async (name, members) => {
+    const key = keyOf(name);
+    writeLayout(key, [await tarOf([directory('.'), ...members])]);
+    expect(withoutTimes(await tbuildSees(key))).toEqual(withoutTimes(umociSees(key)));
+  });
+});
+
 function memberOf(name: string, mode: number): Entry {
   return name.endsWith('/') ? { name, mode, type: 'directory' } : { name, mode, content: /\.wh\./.test(name) ? '' : `${mode}` };
 }

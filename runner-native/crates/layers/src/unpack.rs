@@ -144,7 +144,8 @@ impl Unpacking {
         };
         let content = if kind == Kind::File { self.add_content(&member, &path)? } else { Content::default() };
         self.tree.insert(Entry {
-            mode: member.mode,
+            // A link has no mode of its own on Linux, whatever an archiver wrote.
+            mode: if kind == Kind::Symlink { 0o777 } else { member.mode },
             uid: member.uid,
             gid: member.gid,
             mtime: member.mtime,
