@@ -142,7 +142,7 @@ export async function readDocument(
   return { document: parseManifest(bytes, `${files.label}: manifest ${descriptor.digest}`), bytes };
 }
 
-async function readBlob(files: ArchiveFiles, descriptor: Descriptor, limitBytes: number): Promise<Buffer> {
+export async function readBlob(files: ArchiveFiles, descriptor: Descriptor, limitBytes: number): Promise<Buffer> {
   const file = await findBlob(files, descriptor);
   const bytes = await readLimited(files, file, `blob ${descriptor.digest}`, limitBytes);
   if (sha256(bytes) !== descriptor.digest)

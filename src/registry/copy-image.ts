@@ -5,26 +5,16 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Digest, hexOf } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
-import { type ArchiveFiles, openArchiveFile, openFolder, spoolArchive } from '../images/archive-files.ts';
+import { openArchiveFile, openFolder, spoolArchive } from '../images/archive-files.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from '../images/layout-writer.ts';
-import { namesOf } from '../images/load-layout.ts';
 import { makeParents } from '../images/place-file.ts';
-import { findBlob, readDocument, readIndex } from '../images/read-archive.ts';
 import type { Platform } from '../oci/config.ts';
-import {
-  annotations,
-  type Descriptor,
-  type Index,
-  isForeign,
-  type Manifest,
-  mediaTypes,
-  parseManifest,
-} from '../oci/descriptor.ts';
+import { annotations, type Descriptor, type Index, isForeign, type Manifest, parseManifest } from '../oci/descriptor.ts';
 import { formatPlatform, hostPlatform, rankPlatform } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
-import { fileSource } from './blob-source.ts';
 import { RegistryClient } from './client.ts';
 import { copyManifest, type ManifestSource, remoteSource } from './copy.ts';
+import { openLayout, typed } from './layout-source.ts';
 import type { FetchedManifest } from './repository.ts';
 
 export interface CopyImageOptions {
@@ -91,34 +81,7 @@ async function openSource(client: RegistryClient, location: Location, folder: st
   }
   const { kind, path, tag } = location;
   const files = kind === 'folder' ? openFolder(path) : await spoolArchive(await openArchiveFile(path), path, folder);
-  if (!(await files.find('oci-layout'))) throw new TbuildError('image/bad-archive', `${path} is no OCI layout`);
-  const { manifests } = await readIndex(files);
-  const isNamed = (each: Descriptor) => tag === undefined || each.digest === tag || namesOf(each).includes(tag);
-  const [descriptor, ...others] = manifests.filter(isNamed);
-  if (!descriptor) throw new TbuildError('image/unknown', `${path} has no image${tag === undefined ? '' : ` ${tag}`}`);
-  if (others.some(({ digest }) => digest !== descriptor.digest)) {
-    const names = manifests.flatMap((each) => namesOf(each)[0] ?? each.digest).slice(0, 10);
-    throw new TbuildError('image/ambiguous', `${path} has several images`, { hint: `name one of them: ${names.join(', ')}` });
-  }
-  const { bytes } = await readDocument(files, descriptor);
-  return { from: layoutSource(files), root: typed({ descriptor, bytes }, path) };
-}
-
-/** A server may not know the type of what it has; the document says. */
-function typed({ descriptor: { digest, size }, bytes }: FetchedManifest, name: string): FetchedManifest {
-  return { descriptor: { mediaType: parseManifest(bytes, `the manifest of ${name}`).mediaType, digest, size }, bytes };
-}
-
-function layoutSource(files: ArchiveFiles): ManifestSource {
-  return {
-    name: files.label,
-    fetchManifest: async (digest) => {
-      const size = (await files.find(`blobs/sha256/${hexOf(digest)}`))?.size ?? 0;
-      const descriptor = { mediaType: mediaTypes.manifest, digest, size };
-      return { descriptor, bytes: (await readDocument(files, descriptor)).bytes };
-    },
-    openBlob: async (blob) => fileSource(blob, (await findBlob(files, blob)).path),
-  };
+  return openLayout(files, path, tag);
 }
 
 async function chooseOne(from: ManifestSource, root: FetchedManifest, platform: Platform): Promise<FetchedManifest> {

@@ -20,6 +20,8 @@ export interface ManifestSource {
   /** Of a repository; undefined: it is none, and nothing can be mounted from it. */
   readonly reference?: Reference;
   fetchManifest(digest: Digest): Promise<FetchedManifest>;
+  /** A small one, checked. */
+  fetchBlob(blob: Descriptor, limitBytes: number): Promise<Buffer>;
   openBlob(blob: Descriptor): Promise<BlobSource>;
 }
 
@@ -28,6 +30,7 @@ export function remoteSource(repository: Repository): ManifestSource {
     name: repository.name,
     reference: parseReference(repository.name),
     fetchManifest: (digest) => repository.fetchManifest(digest),
+    fetchBlob: (blob, limitBytes) => repository.fetchBlob(blob, limitBytes),
     openBlob: async (blob) => farSource(blob, repository),
   };
 }

@@ -4,6 +4,7 @@
 import type { Digest } from '../base/digest.ts';
 import { sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import { openFolder } from '../images/archive-files.ts';
 import { isImage } from '../images/choose-manifests.ts';
 import type { Platform } from '../oci/config.ts';
 import {
@@ -20,7 +21,8 @@ import { parseImageConfig } from '../oci/image-config.ts';
 import { matchesPlatform, platformOf } from '../oci/platform.ts';
 import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
 import { RegistryClient } from './client.ts';
-import { copyManifest, remoteSource } from './copy.ts';
+import { copyManifest, type ManifestSource, remoteSource } from './copy.ts';
+import { openLayout } from './layout-source.ts';
 import { listReferrers } from './referrers.ts';
 import { type DetailsWanted, fetchDetails, type PlatformDetails } from './remote-details.ts';
 import type { FetchedManifest, Repository } from './repository.ts';
@@ -28,6 +30,8 @@ import type { FetchedManifest, Repository } from './repository.ts';
 export interface RemoteManifest {
   /** In full. */
   readonly name: string;
+  /** Where it is: a repository, or a layout. With a digest it names a manifest there. */
+  readonly place: string;
   readonly descriptor: Descriptor;
   readonly bytes: Buffer;
   readonly document: Manifest | Index;
@@ -40,10 +44,10 @@ export interface RemoteManifest {
 export async function inspectRemote(name: string, signal: AbortSignal, wanted?: DetailsWanted): Promise<RemoteManifest> {
   const client = new RegistryClient({ signal });
   try {
-    const { document, descriptor, bytes, reference, repository } = await fetchSource(client, name);
-    const referrers = await listReferrers(repository, descriptor.digest);
-    const details = wanted ? await fetchDetails(repository, document, wanted) : [];
-    return { name: formatReference(reference), document, descriptor, bytes, referrers, details };
+    const { document, descriptor, bytes, name: full, place, from, repository } = await fetchSource(client, name);
+    const referrers = repository ? await listReferrers(repository, descriptor.digest) : [];
+    const details = wanted ? await fetchDetails(from, document, wanted) : [];
+    return { name: full, place, document, descriptor, bytes, referrers, details };
   } finally {
     await client.close();
   }
@@ -82,7 +86,7 @@ export interface Combined {
 
 /** An index of the manifests of all sources. One source that is an index already stays as it is, where nothing is changed. */
 export async function combineRemote(names: readonly string[], options: CombineOptions): Promise<Combined> {
-  const targets = options.tags.map((tag) => withDefaultTag(parseReference(tag)));
+  const targets = options.tags.map(readTarget);
   for (const { digest, path } of targets) {
     if (digest !== undefined)
       throw new TbuildError('usage/bad-value', `${path}@${digest} has a digest: an index is named by a tag`);
@@ -111,9 +115,20 @@ export async function combineRemote(names: readonly string[], options: CombineOp
   }
 }
 
+function readTarget(tag: string): Reference {
+  if (!tag.startsWith(LAYOUT)) return withDefaultTag(parseReference(tag));
+  throw new TbuildError('unsupported/transport', `an index is not written to a layout: ${tag}`, {
+    hint: 'write it to a registry, and from there with: tbuild cp --all NAME oci:DIR:TAG',
+  });
+}
+
 interface Source extends FetchedManifest {
-  readonly reference: Reference;
-  readonly repository: Repository;
+  /** In full. */
+  readonly name: string;
+  readonly place: string;
+  readonly from: ManifestSource;
+  /** Undefined: it is in a layout. */
+  readonly repository: Repository | undefined;
   readonly document: Manifest | Index;
 }
 
@@ -123,21 +138,34 @@ interface Entry {
   readonly descriptor: Descriptor;
 }
 
+/** `oci-layout://PATH[:TAG|@DIGEST]` is a folder, as for --build-context; anything else is a name in a registry. */
 async function fetchSource(client: RegistryClient, name: string): Promise<Source> {
+  if (name.startsWith(LAYOUT)) return readLayoutSource(name);
   const { tag, digest, ...rest } = withDefaultTag(parseReference(name));
   const reference = digest === undefined ? { ...rest, tag: tag as string } : { ...rest, digest };
   const repository = await client.open(reference, { actions: ['pull'] });
   const { descriptor, bytes } = await repository.fetchManifest(digest ?? (tag as string));
-  const document = parseManifest(bytes, `the manifest of ${formatReference(reference)}`);
-  return { reference, repository, bytes, document, descriptor: { ...descriptor, mediaType: document.mediaType } };
+  const full = formatReference(reference);
+  const document = parseManifest(bytes, `the manifest of ${full}`);
+  const typed = { ...descriptor, mediaType: document.mediaType };
+  return { name: full, place: repository.name, from: remoteSource(repository), repository, bytes, document, descriptor: typed };
+}
+
+const LAYOUT = 'oci-layout://';
+
+async function readLayoutSource(name: string): Promise<Source> {
+  const [, folder, tag, digest] = /^(.+?)(?::([^:@/]*))?(?:@(.*))?$/s.exec(name.slice(LAYOUT.length)) ?? [];
+  if (folder === undefined) throw new TbuildError('usage/bad-value', `${name} names no folder`);
+  const { from, root } = await openLayout(openFolder(folder), folder, digest ?? tag);
+  const document = parseManifest(root.bytes, `the manifest of ${name}`);
+  return { name, place: `${LAYOUT}${folder}`, from, repository: undefined, document, ...root };
 }
 
 async function entriesOf(source: Source): Promise<Entry[]> {
-  const { document, descriptor, repository, reference } = source;
+  const { document, descriptor, from, name } = source;
   if (document.kind === 'index') return document.manifests.map((each) => ({ source, descriptor: each }));
-  const name = formatReference(reference);
   assertRunnable(document, name);
-  const config = parseImageConfig(await repository.fetchBlob(document.config, MAX_CONFIG_BYTES), `${name}, config`);
+  const config = parseImageConfig(await from.fetchBlob(document.config, MAX_CONFIG_BYTES), `${name}, config`);
   return [{ source, descriptor: { ...descriptor, platform: platformOf(config) } }];
 }
 
@@ -163,8 +191,8 @@ function indexBytes(
   return encodeImageIndex([...unique.values()], annotations);
 }
 
-async function copyEntry({ repository, descriptor, bytes }: Source, to: Repository, digest: Digest): Promise<void> {
-  if (repository.name === to.name) return;
+async function copyEntry({ from, descriptor, bytes }: Source, to: Repository, digest: Digest): Promise<void> {
+  if (from.name === to.name) return;
   const isItself = descriptor.digest === digest;
-  await copyManifest(remoteSource(repository), to, isItself ? { descriptor, bytes } : await repository.fetchManifest(digest));
+  await copyManifest(from, to, isItself ? { descriptor, bytes } : await from.fetchManifest(digest));
 }

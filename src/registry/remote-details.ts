@@ -5,8 +5,7 @@ import { isImage } from '../images/choose-manifests.ts';
 import { type Descriptor, type Index, MAX_CONFIG_BYTES, type Manifest, parseManifest } from '../oci/descriptor.ts';
 import { parseJson } from '../oci/document.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import type { Repository } from './repository.ts';
-import { fetchAttestations } from './statements.ts';
+import { type DocumentSource, fetchAttestations } from './statements.ts';
 
 export interface PlatformDetails {
   /** Undefined: what is there is one image, which says of no other. */
@@ -27,23 +26,22 @@ export interface DetailsWanted {
 const MAX_PLATFORMS = 100;
 
 export async function fetchDetails(
-  repository: Repository,
+  source: DocumentSource,
   document: Manifest | Index,
   { configs, statements }: DetailsWanted,
 ): Promise<PlatformDetails[]> {
   if (!configs && !statements) return [];
-  if (document.kind === 'manifest')
-    return [{ platform: undefined, config: await configOf(repository, document), said: new Map() }];
-  const attestations = statements ? await fetchAttestations(repository, document) : [];
+  if (document.kind === 'manifest') return [{ platform: undefined, config: await configOf(source, document), said: new Map() }];
+  const attestations = statements ? await fetchAttestations(source, document) : [];
   const details: PlatformDetails[] = [];
   for (const descriptor of document.manifests.filter(isImage).slice(0, MAX_PLATFORMS)) {
-    const { bytes } = await repository.fetchManifest(descriptor.digest);
+    const { bytes } = await source.fetchManifest(descriptor.digest);
     const manifest = parseManifest(bytes, `the manifest ${descriptor.digest}`);
     if (manifest.kind !== 'manifest') continue;
     const own = attestations.filter((each) => attestedBy(each.descriptor) === descriptor.digest);
     details.push({
       platform: platformName(descriptor),
-      config: await configOf(repository, manifest),
+      config: await configOf(source, manifest),
       said: new Map(own.flatMap(({ blobs }) => blobs.slice(2).map(readPredicate))),
     });
   }
@@ -52,8 +50,8 @@ export async function fetchDetails(
 
 const platformName = ({ platform }: Descriptor): string => (platform ? formatPlatform(platform) : 'unknown');
 
-async function configOf(repository: Repository, { config }: Manifest): Promise<unknown> {
-  return parseJson(await repository.fetchBlob(config, MAX_CONFIG_BYTES), `the config ${config.digest}`);
+async function configOf(source: DocumentSource, { config }: Manifest): Promise<unknown> {
+  return parseJson(await source.fetchBlob(config, MAX_CONFIG_BYTES), `the config ${config.digest}`);
 }
 
 function readPredicate(bytes: Buffer): [string, unknown] {

@@ -1,7 +1,7 @@
 // What is in registries, shown and put together without the store: beside skopeo, and held to the validator by what push.test.ts holds images to.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -72,6 +72,31 @@ it('inspect takes templates, as buildx does', async () => {
     2,
     'error: --format: there is no .Nmae: there are .Name, .Manifest, .Image, .Provenance, .SBOM',
   ]);
+});
+
+it('layouts are inspected, and are sources of indexes, as registries are', async () => {
+  const layout = path.join(folder, 'layout');
+  const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' });
+  const output = `type=oci,tar=false,name=app:1,dest=${layout}`;
+  const flags = ['--platform', 'linux/amd64,linux/arm64', '--sbom=true', '-o', output];
+  await tbuildOk(['build', '-q', ...flags, context], { store: emptyStore() });
+  const name = `oci-layout://${layout}:1`;
+  const [{ digest }] = JSON.parse(readFileSync(path.join(layout, 'index.json'), 'utf8')).manifests as [{ digest: string }];
+  const text = await tbuildOk(['imagetools', 'inspect', name]);
+  expect(text).toContain(`Name:      ${name}\n`);
+  expect(text).toContain(`Digest:    ${digest}\n`);
+  expect(text).toMatch(new RegExp(`  Name:      oci-layout://${layout}@sha256:\\w{64}\n`));
+  const show = (format: string) => tbuildOk(['imagetools', 'inspect', '--format', format, `oci-layout://${layout}`]);
+  expect(await show('{{(index .Image "linux/arm64").Architecture}}')).toBe('arm64\n');
+  expect(await show('{{(index .SBOM "linux/arm64").SPDX.SPDXID}}')).toBe('SPDXRef-DOCUMENT\n');
+  const pushed = `${first.host}/from-layout:1`;
+  await tbuildOk(['imagetools', 'create', '-t', pushed, name]);
+  expect(JSON.parse(rawOf(pushed)).manifests).toHaveLength(4);
+  expect(await tbuildOk(['imagetools', 'inspect', '--format', '{{.Manifest.Digest}}', pushed])).toBe(`${digest}\n`);
+  const fail = async (...args: string[]) => (await tbuild(['imagetools', ...args])).stderr;
+  expect(await fail('inspect', `oci-layout://${folder}/none`)).toContain('is no OCI layout');
+  expect(await fail('inspect', `oci-layout://${layout}:2`)).toContain(`${layout} has no image 2`);
+  expect(await fail('create', '-t', `oci-layout://${folder}/x`, amd64)).toContain('an index is not written to a layout');
 });
 
 it('inspect says where an image is that no registry has', async () => {

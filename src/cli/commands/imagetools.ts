@@ -62,7 +62,7 @@ const isHere = (library: Library, name: string): Promise<boolean> =>
     () => false,
   );
 
-function textOf({ name, descriptor, document, referrers }: RemoteManifest): string {
+function textOf({ name, place, descriptor, document, referrers }: RemoteManifest): string {
   const head = alignColumns(
     [
       ['Name:', name],
@@ -72,16 +72,15 @@ function textOf({ name, descriptor, document, referrers }: RemoteManifest): stri
     { padding: 1 },
   );
   const list = (title: string, entries: readonly Descriptor[]) =>
-    `\n${title}:\n${entries.map((entry) => alignColumns(entryRows(name, entry), { padding: 1 })).join('\n')}`;
+    `\n${title}:\n${entries.map((entry) => alignColumns(entryRows(place, entry), { padding: 1 })).join('\n')}`;
   const below = document.kind === 'index' ? list('Manifests', document.manifests) : '';
   return head + below + (referrers.length === 0 ? '' : list('Referrers', referrers));
 }
 
-function entryRows(name: string, { digest, mediaType, artifactType, platform, annotations = {} }: Descriptor): string[][] {
-  const { domain, path } = parseReference(name);
+function entryRows(place: string, { digest, mediaType, artifactType, platform, annotations = {} }: Descriptor): string[][] {
   const notes = Object.entries(annotations).map(([key, value]) => [`    ${key}:`, value]);
   return [
-    ['  Name:', formatReference({ domain, path, digest })],
+    ['  Name:', `${place}@${digest}`],
     ['  MediaType:', mediaType],
     ...(artifactType === undefined ? [] : [['  ArtifactType:', artifactType]]),
     ...(platform ? [['  Platform:', formatPlatform(platform)]] : []),
