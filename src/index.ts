@@ -1,5 +1,8 @@
 // The library's face: what the command does, a TypeScript program can do through here.
 
+import { fetchLater } from './cache/fetch-later.ts';
+import { openWorkplace as openPlace, type Workplace } from './snapshots/workplace.ts';
+
 export type { ErrorObject } from './base/error-object.ts';
 export { TbuildError } from './base/errors.ts';
 export { type BuildOptions, type BuildResult, buildImage } from './build/build.ts';
@@ -19,4 +22,7 @@ export { type CopyImageOptions, copyImage } from './registry/copy-image.ts';
 export { type CombineOptions, combineRemote, inspectRemote, type RemoteManifest } from './registry/image-tools.ts';
 export { type PullEvent, type PullOptions, pullImages } from './registry/pull.ts';
 export { type PushEvent, type PushOptions, pushImages } from './registry/push.ts';
-export { openWorkplace, type Workplace } from './snapshots/workplace.ts';
+export type { Workplace } from './snapshots/workplace.ts';
+
+/** `root`: where the store is; undefined: the default place. */
+export const openWorkplace = (root?: string): Promise<Workplace> => openPlace(root, fetchLater());

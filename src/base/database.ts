@@ -129,6 +129,11 @@ CREATE TABLE inputs (
 ) STRICT;
 CREATE INDEX inputs_key ON inputs (key, created);
 `,
+  `
+-- JSON: the blob and where it can be had, of a layer whose index alone is here.
+ALTER TABLE layers ADD COLUMN absent TEXT;
+CREATE INDEX layers_diff_id ON layers (diff_id);
+`,
 ];
 
 export interface Database {

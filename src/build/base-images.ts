@@ -1,7 +1,9 @@
 // The images that a build stands on or takes from: those of the store, of layouts, and what is missing from registries. Each is found once in a
 // build, so that its config and its layers belong together. What talks to registries is loaded when something is missing.
 
+import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import type { RemoteReader } from '../cache/remote/reader.ts';
 import { findHere } from '../images/find-here.ts';
 import type { Image } from '../images/image.ts';
 import type { Images } from '../images/store.ts';
@@ -10,7 +12,6 @@ import { formatPlatform } from '../oci/platform.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { ImageOperation } from '../plan/graph.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
-
 import type { Report, State } from '../steps/step.ts';
 import { isLayoutReference, LayoutImages } from './contexts/layout-images.ts';
 import type { FoundRemote, RemoteImages } from './remote-images.ts';
@@ -24,11 +25,16 @@ export class BaseImageFinder {
   readonly #isPulled: boolean;
   readonly #signal: AbortSignal;
   readonly #layouts: LayoutImages;
+  readonly #reader: RemoteReader | undefined;
   readonly #found = new Map<string, Promise<Found>>();
   #remotes: Promise<RemoteImages> | undefined;
 
-  /** `isPulled`: what is in the store does not count, unless its registry says that it is the newest. */
-  constructor(workplace: Workplace, images: Images, isPulled: boolean, signal: AbortSignal) {
+  /**
+   * `isPulled`: what is in the store does not count, unless its registry says that it is the newest. `reader`: a remote cache that may know what is
+   * in images, so that their layers need not be fetched.
+   */
+  constructor(workplace: Workplace, images: Images, isPulled: boolean, signal: AbortSignal, reader?: RemoteReader) {
+    this.#reader = reader;
     this.#workplace = workplace;
     this.#images = images;
     this.#isPulled = isPulled;
@@ -49,6 +55,10 @@ export class BaseImageFinder {
   }
 
   async state({ reference, platform }: ImageOperation, report: Report): Promise<State> {
+    const found = await this.#find(reference, platform);
+    const known =
+      this.#reader && 'remote' in found && found.remote.layers ? await this.#reader.findImage(found.remote.layers) : undefined;
+    if (known) return known;
     const image = await this.image({ reference, platform }, report);
     return image.layers.map((id) => {
       const layer = this.#workplace.layers.get(id);
@@ -62,6 +72,12 @@ export class BaseImageFinder {
   /** Whether the store has something under that name, whatever it is. */
   isHere(reference: string): boolean {
     return this.#images.find(reference) !== undefined;
+  }
+
+  /** Of its manifest, else of its config. */
+  async digest({ reference, platform }: ImageOperation): Promise<Digest> {
+    const found = await this.#find(reference, platform);
+    return 'image' in found ? (found.image.manifest ?? found.image.id) : found.remote.digest;
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,6 @@ import {
   storeBuild,
 } from '../cache/builds.ts';
 import { exactDigest, stepKey } from '../cache/traces.ts';
-import type { Image } from '../images/image.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { ImageOperation, Operation, Step } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
@@ -74,11 +73,11 @@ export class BuildRecorder {
   }
 
   /** What a base image was found to be. */
-  image(operation: ImageOperation, { id, manifest, layers }: Image): void {
+  image(operation: ImageOperation, digest: Digest, layers: readonly { readonly id: Digest }[]): void {
     const step = this.#steps[this.#places.get(operation) ?? -1];
     if (!step) return;
-    step.source = { name: familiarName(operation.reference), digest: manifest ?? id };
-    step.layers = layers;
+    step.source = { name: familiarName(operation.reference), digest };
+    step.layers = layers.map(({ id }) => id);
   }
 
   started({ id }: Step): void {

@@ -3,8 +3,11 @@
 
 import { availableParallelism } from 'node:os';
 import { debug } from '../base/debug.ts';
+import type { Digest } from '../base/digest.ts';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
+import { fetchLater } from '../cache/fetch-later.ts';
+import type { RemoteReader } from '../cache/remote/reader.ts';
 import { noteUse } from '../cache/traces.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { ownRules } from '../dockerfile/rules.ts';
@@ -14,7 +17,7 @@ import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { Target } from '../plan/graph.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
-import { type Listener, type Solved, solve } from '../solve/solver.ts';
+import { isLost, type Listener, type Solved, solve } from '../solve/solver.ts';
 import type { Report, State } from '../steps/step.ts';
 import { assembleConfig } from './assemble.ts';
 import type { AttestedBuild } from './attest/attested-build.ts';
@@ -31,6 +34,7 @@ import { describeBuild, type Metadata } from './outputs/metadata.ts';
 import type { PushSteps } from './outputs/push-steps.ts';
 import { planBuild } from './plan-build.ts';
 import { wantedPlatforms } from './platforms.ts';
+import type { BuiltSteps, RemoteCacheOptions } from './remote-cache.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
 import { workshopOf } from './workshop.ts';
 
@@ -49,6 +53,8 @@ export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOpti
   readonly noCacheStages?: readonly string[];
   /** What is to be said of the image beside it; unset: nothing. */
   readonly attest?: AttestOptions;
+  /** Results of other machines, and what others may have of this build's. */
+  readonly remoteCache?: RemoteCacheOptions;
   /** The image says nothing of when, where and by whom it was built. */
   readonly reproducible?: boolean;
   /** Every RUN is executed again, and must make the same. */
@@ -78,9 +84,11 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     });
   }
   const openContexts = await findContexts(options);
-  const workplace = await openWorkplace(options.root);
+  const workplace = await openWorkplace(options.root, fetchLater(options.signal));
   const images = new Images(workplace.store, workplace.layers);
-  const bases = new BaseImageFinder(workplace, images, options.pull === true, options.signal);
+  const notes: string[] = [];
+  const reader = await openReader(workplace, options, notes);
+  const bases = new BaseImageFinder(workplace, images, options.pull === true, options.signal, reader);
   const log = openLog(workplace.store);
   const recorder = new BuildRecorder(workplace, options, names, log.name);
   let hasMade = false;
@@ -92,7 +100,8 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   try {
     const sandbox = await openSandbox(options);
     const contexts = await openContexts(workplace, { ...sandbox, fresh: options.noCache });
-    const { exported, ...result } = await build(options, workplace, contexts, sandbox, images, bases, names, recorder, emit);
+    const place: BuildPlace = { workplace, contexts, sandbox, images, bases, reader, notes };
+    const { exported, ...result } = await withoutLost(place, () => build(options, place, names, recorder, emit));
     recorder.end('completed', result.image);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
     const unkept = hasMade ? await makeRoom(workplace) : [];
@@ -111,6 +120,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
   } finally {
     log.close();
     await bases.close();
+    await reader?.close();
     await workplace.close();
   }
 }
@@ -165,13 +175,45 @@ async function pushSteps(
   return new PushSteps(pushed, tags, after, emit);
 }
 
+/** What a build works with. */
+interface BuildPlace {
+  readonly workplace: Workplace;
+  readonly contexts: Contexts;
+  readonly sandbox: Sandbox;
+  readonly images: Images;
+  readonly bases: BaseImageFinder;
+  /** Undefined: no remote cache is read. */
+  readonly reader: RemoteReader | undefined;
+  /** Lines for the user. */
+  readonly notes: string[];
+}
+
+async function openReader(place: Workplace, { remoteCache, signal }: BuildOptions, notes: string[]) {
+  if (!remoteCache || remoteCache.from.length === 0) return undefined;
+  const { openReader: open } = await import('./remote-cache.ts');
+  return open(place, remoteCache.from, (line) => notes.push(line), signal);
+}
+
+/** What a cache has promised and does not have is a miss: the build begins again, all that it has done by then a hit. */
+async function withoutLost<T>({ reader, notes }: BuildPlace, work: () => Promise<T>): Promise<T> {
+  const lost = new Set<Digest>();
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      const blob = error.details?.lostBlob as Digest;
+      if (lost.has(blob)) throw error;
+      lost.add(blob);
+      reader?.forget(blob);
+      notes.push(`what leads to it is built again: ${error.message}`);
+    }
+  }
+}
+
 async function build(
   options: BuildOptions,
-  workplace: Workplace,
-  contexts: Contexts,
-  sandbox: Sandbox,
-  images: Images,
-  bases: BaseImageFinder,
+  { workplace, contexts, sandbox, images, bases, reader, notes }: BuildPlace,
   names: readonly string[],
   recorder: BuildRecorder,
   emit: (event: BuildEvent) => void,
@@ -202,9 +244,10 @@ async function build(
     slots,
     noCache: options.noCache,
     verify: options.verify ? 'all' : options.trace === 'verify' ? 'watched' : 'none',
+    ...(reader && { remote: reader }),
     image: async (operation, report) => {
       const state = await bases.state(operation, report);
-      recorder.image(operation, await bases.image(operation, report));
+      recorder.image(operation, await bases.digest(operation), state);
       return state;
     },
     context: reproducible ? async (name) => reproducible.withoutHost(await open(name)) : open,
@@ -237,14 +280,15 @@ async function build(
   options.signal.throwIfAborted();
   const result = { built: said?.built ?? built, index, isForSeveral: wanted.isIndex };
   const exported = options.outputs.length === 0 ? NOTHING : await exportAll(workplace, images, result, options, pushes);
+  const caches = await writeCaches(options, workplace, { graph, solved, pushedTo: pushedNames(options) }, notes);
   const { id } = index ?? (built[0] as BuiltImage).image;
   const metadata = describeBuild(result, names, exported.image);
   return {
     image: id,
     names: names.map(familiarName),
-    exported: exported.paths,
+    exported: [...exported.paths, ...caches],
     metadata,
-    notes: [...(said?.notes ?? []), ...exported.notes],
+    notes: [...notes, ...(said?.notes ?? []), ...exported.notes],
   };
 }
 
@@ -317,6 +361,16 @@ async function storeImage(
     state,
     ...(epoch !== undefined && { epoch }),
   };
+}
+
+async function writeCaches({ remoteCache, signal }: BuildOptions, place: Workplace, built: BuiltSteps, notes: string[]) {
+  if (!remoteCache || remoteCache.to.length === 0) return [];
+  const { writeCaches: write } = await import('./remote-cache.ts');
+  return write(place, built, remoteCache.to, (line) => notes.push(line), signal);
+}
+
+function pushedNames({ outputs, tags }: BuildOptions): string[] {
+  return outputs.flatMap((output) => (output.type === 'image' && output.push ? (output.names ?? tags) : []));
 }
 
 const NOTHING: Exported = { paths: [], image: undefined, notes: [] };

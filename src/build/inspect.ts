@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import { defaultRoot } from '../base/store.ts';
+import { fetchLater } from '../cache/fetch-later.ts';
 import { readContextArgument } from '../context/argument.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { describe } from '../dockerfile/description.ts';
@@ -112,7 +113,7 @@ async function openSources(options: InspectOptions): Promise<Sources> {
   // Anything else is fetched or unpacked into this process's folder of the store, which goes with it.
   const { openWorkplace } = await import('../snapshots/workplace.ts');
   const open = await findContexts(options);
-  const workplace = await openWorkplace(options.root);
+  const workplace = await openWorkplace(options.root, fetchLater(options.signal));
   try {
     const sandbox = await openSandbox(options);
     return await open(workplace, { ...sandbox, fresh: options.noCache });

@@ -1,6 +1,8 @@
 // Images of registries, for one build. Loaded only by builds that lack one, or are told to ask for the newest.
 
+import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import type { ImageLayers } from '../cache/remote/reader.ts';
 import type { Image } from '../images/image.ts';
 import type { Images } from '../images/store.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
@@ -15,6 +17,10 @@ import type { Report } from '../steps/step.ts';
 
 export interface FoundRemote {
   readonly config: ImageConfig;
+  /** Of its manifest, else of its config. */
+  readonly digest: Digest;
+  /** Undefined: it is here. */
+  readonly layers?: ImageLayers;
   /** Brings it into the store. */
   pull(report: Report): Promise<Image>;
 }
@@ -34,13 +40,16 @@ export class RemoteImages {
 
   async find(reference: string, platform: Platform): Promise<FoundRemote> {
     const found = await this.#resolve(reference, platform);
-    if ('image' in found) return { config: found.image.config, pull: async () => found.image };
+    if ('image' in found) {
+      const { image } = found;
+      return { config: image.config, digest: image.manifest ?? image.id, pull: async () => image };
+    }
     let pulling: Promise<Image> | undefined;
     const pull = (report: Report): Promise<Image> => {
       pulling ??= this.#inTurn(found.name, () => this.#receive(found, report));
       return pulling;
     };
-    return { config: found.config, pull };
+    return { config: found.config, digest: sha256(found.manifestBytes), layers: layersOf(found), pull };
   }
 
   close(): Promise<void> {
@@ -71,6 +80,10 @@ export class RemoteImages {
     report.status(`resolve ${remote.name}${isPinned(remote.name) ? '' : `@${remote.digest}`}`);
     return receiveRemote(this.#workplace, this.#images, remote, sayProgress(report));
   }
+}
+
+function layersOf({ config, manifest, repository }: RemoteImage): ImageLayers {
+  return { diffIds: config.rootfs.diff_ids as Digest[], blobs: manifest.layers, repository: repository.name };
 }
 
 const PROGRESS_EVERY_MS = 200;

@@ -34,11 +34,12 @@ async function dateLayer({ store, serve, layers, driver, newPath }: Workplace, l
     if (known) return known;
   }
   const started = performance.now();
+  const present = await layers.present(layer);
   const summary = await serve.call('retime', {
     driver: driver.driver,
     out: newPath(),
-    index: layers.indexPath(layer.id),
-    data: layers.dataPath(layer),
+    index: layers.indexPath(present.id),
+    data: layers.dataPath(present),
     mtime: time,
   });
   const trace = { version: 2, exact: [layer.tree], gaps: [null, null] } as const;

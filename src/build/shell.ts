@@ -1,5 +1,6 @@
 // `shell`: where a RUN has failed, as it was left: its files, mounts, environment, user and directory. What is done there goes when it ends.
 
+import { fetchLater } from '../cache/fetch-later.ts';
 import { forwardSignals } from '../containers/signals.ts';
 import { startInRoot } from '../native/with-root.ts';
 import { openWorkplace } from '../snapshots/workplace.ts';
@@ -20,7 +21,7 @@ export interface ShellOptions extends SandboxOptions {
 /** The exit status, as a shell's `$?`. Throws `run/no-failure` where nothing was kept, `run/…` where nothing can be started. */
 export async function openShell(options: ShellOptions): Promise<number> {
   const sandbox = await openSandbox(options);
-  const workplace = await openWorkplace(options.root);
+  const workplace = await openWorkplace(options.root, fetchLater());
   try {
     const workshop = workshopOf(workplace, { made: undefined, fixed: undefined });
     const failed = latestFailure(workshop);

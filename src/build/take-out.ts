@@ -3,12 +3,13 @@
 import { statSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fetchLater } from '../cache/fetch-later.ts';
 import { makeParents, naming, temporaryName } from '../images/place-file.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { openSource, prepareTree } from '../steps/copy.ts';
 import { latestFailure } from '../steps/failures.ts';
 import { selectTree } from '../steps/select.ts';
-import type { Report } from '../steps/step.ts';
+import { presentState, type Report } from '../steps/step.ts';
 import { workshopOf } from './workshop.ts';
 
 export interface TakeOutOptions {
@@ -22,7 +23,7 @@ export interface TakeOutOptions {
 
 /** docker cp's rule: into a directory that is there, else under the name given. Throws `run/no-failure`, `context/not-found`. */
 export async function takeOut({ root, path, destination, signal }: TakeOutOptions): Promise<void> {
-  const place = await openWorkplace(root);
+  const place = await openWorkplace(root, fetchLater());
   try {
     const target = resolve(destination);
     const isInto = statSync(target, { throwIfNoEntry: false })?.isDirectory() ?? destination.endsWith('/');
@@ -53,7 +54,7 @@ async function withFiles(
   use: (from: string) => Promise<void>,
 ): Promise<void> {
   const workshop = workshopOf(place, { made: undefined, fixed: undefined });
-  const source = openSource(workshop, { kind: 'state', state: latestFailure(workshop).state });
+  const source = openSource(workshop, { kind: 'state', state: await presentState(workshop, latestFailure(workshop).state) });
   const report: Report = { output: () => {}, status: () => {}, signal };
   const tree = selectTree(source.tree, path, 'what the RUN left that failed');
   const { summary } = await prepareTree(workshop, source, tree).execute(report);

@@ -145,6 +145,17 @@ export function noteUse(db: Database, layers: readonly Digest[], nowMs = Date.no
     db.run(`UPDATE traces SET used = ? WHERE ${where}`, nowMs, ...values);
 }
 
+/** What came from elsewhere; undefined: it is no trace of this version. */
+export function parseTrace(value: unknown): Trace | undefined {
+  const { version, exact, gaps } = (value ?? {}) as Partial<Record<keyof Trace, unknown>>;
+  if (version !== 2 || !Array.isArray(exact) || !Array.isArray(gaps)) return undefined;
+  const isDigest = (item: unknown): item is Digest => typeof item === 'string' && /^(sha256|blake3):[0-9a-f]{64}$/.test(item);
+  const isObservation = (item: unknown) =>
+    Array.isArray(item) && item.length === 3 && item.every((part) => typeof part === 'string');
+  const isSound = exact.every(isDigest) && gaps.every((gap) => gap === null || (Array.isArray(gap) && gap.every(isObservation)));
+  return isSound ? (value as Trace) : undefined;
+}
+
 export function exactDigest(exact: readonly Digest[]): Digest {
   return sha256(exact.join('\n'));
 }

@@ -31,7 +31,7 @@ export const buildGroups: HelpGroups = {
     'resource',
     'cgroup-parent',
   ],
-  'What is done again': ['no-cache', 'no-cache-filter', 'trace', 'pull', 'frozen', 'reproducible'],
+  'What is done again': ['cache-from', 'cache-to', 'no-cache', 'no-cache-filter', 'trace', 'pull', 'frozen', 'reproducible'],
   'Instead of building': ['check', 'call'],
 };
 

@@ -138,8 +138,12 @@ async function withRecords<T>(act: (records: Records) => T | Promise<T>): Promis
 }
 
 async function withWorkplace<T>(act: (opened: { place: Workplace; images: Images }) => Promise<T>): Promise<T> {
-  const [{ openWorkplace }, { Images }] = await Promise.all([import('../snapshots/workplace.ts'), import('../images/store.ts')]);
-  const place = await openWorkplace();
+  const [{ openWorkplace }, { fetchLater }, { Images }] = await Promise.all([
+    import('../snapshots/workplace.ts'),
+    import('../cache/fetch-later.ts'),
+    import('../images/store.ts'),
+  ]);
+  const place = await openWorkplace(undefined, fetchLater());
   try {
     return await act({ place, images: new Images(place.store, place.layers) });
   } finally {

@@ -7,8 +7,6 @@ import type { FlagTable, FlagValues } from './flags.ts';
 
 export const dockerFlags = {
   builder: { value: 'string', hidden: true, help: 'Override the configured builder instance (there is only "default")' },
-  'cache-from': { value: 'stringArray', repeated: true, hidden: true, help: 'External cache sources (not yet)' },
-  'cache-to': { value: 'stringArray', repeated: true, hidden: true, help: 'Cache export destinations (not yet)' },
   compress: { hidden: true, help: 'Compress the build context (nothing is sent)' },
   'cpu-period': { value: 'int', hidden: true, help: 'Limit the CPU CFS period' },
   'cpu-quota': { value: 'int', hidden: true, help: 'Limit the CPU CFS quota' },
@@ -61,12 +59,6 @@ function refuse(flags: DockerFlags): void {
   if (flags.builder !== undefined && flags.builder !== '' && flags.builder !== 'default') {
     throw new TbuildError('unsupported/builder', `no builder "${flags.builder}" found: tbuild builds in its own process`, {
       hint: 'leave --builder out',
-    });
-  }
-  if (flags['cache-from'].length > 0 || flags['cache-to'].length > 0) {
-    const name = flags['cache-from'].length > 0 ? '--cache-from' : '--cache-to';
-    throw new TbuildError('unsupported/cache', `${name} is not supported yet: the cache is in the store`, {
-      hint: 'keep the store between builds: TBUILD_ROOT says where it is',
     });
   }
   if (flags.policy.some((text) => text !== 'disabled' && text !== 'disabled=true'))

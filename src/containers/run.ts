@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { TbuildError } from '../base/errors.ts';
+import { fetchLater } from '../cache/fetch-later.ts';
 import { findHere } from '../images/find-here.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
@@ -17,6 +18,7 @@ import type { OtherRuntime } from '../sandbox/runtime.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
 import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
+import type { Layer, PresentLayer } from '../snapshots/layers.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { forwardSignals } from './signals.ts';
 import { parseVolume, type VolumeMount } from './volumes.ts';
@@ -69,11 +71,12 @@ export interface PullWatcher {
 export async function runContainer(options: RunOptions): Promise<number> {
   const { runtime: name } = options;
   const runtime = name === undefined ? undefined : (await import('../sandbox/runtime.ts')).findRuntime(name);
-  const workplace = await openWorkplace(options.root);
+  const workplace = await openWorkplace(options.root, fetchLater());
   try {
     const image = await obtainImage(workplace, options);
     const id = randomBytes(32).toString('hex');
-    const spec = rootSpec(workplace, image, options, id, runtime);
+    const state = await workplace.layers.presentAll(stateOf(workplace, image, options));
+    const spec = rootSpec(workplace, state, image, options, id, runtime);
     const stdio = options.interactive || options.tty ? 'inherit' : 'no-input';
     const running = startInRoot(spec, id, stdio, runtime?.command, options.onHostNetwork);
     const stopForwarding = forwardSignals(running.child);
@@ -105,9 +108,8 @@ async function obtainImage(workplace: Workplace, options: RunOptions): Promise<I
   }
 }
 
-function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: string, runtime?: OtherRuntime): RootSpec {
-  const config = image.config.config ?? {};
-  const state = image.layers.map((digest) => {
+function stateOf(workplace: Workplace, image: Image, options: RunOptions): Layer[] {
+  return image.layers.map((digest) => {
     const layer = workplace.layers.get(digest);
     if (!layer)
       throw new TbuildError('store/layer-gone', `the layer ${digest} of ${options.image} is not in the store`, {
@@ -115,6 +117,17 @@ function rootSpec(workplace: Workplace, image: Image, options: RunOptions, id: s
       });
     return layer;
   });
+}
+
+function rootSpec(
+  workplace: Workplace,
+  state: readonly PresentLayer[],
+  image: Image,
+  options: RunOptions,
+  id: string,
+  runtime?: OtherRuntime,
+): RootSpec {
+  const config = image.config.config ?? {};
   const user = resolveUser(
     state.map((layer) => workplace.layers.index(layer.id)),
     options.user ?? config.User ?? '',

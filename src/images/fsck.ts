@@ -9,7 +9,7 @@ import { type Digest, sha256 } from '../base/digest.ts';
 import type { Store } from '../base/store.ts';
 import type { Serve } from '../native/serve.ts';
 import { Blobs } from '../oci/blobs.ts';
-import type { Layer, Layers } from '../snapshots/layers.ts';
+import { isPresent, type Layer, type Layers } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { attestationBlobs } from './attestations.ts';
 
@@ -64,6 +64,7 @@ async function checkBlob(store: Store, serve: Serve, name: string): Promise<Prob
 }
 
 async function checkLayer(layers: Layers, serve: Serve, layer: Layer): Promise<Problem[]> {
+  if (!isPresent(layer)) return checkAbsent(layers, serve, layer);
   const [index, data] = [layers.indexPath(layer.id), layers.dataPath(layer)];
   const needed = [index, data, ...(layer.split ? [layers.splitPath(layer.id)] : [])];
   const missing = needed.filter((path) => !existsSync(path));
@@ -73,6 +74,17 @@ async function checkLayer(layers: Layers, serve: Serve, layer: Layer): Promise<P
     return problems.map((problem) => ({ what: `layer ${layer.id}: ${problem}`, path: data, hint: REBUILD }));
   } catch (error) {
     return [{ what: `the layer ${layer.id} cannot be read: ${(error as Error).message}`, path: index, hint: REBUILD }];
+  }
+}
+
+/** Of a layer whose data is elsewhere the index is here. */
+async function checkAbsent(layers: Layers, serve: Serve, layer: Layer): Promise<Problem[]> {
+  const path = layers.indexPath(layer.id);
+  try {
+    await serve.call('verifyIndex', { path });
+    return [];
+  } catch (error) {
+    return [{ what: `the index of the layer ${layer.id} is not whole: ${(error as Error).message}`, path, hint: REBUILD }];
   }
 }
 

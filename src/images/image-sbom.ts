@@ -36,7 +36,7 @@ export async function describeContents(
   format: SbomFormat,
   options: SbomOptions,
 ): Promise<Sbom> {
-  const state = image.layers.map((id) => layerOf(place, image, id));
+  const state = await place.layers.presentAll(image.layers.map((id) => layerOf(place, image, id)));
   return describeFiles(openImageFiles(place.layers, state), subjectOf(image, options), format, options);
 }
 

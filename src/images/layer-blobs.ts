@@ -1,11 +1,12 @@
 // The blobs that layers are to others: the blob a layer came from, while it is here and compressed as asked, else its tar, made anew.
 // Whatever a blob is made from, its diff ID is compared with what the image's config promises.
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, createWriteStream, fstatSync, openSync, readSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
 import type { Blobs } from '../oci/blobs.ts';
-import { type Compression, type Descriptor, type Dialect, layerMediaType } from '../oci/descriptor.ts';
+import { type Compression, compressionOf, type Descriptor, type Dialect, layerMediaType } from '../oci/descriptor.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Image } from './image.ts';
@@ -14,6 +15,12 @@ export interface LayerBlob {
   readonly descriptor: Descriptor;
   /** Where its bytes are: in the store, or in this process's folder. */
   readonly file: string;
+}
+
+/** One that is elsewhere, and good as it is. */
+export interface AbsentBlob {
+  readonly descriptor: Descriptor;
+  readonly absent: Layer;
 }
 
 /** One that is to be made from its layer. */
@@ -35,7 +42,12 @@ export interface BlobOptions {
 }
 
 /** The blobs of an image's layers, bottom first. */
-export function planBlobs(place: Workplace, blobs: Blobs, image: Image, options: BlobOptions): (LayerBlob | UnmadeBlob)[] {
+export function planBlobs(
+  place: Workplace,
+  blobs: Blobs,
+  image: Image,
+  options: BlobOptions,
+): (LayerBlob | AbsentBlob | UnmadeBlob)[] {
   const { compression, level, dialect } = options;
   return image.layers.map((id, position) => {
     const layer = layerOf(place, image, id);
@@ -71,7 +83,18 @@ export function layerOf(place: Pick<Workplace, 'layers'>, image: Image, id: Dige
   });
 }
 
-function findBlob(blobs: Blobs, layer: Layer, { compression, keepsOthers = false, dialect }: BlobOptions): LayerBlob | undefined {
+function findBlob(
+  blobs: Blobs,
+  layer: Layer,
+  { compression, keepsOthers = false, dialect }: BlobOptions,
+): LayerBlob | AbsentBlob | undefined {
+  if (layer.absent) {
+    const { blob, isForeign } = layer.absent;
+    const found = compressionOf(blob);
+    if (found === undefined || (found !== compression && !(keepsOthers && isForeign))) return undefined;
+    const { digest, size } = blob;
+    return { descriptor: { mediaType: layerMediaType(found, dialect), digest, size }, absent: layer };
+  }
   if (!layer.blob || !blobs.has(layer.blob) || (compression === 'none' && !keepsOthers)) return undefined;
   const file = blobs.path(layer.blob);
   const { compression: found, size } = inspectBlob(file);
@@ -91,9 +114,19 @@ function inspectBlob(file: string): { compression: Compression; size: number } {
   }
 }
 
+/** Into a file of this process. */
+export async function fetchBlob(place: Workplace, { descriptor, absent }: AbsentBlob): Promise<LayerBlob> {
+  const file = place.newPath();
+  await pipeline(place.layers.openAbsent(absent), createWriteStream(file, { flags: 'wx', mode: 0o600 }));
+  const { digest, size } = await place.serve.call('sha256', { path: file });
+  if (`sha256:${digest}` === descriptor.digest && size === descriptor.size) return { descriptor, file };
+  throw new TbuildError('store/damaged', `the blob that should be ${descriptor.digest} came as sha256:${digest}`);
+}
+
 /** `file`: where it goes, to be read while it grows. */
 export async function makeBlob(place: Workplace, blob: UnmadeBlob, file: string = place.newPath()): Promise<LayerBlob> {
-  const { layer, diffId, mediaType, compression, level } = blob;
+  const { diffId, mediaType, compression, level } = blob;
+  const layer = await place.layers.present(blob.layer);
   const summary = await place.layers.writeTar(layer, { out: file, compression, ...(level !== undefined && { level }) });
   if (`sha256:${summary.diffId}` !== diffId) {
     throw new TbuildError(

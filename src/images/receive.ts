@@ -11,7 +11,7 @@ import type { LayerSummary, UnpackedLayer } from '../native/serve.ts';
 import type { Blobs } from '../oci/blobs.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { LayerIndex } from '../snapshots/layer-index.ts';
-import type { Layer, Origin } from '../snapshots/layers.ts';
+import { isPresent, type Origin, type PresentLayer } from '../snapshots/layers.ts';
 import { type UnpackedLimit, unpackedLimit } from '../snapshots/unpacked.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { FarLayer, Image, IncomingImage, IncomingLayer, NearLayer } from './image.ts';
@@ -27,7 +27,7 @@ interface StagedBlob {
 
 /** A layer that was checked: `known` are those of this diff ID in the store, `fresh` is what was unpacked when there was none. */
 interface StagedLayer {
-  readonly known: readonly Layer[];
+  readonly known: readonly PresentLayer[];
   readonly fresh: FreshLayer | undefined;
   readonly blob: StagedBlob | undefined;
 }
@@ -38,7 +38,7 @@ interface FreshLayer {
 }
 
 /** The layer of an image, with the attributes that its implied directories get from the layers below. */
-type FittedLayer = Layer | FreshLayer;
+type FittedLayer = PresentLayer | FreshLayer;
 
 export interface ReceiveOptions {
   /** Layers at a time; unset: as many as there are CPUs. */
@@ -131,7 +131,7 @@ async function* checked(chunks: AsyncIterable<Uint8Array>, check: () => void): A
 }
 
 async function stageLayer(place: Workplace, blobs: Blobs, image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> {
-  const known = place.layers.withDiffId(layer.diffId);
+  const known = place.layers.withDiffId(layer.diffId).filter(isPresent);
   if (known.length === 0) return unpackLayer(place, blobs, image, layer);
   // Fetching from an archive costs little, and the manifest's digest survives. From far away it would cost all that is saved.
   const isWanted = 'fetch' in layer && isWorthKeeping(layer) && !isHere(blobs, layer);
@@ -200,7 +200,7 @@ async function unpackFar(place: Workplace, image: IncomingImage, layer: FarLayer
 async function unpackInto(place: Workplace, folder: string, image: IncomingImage, layer: FarLayer): Promise<StagedLayer> {
   const { unpackStream } = await import('./unpack-stream.ts');
   const limit = unpackedLimit(layer.blob.size);
-  const { unpacked, out, file } = await unpackStream(place, folder, layer.open(), limit.maxBytes);
+  const { unpacked, out, file } = await unpackStream(place, folder, layer.open(), { maxBytes: limit.maxBytes });
   if (!('failure' in unpacked)) return checkedLayer(image, layer, unpacked, out, file);
   // What cannot be unpacked may be something else than the layer that was asked for.
   const { digest, size } = await place.serve.call('sha256', { path: file });
@@ -277,7 +277,7 @@ async function fitLayer(place: Workplace, { known, fresh }: StagedLayer, below: 
     const index = LayerIndex.read(fresh.summary.index);
     if (isFitting(index, below)) return fresh;
     const source = place.driver.driver === 'erofs' ? { data: fresh.summary.data } : { root: fresh.summary.data };
-    const splitFile = await copyToOwn(place, fresh.origin.splitFile);
+    const splitFile = await copyToOwn(place, fresh.origin.splitFile as string);
     return {
       summary: await fitImplied(place, index, source, below, fresh.origin.diffId),
       origin: { ...fresh.origin, splitFile },
@@ -286,7 +286,7 @@ async function fitLayer(place: Workplace, { known, fresh }: StagedLayer, below: 
   // A layer of our own names its implied directories in its tar: they are as this image says already.
   const fitting = known.find((layer) => !layer.split || isFitting(place.layers.index(layer.id), below));
   if (fitting) return fitting;
-  const other = known[0] as Layer & { diffId: Digest; tarSize: number };
+  const other = known[0] as PresentLayer & { diffId: Digest; tarSize: number };
   const splitFile = await copyToOwn(place, place.layers.splitPath(other.id));
   const summary = await fitImplied(place, place.layers.index(other.id), place.layers.source(other), below, other.diffId);
   return { summary, origin: { diffId: other.diffId, tarSize: other.tarSize, blob: other.blob ?? other.diffId, splitFile } };

@@ -12,7 +12,16 @@ import { familiarName, isPinned, normalizeName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { type Document, type DocumentOptions, describe, indexOf, isAsItCame, manifestOf, noted } from './documents.ts';
 import type { Image, ImageIndex } from './image.ts';
-import { type BlobOptions, type LayerBlob, makeBlob, planBlobs, planOriginals, type UnmadeBlob } from './layer-blobs.ts';
+import {
+  type AbsentBlob,
+  type BlobOptions,
+  fetchBlob,
+  type LayerBlob,
+  makeBlob,
+  planBlobs,
+  planOriginals,
+  type UnmadeBlob,
+} from './layer-blobs.ts';
 import { type Content, encodeIndex, LAYOUT_FILE, writeArchive, writeFolder } from './layout-writer.ts';
 import type { Images } from './store.ts';
 import { nameAnnotations } from './store-layout.ts';
@@ -137,9 +146,12 @@ async function prepare(
 }
 
 /** One after the other: each is compressed by as many threads as there are CPUs. */
-async function makeBlobs(place: Workplace, planned: readonly (LayerBlob | UnmadeBlob)[]): Promise<LayerBlob[]> {
+async function makeBlobs(place: Workplace, planned: readonly (LayerBlob | AbsentBlob | UnmadeBlob)[]): Promise<LayerBlob[]> {
   const made: LayerBlob[] = [];
-  for (const blob of planned) made.push('file' in blob ? blob : await makeBlob(place, blob));
+  for (const blob of planned) {
+    if ('file' in blob) made.push(blob);
+    else made.push('absent' in blob ? await fetchBlob(place, blob) : await makeBlob(place, blob));
+  }
   return made;
 }
 

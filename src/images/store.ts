@@ -10,7 +10,7 @@ import { type Descriptor, MAX_MANIFEST_BYTES, type Manifest, mediaTypes, parseMa
 import { parseImageConfig } from '../oci/image-config.ts';
 import { formatPlatform, matchesPlatform } from '../oci/platform.ts';
 import { familiarName, isPinned, normalizeName, parseReference } from '../oci/reference.ts';
-import type { Layer, Layers } from '../snapshots/layers.ts';
+import { isPresent, type Layer, type Layers } from '../snapshots/layers.ts';
 import { type Attestation, attestationBlobs } from './attestations.ts';
 import type { Image, ImageIndex } from './image.ts';
 import { defaultImage, Indexes, imageFor } from './indexes.ts';
@@ -211,7 +211,7 @@ export class Images {
       for (const layer of image.layers) this.#assertPresent(layer.id);
       this.#layers.keep(image.layers.map(({ id: layer }) => layer));
       const known = this.get(id);
-      const layers = known?.layers.every((layer) => this.#layers.get(layer))
+      const layers = known?.layers.every((layer) => this.#isPresent(layer))
         ? known.layers
         : image.layers.map((layer) => layer.id);
       const sizeBytes = image.layers.reduce((sum, layer) => sum + layer.bytes, 0);
@@ -275,6 +275,11 @@ export class Images {
   #hasManifest(name: string): boolean {
     const sql = 'SELECT 1 FROM names JOIN images ON images.id = names.image WHERE names.name = ? AND images.manifest IS NOT NULL';
     return this.#store.db.get(sql, name) !== undefined;
+  }
+
+  #isPresent(id: Digest): boolean {
+    const layer = this.#layers.get(id);
+    return layer !== undefined && isPresent(layer);
   }
 
   #assertPresent(layer: Digest): void {

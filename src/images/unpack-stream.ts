@@ -18,18 +18,26 @@ export interface UnpackedStream {
   readonly unpacked: UnpackedLayer | { readonly failure: unknown };
 }
 
+export interface StreamOptions {
+  readonly maxBytes: number;
+  /** Unset: the tar's framing is kept. */
+  readonly split?: boolean;
+  /** The index that the layer must have, but for where its contents are. */
+  readonly like?: string;
+}
+
 /** In a folder of its own. Rejects with what `chunks` throws, once nothing is going on any more. */
 export async function unpackStream(
   place: Workplace,
   folder: string,
   chunks: AsyncIterable<Uint8Array>,
-  maxBytes: number,
+  { split = true, ...options }: StreamOptions,
 ): Promise<UnpackedStream> {
   const [fifo, file, out] = [join(folder, 'fifo'), join(folder, 'blob'), join(folder, 'layer')];
   await place.serve.call('fifo', { path: fifo });
   let hasEnded = false;
   const unpacking = place.serve
-    .call('unpack', { driver: place.driver.driver, out, archive: fifo, whiteouts: true, split: true, maxBytes })
+    .call('unpack', { driver: place.driver.driver, out, archive: fifo, whiteouts: true, split, ...options })
     .catch((failure: unknown) => ({ failure }))
     .finally(() => {
       hasEnded = true;

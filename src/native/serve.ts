@@ -104,6 +104,7 @@ interface Operations {
       split: boolean;
       maxBytes?: number;
       digest?: string;
+      like?: string;
     },
     UnpackedLayer,
   ];
@@ -116,6 +117,7 @@ interface Operations {
   fifo: [{ path: string }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];
   verify: [{ index: string; data: string }, { problems: string[] }];
+  verifyIndex: [{ path: string }, { id: string; tree: string; bytes: number; entries: number }];
   setOwner: [{ path: string; uid: number; gid: number }, Record<string, never>];
   /** `bytes` as the disk has them. */
   measure: [{ path: string }, { bytes: number; entries: number }];

@@ -174,6 +174,14 @@ export function layerMediaType(compression: Compression, dialect: Dialect = 'oci
     : { none: dockerLayer, gzip: dockerLayerGzip, zstd: dockerLayerZstd }[compression];
 }
 
+/** Of a layer's blob; undefined: its media type does not say. */
+export function compressionOf({ mediaType }: Descriptor): Compression | undefined {
+  const { layer, layerGzip, layerZstd, dockerLayer, dockerLayerGzip, dockerLayerZstd } = mediaTypes;
+  if (mediaType === layerGzip || mediaType === dockerLayerGzip) return 'gzip';
+  if (mediaType === layerZstd || mediaType === dockerLayerZstd) return 'zstd';
+  return mediaType === layer || mediaType === dockerLayer ? 'none' : undefined;
+}
+
 export type Annotations = Readonly<Record<string, string>>;
 
 /**

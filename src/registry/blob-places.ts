@@ -32,7 +32,11 @@ export function knownBlob(db: Database, { layer, diffId, mediaType, compression,
   return row && { mediaType, digest: row.digest, size: row.size };
 }
 
-export function rememberBlob(db: Database, { diffId, compression, level }: UnmadeBlob, { digest, size }: Descriptor): void {
+export function rememberBlob(
+  db: Database,
+  { diffId, compression, level }: Pick<UnmadeBlob, 'diffId' | 'compression' | 'level'>,
+  { digest, size }: Descriptor,
+): void {
   if (compression === 'none') return;
   const sql = 'INSERT OR REPLACE INTO made_blobs (diff_id, compression, level, digest, size) VALUES (?, ?, ?, ?, ?)';
   db.run(sql, diffId, compression, level ?? DEFAULT_LEVEL, digest, size);

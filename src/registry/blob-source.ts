@@ -36,6 +36,20 @@ export function farSource(descriptor: Descriptor, repository: Repository): BlobS
   return { ...wholeSource(descriptor), read: (start, end) => upTo(repository.openBlob(descriptor, start), start, end) };
 }
 
+/** What can be read from its beginning only, as often as need be. */
+export function streamSource(descriptor: Descriptor, open: () => AsyncIterable<Buffer>): BlobSource {
+  return { ...wholeSource(descriptor), read: (start, end) => upTo(from(open(), start), start, end) };
+}
+
+async function* from(chunks: AsyncIterable<Buffer>, start: number): AsyncGenerator<Buffer> {
+  let skip = start;
+  for await (const chunk of chunks) {
+    const wanted = chunk.subarray(Math.min(skip, chunk.length));
+    skip -= chunk.length - wanted.length;
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
 function wholeSource(known: Descriptor): Omit<BlobSource, 'read'> {
   return { known, whole: Promise.resolve(known), waitFor: async () => known.size };
 }

@@ -16,13 +16,21 @@ import {
   manifestOf,
 } from '../images/documents.ts';
 import type { Image, ImageIndex } from '../images/image.ts';
-import { type BlobOptions, type LayerBlob, makeBlob, planBlobs, planOriginals, type UnmadeBlob } from '../images/layer-blobs.ts';
+import {
+  type AbsentBlob,
+  type BlobOptions,
+  type LayerBlob,
+  makeBlob,
+  planBlobs,
+  planOriginals,
+  type UnmadeBlob,
+} from '../images/layer-blobs.ts';
 import type { Images } from '../images/store.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { knownBlob, placesOf, rememberBlob, rememberPlaces } from './blob-places.ts';
-import { type BlobSource, bytesSource, farSource, fileSource, growingSource } from './blob-source.ts';
+import { type BlobSource, bytesSource, farSource, fileSource, growingSource, streamSource } from './blob-source.ts';
 import type { RegistryClient } from './client.ts';
 import type { Repository } from './repository.ts';
 import { uploadBlob } from './upload.ts';
@@ -49,7 +57,7 @@ interface FarBlob {
   readonly from: Repository | undefined;
 }
 
-type Planned = LayerBlob | UnmadeBlob | FarBlob;
+type Planned = LayerBlob | AbsentBlob | UnmadeBlob | FarBlob;
 
 export class RemoteWriter {
   readonly #client: RegistryClient;
@@ -210,6 +218,10 @@ export class RemoteWriter {
   #sourceOf(blob: Planned): { readonly source: BlobSource; readonly end: () => Promise<void> } {
     const end = async () => {};
     if ('file' in blob) return { source: fileSource(blob.descriptor, blob.file), end };
+    if ('absent' in blob) {
+      const open = () => this.#place.layers.openAbsent(blob.absent);
+      return { source: streamSource(blob.descriptor, open), end };
+    }
     if ('from' in blob) return { source: farSource(blob.descriptor, blob.from ?? this.#repository), end };
     const file = this.#place.newPath();
     let making: Promise<unknown> = Promise.resolve();

@@ -3,7 +3,7 @@
 import type { LayerSource } from '../native/serve.ts';
 import { readPart } from '../snapshots/contents.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
-import type { Layer, Layers } from '../snapshots/layers.ts';
+import type { Layers, PresentLayer } from '../snapshots/layers.ts';
 import { mergedTree, resolvePath, scannedTree, type Tree } from '../snapshots/tree.ts';
 import type { Findings } from './package.ts';
 
@@ -21,9 +21,9 @@ export interface ImageFiles {
 }
 
 /** Of layers, bottom first. */
-export function openImageFiles(layers: Layers, state: readonly Layer[]): ImageFiles {
+export function openImageFiles(layers: Layers, state: readonly PresentLayer[]): ImageFiles {
   const tree = mergedTree(state.map(({ id }) => layers.index(id)));
-  return openTree(tree, ({ layer }) => layers.source(state[layer] as Layer));
+  return openTree(tree, ({ layer }) => layers.source(state[layer] as PresentLayer));
 }
 
 /** Of what was scanned as a whole: a build context. */

@@ -9,6 +9,7 @@ import { assert } from '../base/errors.ts';
 import type { Store } from '../base/store.ts';
 import type { Driver, LayerSource, LayerSummary, Serve, TarSummary } from '../native/serve.ts';
 import type { LowerLayer } from '../native/with-root.ts';
+import { type AbsentData, parseAbsent } from './absent-data.ts';
 import { readContent } from './contents.ts';
 import { LayerIndex } from './layer-index.ts';
 
@@ -28,6 +29,26 @@ export interface Layer {
   readonly blob: Digest | undefined;
   /** Milliseconds since the epoch. */
   readonly created: number;
+  /** Its index is here, its data is not: where that can be had. */
+  readonly absent: AbsentData | undefined;
+}
+
+/** One whose data is here. */
+export type PresentLayer = Layer & { readonly absent: undefined };
+
+/** What brings in what is elsewhere. */
+export interface Fetcher {
+  /** The data of a layer, into the store. What comes back has the same tree and the same tar, perhaps under another id. */
+  fetch(layer: Layer): Promise<PresentLayer>;
+  /** The blob of a layer as it is there. Nothing is checked. */
+  open(layer: Layer, data: AbsentData): AsyncIterable<Buffer>;
+}
+
+/** What is known of a layer before its data is here. */
+export interface AbsentLayer extends Pick<Layer, 'tree' | 'bytes' | 'entries'> {
+  readonly diffId: Digest;
+  readonly tarSize: number | undefined;
+  readonly data: AbsentData;
 }
 
 interface Row {
@@ -42,15 +63,16 @@ interface Row {
   readonly blob: Digest | null;
   readonly created: number;
   readonly condemned: number | null;
+  readonly absent: string | null;
 }
 
-/** What is known of a layer's tar form when others made it. */
+/** What is known of a layer's tar form before it is in the store. */
 export interface Origin {
   readonly diffId: Digest;
   readonly tarSize: number;
-  readonly blob: Digest;
-  /** The framing's file, not yet in the store. */
-  readonly splitFile: string;
+  /** The last two of what others made: the blob, and the framing's file, which is not yet in the store. */
+  readonly blob?: Digest;
+  readonly splitFile?: string;
 }
 
 export class Layers {
@@ -62,18 +84,47 @@ export class Layers {
   readonly #lease: string | undefined;
   readonly #indexes = new Map<Digest, LayerIndex>();
   readonly #describing = new Map<Digest, Promise<Layer>>();
+  readonly #fetcher: () => Fetcher | undefined;
+  readonly #fetching = new Map<Digest, Promise<PresentLayer>>();
 
-  constructor(store: Store, serve: Serve, loop: boolean, lease?: string) {
+  constructor(store: Store, serve: Serve, loop: boolean, lease?: string, fetcher: () => Fetcher | undefined = () => undefined) {
     this.#store = store;
     this.#serve = serve;
     this.#loop = loop;
     this.#lease = lease;
+    this.#fetcher = fetcher;
   }
 
-  /** The layer, if it is in the store with its files. */
+  /** The layer, if it is in the store with its files, or its index with word of where its data is. */
   get(id: Digest): Layer | undefined {
     const row = this.#store.db.get<Row>('SELECT * FROM layers WHERE id = ?', id);
-    return row && existsSync(this.indexPath(id)) && existsSync(this.#dataPath(row.id, row.driver)) ? fromRow(row) : undefined;
+    if (!row || !existsSync(this.indexPath(id))) return undefined;
+    return row.absent !== null || existsSync(this.#dataPath(row.id, row.driver)) ? fromRow(row) : undefined;
+  }
+
+  /** The layer with its data, fetched once if it is not here. Throws `store/layer-gone` where it cannot be had any more. */
+  present(layer: Layer): Promise<PresentLayer> {
+    if (isPresent(layer)) return Promise.resolve(layer);
+    let pending = this.#fetching.get(layer.id);
+    if (!pending) {
+      const fetcher = this.#fetcher();
+      assert(fetcher, `the data of the layer ${layer.id} is not here, and who only reads records fetches none`);
+      pending = fetcher.fetch(layer);
+      this.#fetching.set(layer.id, pending);
+      pending.catch(() => this.#fetching.delete(layer.id));
+    }
+    return pending;
+  }
+
+  /** The blob of a layer whose data is elsewhere. */
+  openAbsent(layer: Layer): AsyncIterable<Buffer> {
+    const fetcher = this.#fetcher();
+    assert(fetcher && layer.absent, `the layer ${layer.id} is here`);
+    return fetcher.open(layer, layer.absent);
+  }
+
+  presentAll(layers: readonly Layer[]): Promise<PresentLayer[]> {
+    return Promise.all(layers.map((layer) => this.present(layer)));
   }
 
   /** The layers whose tar has this diff ID: several, when the directories that it only passes through had other attributes below. */
@@ -100,7 +151,7 @@ export class Layers {
     return this.#store.path('layers', `${hexOf(id)}.index`);
   }
 
-  dataPath(layer: Layer): string {
+  dataPath(layer: PresentLayer): string {
     return this.#dataPath(layer.id, layer.driver);
   }
 
@@ -115,33 +166,33 @@ export class Layers {
   }
 
   /** How with-root mounts it. */
-  lower(layer: Layer): LowerLayer {
+  lower(layer: PresentLayer): LowerLayer {
     if (layer.driver === 'directory') return { directory: this.dataPath(layer) };
     return this.#loop ? { erofs: this.dataPath(layer), loop: true } : { erofs: this.dataPath(layer) };
   }
 
   /** Where a layer written from this one reads contents. */
-  source(layer: Layer): LayerSource {
+  source(layer: PresentLayer): LayerSource {
     return layer.driver === 'directory' ? { root: this.dataPath(layer) } : { data: this.dataPath(layer) };
   }
 
   /** The content of a regular file of a layer. */
-  readFile(layer: Layer, path: string): Buffer {
+  readFile(layer: PresentLayer, path: string): Buffer {
     const entry = this.index(layer.id).find(path);
     assert(entry?.type === 'file', `${path} is not a regular file of ${layer.id}`);
     return readContent(entry, this.source(layer));
   }
 
   /** Brings a finished layer into the store; one that is there already is dropped and the old one returned. `alongside` runs in the same transaction. */
-  commit(summary: LayerSummary, driver: Driver, origin?: Origin, alongside?: (layer: Layer) => void): Layer {
+  commit(summary: LayerSummary, driver: Driver, origin?: Origin, alongside?: (layer: Layer) => void): PresentLayer {
     const id: Digest = `blake3:${summary.id}`;
     return this.#store.db.immediate(() => {
       const known = this.get(id);
-      if (!known) this.#install(summary, driver, origin);
+      if (!known || known.absent) this.#install(summary, driver, origin);
       else this.discard(summary, origin);
       if (known) this.keep([id]);
       const layer = this.get(id);
-      assert(layer, `the layer ${id} vanished while it was committed`);
+      assert(layer && isPresent(layer), `the layer ${id} vanished while it was committed`);
       alongside?.(layer);
       return layer;
     });
@@ -153,11 +204,12 @@ export class Layers {
     // A folder cannot be renamed over one that waits for its end; a file can. Renamed, that one is a stray as before.
     if (driver === 'directory' && existsSync(kept)) renameSync(kept, `${kept}.${randomUUID()}`);
     renameSync(driver === 'directory' ? dirname(summary.data) : summary.data, kept);
-    if (origin) renameSync(origin.splitFile, this.splitPath(id));
+    if (origin?.splitFile !== undefined) renameSync(origin.splitFile, this.splitPath(id));
     renameSync(summary.index, this.indexPath(id));
     this.#store.db.run(
       `INSERT INTO layers (id, tree, driver, bytes, entries, diff_id, tar_size, split, blob, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO NOTHING`,
+       ON CONFLICT (id) DO UPDATE SET absent = NULL, driver = excluded.driver, split = excluded.split,
+         blob = COALESCE(excluded.blob, blob)`,
       id,
       `blake3:${summary.tree}`,
       driver,
@@ -165,17 +217,78 @@ export class Layers {
       summary.entries,
       origin?.diffId ?? null,
       origin?.tarSize ?? null,
-      origin ? 1 : 0,
+      origin?.splitFile === undefined ? 0 : 1,
       origin?.blob ?? null,
       Date.now(),
     );
+  }
+
+  /**
+   * Keeps the index of a layer whose data is elsewhere; a layer with that tree and that tar which is here already is as good. `index`: a finished
+   * file that was checked, of this process. `alongside` runs in the same transaction.
+   */
+  adopt(id: Digest, index: string, about: AbsentLayer, driver: Driver, alongside?: (layer: Layer) => void): Layer {
+    return this.#store.db.immediate(() => {
+      const same = this.withDiffId(about.diffId).filter(({ tree }) => tree === about.tree);
+      const known = same.find(isPresent) ?? this.get(id);
+      if (!known) this.#installAbsent(id, index, about, driver);
+      else this.#renew(known, about.data, index);
+      const layer = known ?? this.get(id);
+      assert(layer, `the layer ${id} vanished while it was adopted`);
+      alongside?.(layer);
+      return layer;
+    });
+  }
+
+  /** What was heard of last comes first. */
+  #renew({ id, absent }: Layer, data: AbsentData, index: string): void {
+    rmSync(index, { force: true });
+    this.keep([id]);
+    if (!absent) return;
+    const texts = [...data.places, ...(absent.blob.digest === data.blob.digest ? absent.places : [])].map((place) =>
+      JSON.stringify(place),
+    );
+    const places = [...new Set(texts)].map((text) => JSON.parse(text));
+    this.#store.db.run('UPDATE layers SET absent = ? WHERE id = ?', JSON.stringify({ ...data, places }), id);
+  }
+
+  #installAbsent(id: Digest, index: string, about: AbsentLayer, driver: Driver): void {
+    renameSync(index, this.indexPath(id));
+    this.#store.db.run(
+      `INSERT OR REPLACE INTO layers (id, tree, driver, bytes, entries, diff_id, tar_size, split, blob, created, absent)
+       VALUES (?, ?, ?, ?, ?, ?, ?, 0, NULL, ?, ?)`,
+      id,
+      about.tree,
+      driver,
+      about.bytes,
+      about.entries,
+      about.diffId,
+      about.tarSize ?? null,
+      Date.now(),
+      JSON.stringify(about.data),
+    );
+  }
+
+  /** `to` stands for `from` from now on, which had no data: it has the same tree and the same tar. */
+  replace(from: Layer, to: PresentLayer): void {
+    this.#store.db.immediate(() => {
+      this.#store.db.run('UPDATE traces SET layer = ? WHERE layer = ?', to.id, from.id);
+      const holders =
+        'SELECT id, layers FROM images WHERE EXISTS (SELECT 1 FROM json_each(images.layers) AS l WHERE l.value = ?)';
+      for (const { id, layers } of this.#store.db.all<{ id: string; layers: string }>(holders, from.id)) {
+        const replaced = (JSON.parse(layers) as Digest[]).map((layer) => (layer === from.id ? to.id : layer));
+        this.#store.db.run('UPDATE images SET layers = ? WHERE id = ?', JSON.stringify(replaced), id);
+      }
+      // Others may have found it before, and be about to ask its index.
+      this.condemn([from.id]);
+    });
   }
 
   /** Drops a finished layer that is not needed. */
   discard(summary: LayerSummary, origin?: Origin): void {
     this.#removeTree(summary.data);
     rmSync(summary.index, { force: true });
-    if (origin) rmSync(origin.splitFile, { force: true });
+    if (origin?.splitFile !== undefined) rmSync(origin.splitFile, { force: true });
   }
 
   splitPath(id: Digest): string {
@@ -197,7 +310,7 @@ export class Layers {
   async #describe(layer: Layer): Promise<Layer> {
     const stored = this.#store.db.get<Row>('SELECT * FROM layers WHERE id = ?', layer.id);
     if (stored?.diff_id) return fromRow(stored);
-    const summary = await this.writeTar(layer, { compression: 'none' });
+    const summary = await this.writeTar(await this.present(layer), { compression: 'none' });
     const diffId: Digest = `sha256:${summary.diffId}`;
     this.#setTar(layer.id, diffId, summary.tarSize);
     return { ...layer, diffId, tarSize: summary.tarSize };
@@ -208,7 +321,10 @@ export class Layers {
   }
 
   /** The layer as a tar at `out` (without `out`: only its digests). */
-  writeTar(layer: Layer, target: { out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number }): Promise<TarSummary> {
+  writeTar(
+    layer: PresentLayer,
+    target: { out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
+  ): Promise<TarSummary> {
     const framing = layer.split ? { split: this.splitPath(layer.id) } : {};
     return this.#serve.call('tar', { index: this.indexPath(layer.id), data: this.dataPath(layer), ...framing, ...target });
   }
@@ -240,9 +356,10 @@ export class Layers {
     return going;
   }
 
-  #remove({ id, driver }: Layer): void {
+  #remove({ id, driver, absent }: Layer): void {
     this.#store.db.run('DELETE FROM layers WHERE id = ?', id);
     for (const path of [this.indexPath(id), this.splitPath(id)]) rmSync(path, { force: true });
+    if (absent) return;
     const kept = this.#keptAt(id, driver);
     if (driver === 'erofs') rmSync(kept, { force: true });
     else if (existsSync(kept)) this.#bury(kept);
@@ -275,7 +392,7 @@ export class Layers {
   strays(): string[] {
     const known = new Set(
       this.all().flatMap((layer) => [
-        this.#keptAt(layer.id, layer.driver),
+        ...(layer.absent ? [] : [this.#keptAt(layer.id, layer.driver)]),
         this.indexPath(layer.id),
         ...(layer.split ? [this.splitPath(layer.id)] : []),
       ]),
@@ -309,5 +426,10 @@ function fromRow(row: Row): Layer {
     split: row.split === 1,
     blob: row.blob ?? undefined,
     created: row.created,
+    absent: row.absent === null ? undefined : parseAbsent(row.absent),
   };
+}
+
+export function isPresent(layer: Layer): layer is PresentLayer {
+  return layer.absent === undefined;
 }

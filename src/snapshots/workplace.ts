@@ -6,7 +6,7 @@ import { debug } from '../base/debug.ts';
 import { openStore, type Store } from '../base/store.ts';
 import { type OwnIds, type Serve, startServe } from '../native/serve.ts';
 import { type DriverChoice, findDriver, knownDriver, nameOf } from './driver.ts';
-import { Layers } from './layers.ts';
+import { type Fetcher, Layers } from './layers.ts';
 
 export interface Workplace {
   readonly store: Store;
@@ -21,8 +21,8 @@ export interface Workplace {
   close(): Promise<void>;
 }
 
-/** `root`: where the store is; undefined: the default place. */
-export async function openWorkplace(root?: string): Promise<Workplace> {
+/** `root`: where the store is; undefined: the default place. `fetcherOf`: what brings in the data of a layer that is elsewhere. */
+export async function openWorkplace(root?: string, fetcherOf?: (place: Workplace) => Fetcher): Promise<Workplace> {
   const store = openStore(root);
   const serve = startServe();
   try {
@@ -30,7 +30,7 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
     const known = knownDriver(store);
     const { dir, dead, ids } = await opened;
     const driver = known ?? findDriver(store, dir, ids !== null);
-    const layers = new Layers(store, serve, driver.loop, dir);
+    const layers: Layers = new Layers(store, serve, driver.loop, dir, () => fetcherOf?.(place));
     if (dead > 0) layers.sweep();
     debug(() => `store ${store.root}, layer driver ${nameOf(driver)} (${driver.reasons.join('; ')}), kernel ${driver.kernel}`);
     if (dead > 0) debug(() => `removed what ${dead} killed processes had not finished`);
@@ -41,7 +41,8 @@ export async function openWorkplace(root?: string): Promise<Workplace> {
       store.close();
     };
     const newPath = () => join(dir, String(++made));
-    return { store, serve, layers, driver, ids: ids ?? undefined, newPath, close };
+    const place: Workplace = { store, serve, layers, driver, ids: ids ?? undefined, newPath, close };
+    return place;
   } catch (error) {
     await serve.close();
     store.close();

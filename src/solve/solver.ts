@@ -5,7 +5,7 @@ import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { packInputs, storeInputs } from '../cache/inputs.ts';
-import { findEqualResult, findTraces, type Recorded, stepKey, storeTrace, type Trace } from '../cache/traces.ts';
+import { findEqualResult, findTraces, type Recorded, type StepRecord, stepKey, storeTrace, type Trace } from '../cache/traces.ts';
 import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
@@ -40,6 +40,8 @@ export interface SolveOptions {
   readonly verify: 'none' | 'watched' | 'all';
   readonly image: (operation: ImageOperation, report: Report) => Promise<State>;
   readonly context: (name: string) => Promise<ContextResult>;
+  /** Unset: only what is here counts. */
+  readonly remote?: RemoteCache;
   readonly listener: Listener;
   readonly signal: AbortSignal;
 }
@@ -52,18 +54,25 @@ export interface Solved {
   readonly layer: Layer | undefined;
   /** When the layer was made, in milliseconds since the epoch: a cached step keeps it. */
   readonly created: number | undefined;
+  /** By what it is found again; unset: there is no layer. */
+  readonly found?: Found;
 }
 
-interface LayerResult {
-  /** Row of the trace. */
-  readonly id: number;
+/** What a step was told, and what it saw and made. */
+export interface Found {
+  readonly record: StepRecord;
+  readonly recorded: Recorded;
+}
+
+interface LayerResult extends Found {
   readonly layer: Layer;
-  readonly created: number;
   readonly cached: boolean;
 }
 
-interface Hit extends LayerResult {
-  readonly trace: Trace;
+/** Where results of other machines are looked for. */
+export interface RemoteCache {
+  /** Whether it had one, which the records of the store have now. */
+  find(record: StepRecord, exact: readonly Digest[], matches: Prepared['matches']): Promise<boolean>;
 }
 
 /** Results of every step, by id. Throws the first failure, when all that was under way has ended. */
@@ -124,6 +133,11 @@ class Solver {
     try {
       return await this.#work(step, below, others);
     } catch (error) {
+      if (isLost(error)) {
+        // No failure of the step: the build begins again without what was lost.
+        listener.canceled(step);
+        throw error;
+      }
       if (this.#signal.aborted) listener.canceled(step);
       else throw this.#failure(step, error);
       throw this.#signal.reason;
@@ -158,13 +172,14 @@ class Solver {
     }
     const prepared = await this.#prepare(step, below, others);
     listener.prepared(step, prepared);
-    const { id, layer, created, cached } = await this.#layer(step, prepared);
+    const { layer, cached, record, recorded } = await this.#layer(step, prepared);
+    const { id, created } = recorded;
     this.#start(step);
     if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
     listener.done(step, cached, layer, id);
     // What a command made is what it is, whatever it stood on.
     const placed = step.op.kind === 'run' ? layer : { ...layer, traced: true as const };
-    return { result: { kind: 'state', state: [...below, placed] }, layer, created };
+    return { result: { kind: 'state', state: [...below, placed] }, layer, created, found: { record, recorded } };
   }
 
   async #source(step: Step): Promise<Input | undefined> {
@@ -223,8 +238,8 @@ class Solver {
       await listener.missed(step, prepared, flag);
       return this.#execute(prepared, report);
     };
-    const found = flag === undefined ? this.#find(prepared) : undefined;
-    if (found && !this.#isDoubted(step, found.trace)) return found;
+    const found = flag === undefined ? (this.#find(prepared) ?? (await this.#findRemote(prepared))) : undefined;
+    if (found && !this.#isDoubted(step, found.recorded.trace)) return found;
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
       this.#start(step);
@@ -232,6 +247,14 @@ class Solver {
       const made = flag === undefined ? await this.#alone(prepared, execute) : await execute();
       return this.#isDoubted(step) ? this.#verified(step, prepared, made, report) : made;
     });
+  }
+
+  async #findRemote(prepared: Prepared): Promise<LayerResult | undefined> {
+    const { remote } = this.#options;
+    if (!remote) return undefined;
+    const { record, exact, whole, matches } = prepared;
+    const isThere = (await remote.find(record, exact, matches)) || (whole && (await remote.find(record, whole(), matches)));
+    return isThere ? this.#find(prepared) : undefined;
   }
 
   /** Another process may be doing this very step: then its result is ours. */
@@ -259,13 +282,13 @@ class Solver {
     return result;
   }
 
-  #find(prepared: Prepared): Hit | undefined {
+  #find(prepared: Prepared): LayerResult | undefined {
     const { layers } = this.#options.workshop;
     const key = stepKey(prepared.record);
     for (const recorded of this.#traces(key, prepared)) {
       if (!prepared.matches(recorded.trace)) continue;
       const layer = layers.get(recorded.layer);
-      if (layer) return { id: recorded.id, layer, created: recorded.created, cached: true, trace: recorded.trace };
+      if (layer) return { layer, record: prepared.record, recorded, cached: true };
     }
     return undefined;
   }
@@ -289,9 +312,10 @@ class Solver {
     const equal = this.#equalResult(prepared, `blake3:${summary.tree}`);
     if (equal) {
       workshop.layers.discard(summary);
-      const id = storeTrace(workshop.db, prepared.record, { ...equal.recorded, trace, durationMs });
+      const made = { ...equal.recorded, trace, durationMs };
+      const id = storeTrace(workshop.db, prepared.record, made);
       storeInputs(workshop.db, key, inputs);
-      return { id, layer: equal.layer, created: equal.recorded.created, cached: false };
+      return { layer: equal.layer, record: prepared.record, recorded: { ...made, id }, cached: false };
     }
     const created = Date.now();
     let id = 0;
@@ -299,7 +323,8 @@ class Solver {
       id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs });
       storeInputs(workshop.db, key, inputs);
     });
-    return { id, layer, created, cached: false };
+    const { record } = prepared;
+    return { layer, record, recorded: { id, trace, layer: layer.id, created, durationMs }, cached: false };
   }
 
   #equalResult(prepared: Prepared, tree: Digest): { recorded: Recorded; layer: Layer } | undefined {
@@ -319,6 +344,11 @@ function inputsToKeep({ exact, inputTexts }: Prepared): { digest: Digest; text: 
 /** One of 4096 files: enough that steps seldom share one, few enough to keep. A step holds one lock and waits for no other step. */
 function lockName(prepared: Prepared): string {
   return hexOf(sha256([stepKey(prepared.record), ...prepared.inputs].join('\n'))).slice(0, 3);
+}
+
+/** Whether it is about a layer that a remote cache has promised and does not have. */
+export function isLost(error: unknown): error is TbuildError {
+  return error instanceof TbuildError && error.code === 'store/layer-gone' && error.details?.lostBlob !== undefined;
 }
 
 function isSource({ op }: Step): boolean {

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, renameSync, utimesSync, writeFileSync
 import { join } from 'node:path';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import type { RunMount } from '../plan/graph.ts';
-import { copyTreeOut, openSource } from './copy.ts';
+import { copyTreeOut, openSource, presentResult } from './copy.ts';
 import type { MountSource } from './mounts.ts';
 import { selectTree } from './select.ts';
 import type { Report, Result, Workshop } from './step.ts';
@@ -69,7 +69,7 @@ const strictness = (sharing: Sharing): number => ['locked', 'private', 'shared']
 function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, source: MountSource | undefined): Wanted {
   const make = async () => {
     if (!source) return emptyCache(workshop, mount);
-    const open = openSource(workshop, input);
+    const open = openSource(workshop, await presentResult(workshop, input));
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
   return { name: cacheName(mount, source?.exact() ?? []), id: mount.id, target: mount.target, sharing: mount.sharing, make };

@@ -3,12 +3,14 @@
 
 import { join } from 'node:path';
 import { sha256 } from '../base/digest.ts';
+import { assert } from '../base/errors.ts';
 import { ARCHIVE_HEAD_BYTES, looksLikeArchive } from '../context/archive-type.ts';
 import type { Driver, LayerEntry, LayerSource } from '../native/serve.ts';
 import type { CopyOperation } from '../plan/graph.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import { placeOf, readContent } from '../snapshots/contents.ts';
 import type { Entry, LayerIndex } from '../snapshots/layer-index.ts';
+import { isPresent, type PresentLayer } from '../snapshots/layers.ts';
 import { EMPTY_ROOT, mergedTree, scannedTree, type Tree, withModes } from '../snapshots/tree.ts';
 import { type Unpacked, unpackArchive } from '../snapshots/unpacked.ts';
 import { holds, observe, rootView } from './observe.ts';
@@ -18,6 +20,7 @@ import {
   type Executed,
   indexesOf,
   type Prepared,
+  presentState,
   type RemoteResult,
   type Report,
   type Result,
@@ -35,7 +38,7 @@ export function prepareCopy(
   remotes: readonly RemoteResult[],
 ): Prepared {
   const source = openSource(workshop, from);
-  const local = operation.paths.map((path) => selectSources(source.tree, { ...operation, paths: [path] }, source.what));
+  const local = select(operation, source);
   const keepOwners = source.owner === undefined && operation.owner === undefined;
   const indexes = indexesOf(workshop, below);
   return {
@@ -47,10 +50,36 @@ export function prepareCopy(
     inputTexts: () => [selectionText(local.flat(), keepOwners), ...remotes.map(({ told }) => told)],
     execute: async (report) => {
       const fetched = await Promise.all(remotes.map((remote) => takeRemote(workshop, operation, remote, report)));
-      const taken = inOrder(operation, source, local, fetched);
+      const taken = inOrder(operation, ...(await withData(workshop, operation, from, source, local)), fetched);
       return execute(workshop, operation, operation.link ? [] : indexes, source.owner, taken);
     },
   };
+}
+
+function select(operation: CopyOperation, { tree, what }: OpenSource): Selected[][] {
+  return operation.paths.map((path) => selectSources(tree, { ...operation, paths: [path] }, what));
+}
+
+/** What was decided from indexes alone is to be read now: of a stage's layers, those whose files are taken. */
+async function withData(
+  workshop: Workshop,
+  operation: CopyOperation,
+  from: Result | undefined,
+  source: OpenSource,
+  local: Selected[][],
+): Promise<[OpenSource, Selected[][]]> {
+  if (from?.kind !== 'state' || from.state.every(isPresent)) return [source, local];
+  const entries = local.flat().flatMap((selected) => selected.entries.map(({ entry }) => entry));
+  const taken = new Set(entries.filter(({ type }) => type === 'file').map(({ layer }) => layer));
+  const state = from.state.map((layer, place) => (taken.has(place) ? workshop.layers.present(layer) : layer));
+  // One that was fetched may have its contents in other places than its index said.
+  const opened = openState(workshop, await Promise.all(state));
+  return [opened, select(operation, opened)];
+}
+
+/** The same with all its data. */
+export async function presentResult(workshop: Workshop, result: Result | undefined): Promise<Result | undefined> {
+  return result?.kind === 'state' ? { ...result, state: await presentState(workshop, result.state) } : result;
 }
 
 function recordOf(operation: CopyOperation, fetched: readonly RemoteResult[]): Prepared['record'] {
@@ -119,13 +148,24 @@ export function openSource(workshop: Workshop, from: Result | undefined): OpenSo
 
 function openState(workshop: Workshop, state: State): OpenSource {
   const { layers } = workshop;
+  const present = state.filter(isPresent);
+  const sources = present.map((layer) => layers.source(layer));
+  const find = ({ layer }: Entry): [number, LayerSource] => {
+    const source = present.indexOf(state[layer] as PresentLayer);
+    assert(source >= 0, 'a file is read whose layer was not fetched');
+    return [source, sources[source] as LayerSource];
+  };
   return {
     what: 'the stage or image that it is taken from',
     owner: undefined,
     tree: mergedTree(indexesOf(workshop, state)),
-    sources: state.map((layer) => layers.source(layer)),
-    content: (entry) => ({ source: entry.layer, at: placeOf(entry, layers.source(state[entry.layer] as State[number])) }),
-    peek: (entry, length) => readContent(entry, layers.source(state[entry.layer] as State[number]), length),
+    sources,
+    content: (entry) => {
+      if (entry.type !== 'file') return {};
+      const [source, files] = find(entry);
+      return { source, at: placeOf(entry, files) };
+    },
+    peek: (entry, length) => readContent(entry, find(entry)[1], length),
   };
 }
 

@@ -8,9 +8,10 @@ import type { RunMount, RunOperation } from '../plan/graph.ts';
 import type { Mount } from '../sandbox/container-config.ts';
 import type { SandboxFile } from '../sandbox/files.ts';
 import { idmapOptions, type UserNamespace } from '../sandbox/user-namespace.ts';
+import { isPresent } from '../snapshots/layers.ts';
 import { openSource, prepareTree } from './copy.ts';
 import { selectionDigest, selectTree } from './select.ts';
-import type { Prepared, Result, State, Workshop } from './step.ts';
+import { type Prepared, type PresentState, presentState, type Result, type State, type Workshop } from './step.ts';
 
 /** Where the files of a mount are: a path in layers. */
 export interface MountSource {
@@ -50,13 +51,18 @@ export async function findSource(
   return { layers, path: tree.path, type, exact };
 }
 
+/** The same, with all the data that may be read of it. */
+export async function presentSource(workshop: Workshop, source: MountSource | undefined): Promise<MountSource | undefined> {
+  return source && { ...source, layers: await presentState(workshop, source.layers) };
+}
+
 export interface MountParts {
   readonly mounts: readonly Mount[];
   readonly files: readonly SandboxFile[];
   readonly stub: readonly { readonly path: string; readonly type: 'dir' | 'file' }[];
   readonly env: readonly string[];
   /** Further roots, in the order in which `mounts` name them. */
-  readonly roots: readonly { readonly layers: State; readonly writable: boolean }[];
+  readonly roots: readonly { readonly layers: PresentState; readonly writable: boolean }[];
 }
 
 /** Mounts, files to mount, mount points and environment. `sources`, `caches` and `sockets` (of SSH agents) are in the places of the operation's mounts. */
@@ -107,7 +113,7 @@ export function mountParts(
     if (mount.type === 'bind') {
       const { layers, path } = sources[place] as MountSource;
       source = workshop.storePath('mnt', 'm', String(roots.length), path);
-      roots.push({ layers, writable: mount.writable });
+      roots.push({ layers: layers.filter(isPresent), writable: mount.writable });
     }
     // Roots that are made for this container have its owners already.
     const idmap = mount.type === 'cache' ? idmapOptions(userns) : [];

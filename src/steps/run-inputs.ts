@@ -10,7 +10,7 @@ import { gapTree, mergedTree, resolvePath } from '../snapshots/tree.ts';
 import { answer, lookObservation, type View } from './answers.ts';
 import type { MountSource } from './mounts.ts';
 import { holds } from './observe.ts';
-import { indexesOf, type State, type Workshop } from './step.ts';
+import { indexesOf, type PresentState, type State, type Workshop } from './step.ts';
 
 /** A command that looked at more than this has looked at everything: its inputs then take part as a whole. */
 const MAX_OBSERVATIONS = 50_000;
@@ -79,7 +79,7 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
 }
 
 /** Layers as with-root takes them: adjacent traced ones as one. */
-export function rootLayers(workshop: Workshop, layers: State, isTraced: boolean): RootLayer[] {
+export function rootLayers(workshop: Workshop, layers: PresentState, isTraced: boolean): RootLayer[] {
   const { layers: store } = workshop;
   const lowers: RootLayer[] = [];
   let gap: (LowerLayer & { readonly index: string })[] | undefined;
@@ -99,7 +99,7 @@ export function rootLayers(workshop: Workshop, layers: State, isTraced: boolean)
 }
 
 /** Everything in a bind mount is watched, whatever it is from. */
-export const allTraced = (layers: State): State => layers.map((layer) => ({ ...layer, traced: true }));
+export const allTraced = (layers: PresentState): PresentState => layers.map((layer) => ({ ...layer, traced: true }));
 
 function gapsBetween(below: State): (Gap | null)[] {
   const gaps: State[number][][] = [[]];

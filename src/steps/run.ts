@@ -16,13 +16,24 @@ import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { diskUpper } from '../sandbox/upper.ts';
 import { MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
+import { isPresent } from '../snapshots/layers.ts';
 import { type HeldCaches, holdCaches } from './cache-mounts.ts';
 import { type FailedRun, keepFailure } from './failures.ts';
-import { findSource, type MountSource, mountParts, mountPoint, stubPath } from './mounts.ts';
+import { findSource, type MountSource, mountParts, mountPoint, presentSource, stubPath } from './mounts.ts';
 import { countOomKills, explainFailure, explainStart } from './run-failure.ts';
 import { allTraced, type RunInputs, rootLayers, splitInputs } from './run-inputs.ts';
 import { type HeldAgents, holdAgents } from './ssh-mounts.ts';
-import { type Executed, indexesOf, type Prepared, type Report, type Result, type State, type Workshop } from './step.ts';
+import {
+  type Executed,
+  indexesOf,
+  type Prepared,
+  type PresentState,
+  presentState,
+  type Report,
+  type Result,
+  type State,
+  type Workshop,
+} from './step.ts';
 
 export interface RunSettings {
   /** What `--network=default` means in this build. */
@@ -69,7 +80,9 @@ export async function prepareRun(
   );
   // What a cache begins with is no more told or seen than what is in it later.
   const binds = sources.filter((source, place) => source && operation.mounts[place]?.type === 'bind') as MountSource[];
-  const from = splitInputs(workshop, below, binds, settings.trace && operation.trace !== 'off');
+  const isTraced = settings.trace && operation.trace !== 'off';
+  const split: Parameters<typeof withData>[2] = (layers, mounted) => splitInputs(workshop, layers, mounted, isTraced);
+  const from = split(below, binds);
   return {
     record: recordOf(operation, network, settings),
     exact: from.exact,
@@ -77,14 +90,37 @@ export async function prepareRun(
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
     matches: from.matches,
     views: from.views,
-    execute: (report) =>
-      execute(
-        workshop,
-        settings,
-        { operation, network: networkOf(network, settings.isRoot), below, from, sources, inputs },
-        report,
-      ),
+    execute: async (report) => {
+      const job = {
+        operation,
+        network: networkOf(network, settings.isRoot),
+        ...(await withData(workshop, { below, binds, from, sources }, split)),
+        inputs,
+      };
+      return execute(workshop, settings, job, report);
+    },
   };
+}
+
+interface Stands {
+  readonly below: State;
+  readonly binds: readonly MountSource[];
+  readonly from: RunInputs;
+  readonly sources: readonly (MountSource | undefined)[];
+}
+
+/** What was decided from indexes alone is to be mounted now. */
+async function withData(
+  workshop: Workshop,
+  { below, binds, from, sources }: Stands,
+  split: (below: State, binds: readonly MountSource[]) => RunInputs,
+) {
+  const present = await presentState(workshop, below);
+  const mounted = await Promise.all(sources.map((source) => presentSource(workshop, source)));
+  const isAsItWas = [below, ...binds.map(({ layers }) => layers)].every((layers) => layers.every(isPresent));
+  // What was fetched may be another layer, with the same tree and its contents elsewhere.
+  const sameBinds = () => binds.map((bind) => mounted[sources.indexOf(bind)] as MountSource);
+  return { below: present, from: isAsItWas ? from : split(present, sameBinds()), sources: mounted };
 }
 
 /**
@@ -128,7 +164,7 @@ function usernsOf({ security, devices }: RunOperation, { userns }: RunSettings):
 interface Job {
   readonly operation: RunOperation;
   readonly network: Network;
-  readonly below: State;
+  readonly below: PresentState;
   readonly from: RunInputs;
   /** Both in the places of the operation's mounts. */
   readonly sources: readonly (MountSource | undefined)[];
@@ -258,14 +294,16 @@ async function runOnce(
  * A visit where a RUN has failed: another command with its files, mounts, environment, user and directory; nothing of it is kept. Secrets and agents are
  * those of `settings`, where they are given. `start` gets what there is to start, while caches and agents are held.
  */
-export function enterFailure<T>(
+export async function enterFailure<T>(
   workshop: Workshop,
   settings: RunSettings,
   failed: FailedRun,
   visit: Visit,
   start: (spec: RootSpec) => Promise<T>,
 ): Promise<T> {
-  const { network, state, sources } = failed;
+  const { network } = failed;
+  const state = await presentState(workshop, failed.state);
+  const sources = await Promise.all(failed.sources.map((source) => presentSource(workshop, source)));
   const mounts = failed.operation.mounts.map((mount) => ('required' in mount ? { ...mount, required: false } : mount));
   const env = [...failed.operation.env, ...visit.env];
   const operation = { ...failed.operation, mounts, args: visit.args, env };

@@ -6,7 +6,7 @@ import type { StepRecord, Trace } from '../cache/traces.ts';
 import type { Driver, LayerEntry, LayerSource, LayerSummary, Serve } from '../native/serve.ts';
 import type { Ids } from '../snapshots/accounts.ts';
 import type { LayerIndex } from '../snapshots/layer-index.ts';
-import type { Layer, Layers } from '../snapshots/layers.ts';
+import type { Layer, Layers, PresentLayer } from '../snapshots/layers.ts';
 import type { View } from './answers.ts';
 
 /** A layer, and whether those that stand on it are watched reading it: it was made of a context or a stage. Others take part as a whole. */
@@ -14,6 +14,9 @@ export type StateLayer = Layer & { readonly traced?: true };
 
 /** Layers, bottom first: a file system state. */
 export type State = readonly StateLayer[];
+
+/** The same with its data here. */
+export type PresentState = readonly (StateLayer & PresentLayer)[];
 
 /** What a step can be asked for by those that stand on it. */
 export type Result = { readonly kind: 'state'; readonly state: State } | ContextResult;
@@ -116,6 +119,16 @@ export interface Report {
   readonly output: (stream: 'stdout' | 'stderr', text: string) => void;
   readonly status: (text: string) => void;
   readonly signal: AbortSignal;
+}
+
+/** Data that is elsewhere is fetched. */
+export function presentState({ layers }: Workshop, state: State): Promise<PresentState> {
+  return Promise.all(
+    state.map(async (layer) => {
+      const present = await layers.present(layer);
+      return layer.traced ? { ...present, traced: true as const } : present;
+    }),
+  );
 }
 
 export function indexesOf(workshop: Workshop, state: State): LayerIndex[] {

@@ -61,7 +61,7 @@ function layerItems({ store, layers }: Workplace): UsageItem[] {
   const ofNameless = new Set(nameless.flatMap(layersOf));
   const ofNamed = new Set(images.filter(({ names }) => names.length > 0).flatMap(layersOf));
   const rows = store.db.all<LayerRow>(`
-    SELECT layers.id, layers.driver, layers.bytes, layers.created,
+    SELECT layers.id, layers.driver, iif(layers.absent IS NULL, layers.bytes, 0) AS bytes, layers.created,
       (SELECT max(used) FROM traces WHERE traces.layer = layers.id) AS used,
       (SELECT record FROM traces JOIN steps USING (key) WHERE traces.layer = layers.id ORDER BY used DESC LIMIT 1) AS record
     FROM layers WHERE condemned IS NULL`);

@@ -9,7 +9,7 @@ import type { Image } from '../../src/images/image.ts';
 import { loadImages } from '../../src/images/load.ts';
 import { Images } from '../../src/images/store.ts';
 import type { LayerEntry } from '../../src/native/serve.ts';
-import type { Layer } from '../../src/snapshots/layers.ts';
+import type { PresentLayer } from '../../src/snapshots/layers.ts';
 import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts';
 import { layout, tarOf, writeFiles } from '../support/archives.ts';
 import { type MountOptions, mountStack, type Sight, seeAll, seeIndexes } from './mounted-stack.ts';
@@ -27,7 +27,7 @@ export interface Surroundings {
 /** `rootOf` gives the store, made by then. */
 export function layerContract(rootOf: () => string, { takesUppers, listsWhiteouts }: Surroundings): void {
   let place: Workplace;
-  let busybox: Layer;
+  let busybox: PresentLayer;
   beforeAll(async () => {
     place = await openWorkplace(rootOf());
     busybox = await writeBusybox(place);
@@ -35,8 +35,8 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
   afterAll(() => place?.close());
 
   const write = (entries: readonly LayerEntry[]) => writeLayer(place, entries);
-  const mount = (layers: readonly Layer[], options: MountOptions = {}) => mountStack(place, layers, options);
-  const show = async (layers: readonly Layer[], options: MountOptions = {}): Promise<Sight[]> => {
+  const mount = (layers: readonly PresentLayer[], options: MountOptions = {}) => mountStack(place, layers, options);
+  const show = async (layers: readonly PresentLayer[], options: MountOptions = {}): Promise<Sight[]> => {
     const mounted = await mount(layers, options);
     try {
       return seeAll(mounted.root, listsWhiteouts);
@@ -53,7 +53,7 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
     const mine = new Set(sights.map((sight) => sight.path));
     expect(seen.filter((sight) => mine.has(sight.path))).toEqual(sights);
     expect(seen).toEqual(seeIndexes(place, [busybox, layer]));
-    expect(await verify(place, layer)).toEqual([]);
+    expect(await verify(place, layer as PresentLayer)).toEqual([]);
   });
 
   test('whiteouts and opaque directories hide what is below, and only that', async () => {
@@ -67,7 +67,8 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
       whiteout('nothing-is-there'),
     ]);
     const again = await write([file('d/one', 'once more'), directory('g/h')]);
-    const names = async (layers: Layer[]) => (await show([busybox, ...layers])).map((sight) => sight.path).filter(isNotBusybox);
+    const names = async (layers: PresentLayer[]) =>
+      (await show([busybox, ...layers])).map((sight) => sight.path).filter(isNotBusybox);
     expect(await names([below, hiding])).toEqual(['', 'd', 'd/new', 'e', 'e/three', 'g']);
     expect(await names([below, hiding, again])).toEqual(['', 'd', 'd/new', 'd/one', 'e', 'e/three', 'g', 'g/h']);
   });
@@ -108,7 +109,7 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
     mkdirSync(folder);
     const loaded = await loadImages(place, images, { input: { path: writeFiles(folder, await layout(tars)) } });
     const [image] = loaded as Image[];
-    const layers = image?.layers.map((id) => place.layers.get(id) as Layer) ?? [];
+    const layers = image?.layers.map((id) => place.layers.get(id) as PresentLayer) ?? [];
     const seen = new Map((await show(layers)).map((sight) => [sight.path, `${sight.mode} ${sight.owner}`]));
     expect(['', 'tmp', 'root', 'tmp/x', 'root/y'].map((name) => seen.get(name))).toEqual([
       '711 0:0',
@@ -144,7 +145,7 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
       const again = await mount(stack);
       expect(readFileSync(odd(again.root), 'utf8')).toBe('odd');
       await again.end();
-      expect(await verify(place, layer)).toEqual([]);
+      expect(await verify(place, layer as PresentLayer)).toEqual([]);
     });
 
     test('needs room for no more than what changed, and nothing for what only was read', async () => {
@@ -240,7 +241,7 @@ export function layerContract(rootOf: () => string, { takesUppers, listsWhiteout
     place.layers.sweep();
     expect(readdirSync(folder).filter((name) => name.startsWith(stray) || name === 'link')).toEqual([]);
     expect(layers.filter(({ id }) => !place.layers.get(id))).toEqual([]);
-    for (const layer of layers.slice(-5)) expect(await verify(place, layer)).toEqual([]);
+    for (const layer of layers.slice(-5)) expect(await verify(place, layer as PresentLayer)).toEqual([]);
   });
 
   test('a layer that nothing refers to goes when all have ended who may have found it before', async () => {
@@ -318,7 +319,7 @@ dd if=/dev/zero of=sparse bs=1 count=1 seek=20000000 2> new/log
 `;
 
 /** Adds the parents that are not listed, as a COPY would: implied. */
-async function writeLayer(place: Workplace, entries: readonly LayerEntry[], root?: string): Promise<Layer> {
+async function writeLayer(place: Workplace, entries: readonly LayerEntry[], root?: string): Promise<PresentLayer> {
   const all = new Map(entries.map((entry) => [entry.path, entry]));
   for (const { path: name } of entries) {
     for (let end = name.lastIndexOf('/'); end > 0; end = name.lastIndexOf('/', end - 1)) {
@@ -332,7 +333,7 @@ async function writeLayer(place: Workplace, entries: readonly LayerEntry[], root
   return place.layers.commit(summary, driver);
 }
 
-function writeBusybox(place: Workplace): Promise<Layer> {
+function writeBusybox(place: Workplace): Promise<PresentLayer> {
   const names = [
     'sh',
     'cat',
@@ -370,7 +371,7 @@ function writeBusybox(place: Workplace): Promise<Layer> {
   );
 }
 
-async function verify(place: Workplace, layer: Layer): Promise<string[]> {
+async function verify(place: Workplace, layer: PresentLayer): Promise<string[]> {
   return (await place.serve.call('verify', { index: place.layers.indexPath(layer.id), data: place.layers.dataPath(layer) }))
     .problems;
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { type RootResult, type RootSpec, type RunningRoot, startInRoot } from '../../src/native/with-root.ts';
-import type { Layer } from '../../src/snapshots/layers.ts';
+import type { PresentLayer } from '../../src/snapshots/layers.ts';
 import { mergedTree } from '../../src/snapshots/tree.ts';
 import type { Workplace } from '../../src/snapshots/workplace.ts';
 
@@ -25,7 +25,11 @@ export interface MountOptions {
 }
 
 /** Layers bottom first; there are /bin/sh, /bin/sleep and /dev in them. */
-export async function mountStack(place: Workplace, layers: readonly Layer[], options: MountOptions = {}): Promise<Mounted> {
+export async function mountStack(
+  place: Workplace,
+  layers: readonly PresentLayer[],
+  options: MountOptions = {},
+): Promise<Mounted> {
   // Before the trap a signal would do nothing: sh is the first process of its namespace.
   const script = `trap 'exit 0' TERM; set -e\n${options.script ?? ''}\necho ${READY}; while :; do sleep 1000 & wait; done`;
   const spec: RootSpec = {
@@ -171,7 +175,7 @@ function xattrsBelow(root: string, ignoreAbsent: boolean): Map<string, Record<st
 }
 
 /** The same of what the indexes say, with contents out of the layers' data. Names that are no UTF-8 are left out. */
-export function seeIndexes(place: Workplace, layers: readonly Layer[]): Sight[] {
+export function seeIndexes(place: Workplace, layers: readonly PresentLayer[]): Sight[] {
   const tree = mergedTree(layers.map(({ id }) => place.layers.index(id)));
   const firstNames = new Map<string, string>();
   const names = (directory: string): string[] => [
@@ -182,7 +186,7 @@ export function seeIndexes(place: Workplace, layers: readonly Layer[]): Sight[] 
   return all.sort(byBytes).map((name) => {
     const entry = tree.lookup(name);
     if (!entry) throw new Error(`${name} is listed and not there`);
-    const layer = layers[entry.layer] as Layer;
+    const layer = layers[entry.layer] as PresentLayer;
     const inode = `${entry.layer} ${entry.group}`;
     if (!firstNames.has(inode)) firstNames.set(inode, name);
     const hashed = () => createHash('sha256').update(place.layers.readFile(layer, name)).digest('hex');

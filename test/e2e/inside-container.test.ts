@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeBaseImages } from '../../setup/base-images.ts';
 import { Images } from '../../src/images/store.ts';
 import { type LowerLayer, startInRoot } from '../../src/native/with-root.ts';
+import type { PresentLayer } from '../../src/snapshots/layers.ts';
 import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
 import { repository, tbuildOk } from '../support/tbuild.ts';
@@ -25,7 +26,9 @@ beforeAll(async () => {
   await tbuildOk(['load', '--oci-layout', debian, '-t', 'debian'], { store, env: { TBUILD_DRIVER: 'directory' } });
   outside = await openWorkplace(store);
   const image = new Images(outside.store, outside.layers).resolve('debian');
-  debianLayers = image.layers.flatMap((id) => outside.layers.get(id) ?? []).map((layer) => outside.layers.lower(layer));
+  debianLayers = image.layers
+    .flatMap((id) => outside.layers.get(id) ?? [])
+    .map((layer) => outside.layers.lower(layer as PresentLayer));
   const app = path.join(scratch, 'app');
   mkdirSync(path.join(app, 'd'), { recursive: true });
   writeFileSync(path.join(app, 'd/greeting'), 'hello\n');

@@ -8,7 +8,7 @@ import { gunzipSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { loadLayoutImage } from '../../src/images/load-layout.ts';
 import { Images } from '../../src/images/store.ts';
-import type { Layer } from '../../src/snapshots/layers.ts';
+import type { PresentLayer } from '../../src/snapshots/layers.ts';
 import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts';
 import { mountStack, type Sight, seeAll, seeIndexes } from '../contract/mounted-stack.ts';
 import { addImage, configOf, type Entry, type Files, setIndex, tarOf, writeFiles } from '../support/archives.ts';
@@ -66,11 +66,11 @@ function umociSees(key: string, tag = 'it'): Sight[] {
   return seeAll(path.join(bundle, 'rootfs'));
 }
 
-async function load(key: string, tag = 'it'): Promise<Layer[]> {
+async function load(key: string, tag = 'it'): Promise<PresentLayer[]> {
   const images = new Images(place.store, place.layers);
   const options = { folder: at(key), wanted: tag, platform: { os: 'linux', architecture: 'amd64' } };
   const image = await loadLayoutImage(place, images, options);
-  return image.layers.map((id) => place.layers.get(id) as Layer);
+  return image.layers.map((id) => place.layers.get(id) as PresentLayer);
 }
 
 const tbuildSees = async (key: string, tag?: string): Promise<Sight[]> => seeIndexes(place, await load(key, tag));
@@ -196,7 +196,7 @@ it.each(Object.entries(compressions))('compression makes no difference: %s', asy
   try {
     const options = { folder: at(key), wanted: 'it', platform: { os: 'linux', architecture: 'amd64' } };
     const image = await loadLayoutImage(own, new Images(own.store, own.layers), options);
-    const layers = image.layers.map((id) => own.layers.get(id) as Layer);
+    const layers = image.layers.map((id) => own.layers.get(id) as PresentLayer);
     expect(seeIndexes(own, layers)).toEqual(seeAll(at(`${fullest}-it-by-umoci`, 'rootfs')));
   } finally {
     await own.close();
@@ -284,7 +284,7 @@ it('the framing is kept: what was loaded goes out as it came, however it was mad
   for (const name of Object.keys(archivers)) {
     const [layer] = await load(keyOf(name));
     const out = place.newPath();
-    await place.layers.writeTar(layer as Layer, { out, compression: 'gzip' });
+    await place.layers.writeTar(layer as PresentLayer, { out, compression: 'gzip' });
     expect(gunzipSync(readFileSync(out)).equals(readFileSync(at(`${keyOf(name)}.tar`))), name).toBe(true);
   }
 });

@@ -40,7 +40,7 @@ async function describeScan({ workplace, contexts, solved, options }: AttestedBu
     return describeFiles(openScannedFiles(index, files), { name, createdAt, isSource: true }, 'spdx-json', how);
   }
   const result = of === undefined ? undefined : solved.get(of)?.result;
-  const state = result?.kind === 'state' ? result.state : [];
+  const state = await workplace.layers.presentAll(result?.kind === 'state' ? result.state : []);
   return describeFiles(openImageFiles(workplace.layers, state), { name, createdAt }, 'spdx-json', how);
 }
 

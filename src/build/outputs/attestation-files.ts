@@ -22,7 +22,7 @@ export async function attestationLayer(
   { prefix, suffix }: Naming,
   signal: AbortSignal,
 ): Promise<{ readonly index: string; readonly data: string }> {
-  const subjects = await hashAll(openImageFiles(layers, state), signal);
+  const subjects = await hashAll(openImageFiles(layers, await layers.presentAll(state)), signal);
   const seconds = epoch ?? Math.floor(Date.now() / 1000);
   const entries = said
     .filter(({ isInlineOnly }) => !isInlineOnly)

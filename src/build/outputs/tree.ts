@@ -98,7 +98,10 @@ async function stacksOf(
   for (const each of built) {
     const { platform, state, said = [] } = each;
     const name = formatPlatform(platform);
-    const own = state.map((layer) => ({ index: layers.indexPath(layer.id), data: layers.dataPath(layer) }));
+    const own = (await layers.presentAll(state)).map((layer) => ({
+      index: layers.indexPath(layer.id),
+      data: layers.dataPath(layer),
+    }));
     const suffix = isForSeveral && !platformSplit ? `.${name.replaceAll('/', '_')}` : '';
     const named = { prefix: attestationPrefix, suffix };
     const top = said.some(({ isInlineOnly }) => !isInlineOnly)

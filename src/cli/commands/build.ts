@@ -32,6 +32,16 @@ export const flagTable = {
   },
   'build-arg': { value: 'stringArray', repeated: true, help: 'Set build-time variables' },
   'build-context': { value: 'stringArray', repeated: true, help: 'Additional build contexts (e.g., name=path)' },
+  'cache-from': {
+    value: 'stringArray',
+    repeated: true,
+    help: 'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")',
+  },
+  'cache-to': {
+    value: 'stringArray',
+    repeated: true,
+    help: 'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")',
+  },
   call: { value: 'string', default: 'build', help: 'Set method for evaluating build ("check", "outline", "targets")' },
   check: { help: 'Shorthand for "--call=check"' },
   'cgroup-parent': { value: 'string', help: 'Set the parent cgroup for the "RUN" instructions during build' },
@@ -208,10 +218,19 @@ export async function buildOptions({
     ...(flags.frozen && { frozen: true }),
     ...(flags.pull && { pull: true }),
     ...(flags.reproducible && { reproducible: true }),
+    ...(await caches(flags, env)),
     ...(await attests(flags)),
     ...(platforms.length > 0 && { platforms }),
     ...(noCacheStages.length > 0 && { noCacheStages }),
   };
+}
+
+async function caches(
+  flags: Invocation<typeof flagTable>['flags'],
+  env: Invocation<typeof flagTable>['env'],
+): Promise<Pick<BuildOptions, 'remoteCache'>> {
+  if (flags['cache-from'].length === 0 && flags['cache-to'].length === 0) return {};
+  return { remoteCache: (await import('../cache-values.ts')).readCaches(flags, env) };
 }
 
 /** Off by default, unlike with buildx. */

@@ -130,6 +130,12 @@ test('tbuild build', async () => {
                                         instructions during build
 
     What is done again:
+          --cache-from stringArray      External cache sources (e.g.,
+                                        "user/app:cache",
+                                        "type=local,src=path/to/dir")
+          --cache-to stringArray        Cache export destinations (e.g.,
+                                        "user/app:cache",
+                                        "type=local,dest=path/to/dir")
           --no-cache                    Do not use cache when building the image
           --no-cache-filter list        Do not cache specified stages
           --trace string                Repeat a "RUN" only for files that it looked

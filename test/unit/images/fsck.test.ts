@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { checkStore } from '../../../src/images/fsck.ts';
 import type { Image } from '../../../src/images/image.ts';
 import { loadImages } from '../../../src/images/load.ts';
+import type { PresentLayer } from '../../../src/snapshots/layers.ts';
 import { archiveOf, layout } from '../../support/archives.ts';
 import { type ImageStore, openImageStore } from '../../support/image-store.ts';
 
@@ -68,7 +69,7 @@ test('finds a trace without its layer', async () => {
     layer.id,
   );
   expect((await checkStore(store.place)).problems).toEqual([]);
-  rmSync(store.place.layers.dataPath(layer), { recursive: true });
+  rmSync(store.place.layers.dataPath(layer as PresentLayer), { recursive: true });
   expect((await checkStore(store.place)).problems.map(({ what }) => what)).toContain(
     `the build cache lacks the layer ${layer.id}`,
   );

@@ -10,6 +10,7 @@ import type { Digest } from '../../../src/base/digest.ts';
 import type { Image } from '../../../src/images/image.ts';
 import { type LoadOptions, loadImages } from '../../../src/images/load.ts';
 import { type SaveOptions, saveImages } from '../../../src/images/save.ts';
+import type { PresentLayer } from '../../../src/snapshots/layers.ts';
 import {
   addBlob,
   addImage,
@@ -97,7 +98,7 @@ describe('every form of archive', () => {
     expect(image).toMatchObject({ id: digestOf(configOf([layer])), names: ['docker.io/library/app:latest'], sizeBytes: 5 });
     const [kept] = image?.layers.map((id) => store.place.layers.get(id)) ?? [];
     expect(kept).toMatchObject({ diffId: digestOf(layer), tarSize: layer.length, split: true });
-    expect(store.place.layers.readFile(kept!, 'hello').toString()).toBe('hello');
+    expect(store.place.layers.readFile(kept as PresentLayer, 'hello').toString()).toBe('hello');
   });
 
   test('a layout folder, links in it followed, nothing of it changed', async () => {
@@ -141,7 +142,7 @@ test('a layer that ends right behind its last content, as umoci insert writes th
   const layer = (await layerOf('hello', 'hello')).subarray(0, 512 + 'hello'.length);
   const [image] = await load(store, await archiveOf(await oldDockerArchive([layer])));
   const kept = store.place.layers.get(image?.layers[0] as Digest)!;
-  expect(await store.place.layers.writeTar(kept, { compression: 'none' })).toMatchObject({
+  expect(await store.place.layers.writeTar(kept as PresentLayer, { compression: 'none' })).toMatchObject({
     diffId: hexOf(layer),
     tarSize: layer.length,
   });
@@ -279,13 +280,15 @@ describe('directories that a layer only passes through', () => {
     const [, top] = image?.layers as [Digest, Digest];
     expect(attributes(store, top)).toEqual([' 711 0', 'tmp 1777 0', 'root 700 7', 'new 755 0']);
     const layer = store.place.layers.get(top)!;
-    expect(store.place.layers.readFile(layer, 'tmp/x').toString()).toBe('x');
-    expect(await store.place.layers.writeTar(layer, { compression: 'none' })).toMatchObject({ diffId: hexOf(above) });
+    expect(store.place.layers.readFile(layer as PresentLayer, 'tmp/x').toString()).toBe('x');
+    expect(await store.place.layers.writeTar(layer as PresentLayer, { compression: 'none' })).toMatchObject({
+      diffId: hexOf(above),
+    });
     expect(
       (
         await store.place.serve.call('verify', {
           index: store.place.layers.indexPath(top),
-          data: store.place.layers.dataPath(layer),
+          data: store.place.layers.dataPath(layer as PresentLayer),
         })
       ).problems,
     ).toEqual([]);

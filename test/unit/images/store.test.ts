@@ -5,6 +5,7 @@ import type { Digest } from '../../../src/base/digest.ts';
 import type { TbuildError } from '../../../src/base/errors.ts';
 import { imageHistory, inspectImage } from '../../../src/images/describe.ts';
 import { encodeManifest, mediaTypes } from '../../../src/oci/descriptor.ts';
+import type { PresentLayer } from '../../../src/snapshots/layers.ts';
 import { configOf, openImageStore } from '../../support/image-store.ts';
 
 const failing = (code: string) => expect.objectContaining({ code });
@@ -100,7 +101,7 @@ test('the same config is the same image', async () => {
 test('an image whose layer is gone is not kept', async () => {
   const { images, place, addLayer } = await openImageStore();
   const layer = await addLayer({ a: 'a' });
-  rmSync(place.layers.dataPath(layer), { recursive: true });
+  rmSync(place.layers.dataPath(layer as PresentLayer), { recursive: true });
   expect(() => images.put({ config: configOf([]), layers: [layer], names: ['x'] })).toThrow(failing('store/layer-gone'));
   expect(images.list()).toEqual([]);
 });

@@ -7,7 +7,7 @@ import type { Observed } from '../../../src/native/with-root.ts';
 import type { LayerIndex } from '../../../src/snapshots/layer-index.ts';
 import type { MountSource } from '../../../src/steps/mounts.ts';
 import { rootLayers, splitInputs, type Told } from '../../../src/steps/run-inputs.ts';
-import type { State, StateLayer, Workshop } from '../../../src/steps/step.ts';
+import type { PresentState, State, Workshop } from '../../../src/steps/step.ts';
 import { type Described, indexOf } from '../../support/index-file.ts';
 
 type Files = Readonly<Record<string, Described>>;
@@ -21,11 +21,11 @@ const workshop = {
   },
 } as unknown as Workshop;
 
-function layer(files: Files, traced: boolean): StateLayer {
+function layer(files: Files, traced: boolean): PresentState[number] {
   const id = `blake3:${indexes.size}` as Digest;
   indexes.set(id, indexOf(files));
   const tree = `blake3:${JSON.stringify(files)}` as Digest;
-  return { id, tree, ...(traced && { traced: true }) } as unknown as StateLayer;
+  return { id, tree, ...(traced && { traced: true }) } as unknown as PresentState[number];
 }
 const exact = (files: Files) => layer(files, false);
 const traced = (files: Files) => layer(files, true);
@@ -260,7 +260,7 @@ describe('what is kept', () => {
 describe('the layers for with-root', () => {
   it('adjacent traced ones are one', () => {
     const [a, b, c] = [traced(app), traced(app), traced(app)];
-    const index = ({ id }: StateLayer) => ({ index: `${id}.index`, erofs: `${id}.erofs` });
+    const index = ({ id }: State[number]) => ({ index: `${id}.index`, erofs: `${id}.erofs` });
     expect(rootLayers(workshop, [a, base, b, c], true)).toEqual([
       { traced: [index(a)] },
       { erofs: `${base.id}.erofs` },

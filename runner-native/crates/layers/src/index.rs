@@ -168,6 +168,7 @@ pub struct Index {
     pub data_bytes: u64,
     /// Of the file that was read.
     pub id: blake3::Hash,
+    pub tree_digest: blake3::Hash,
     /// etc/passwd and etc/group.
     pub inlined: [Option<Vec<u8>>; 2],
 }
@@ -202,12 +203,13 @@ impl Index {
         if !tree.entries().iter().map(|entry| entry.inode).eq(leads) {
             return Err(damaged("its hard-link groups are not numbered by their first entry"));
         }
-        if tree_digest(&tree).as_bytes() != &bytes[64..96] || tree.content_bytes() != file.u64(120)? {
+        let tree_digest = tree_digest(&tree);
+        if tree_digest.as_bytes() != &bytes[64..96] || tree.content_bytes() != file.u64(120)? {
             return Err(damaged("its tree digest or its sum of bytes is not that of its entries"));
         }
         let inlined = [(file.u64(96)?, file.u32(104)?), (file.u64(112)?, file.u32(108)?)];
         let [passwd, group] = inlined.map(|(at, len)| if at == 0 { Ok(None) } else { Ok(Some(file.slice(at, len.into())?.to_vec())) });
-        Ok(Self { tree, data_bytes, id: blake3::hash(bytes), inlined: [passwd?, group?] })
+        Ok(Self { tree, data_bytes, id: blake3::hash(bytes), tree_digest, inlined: [passwd?, group?] })
     }
 }
 

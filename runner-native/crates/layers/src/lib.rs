@@ -17,6 +17,7 @@ mod gap;
 mod image_writer;
 mod index;
 mod layer_tree;
+mod like;
 mod measure;
 mod owner;
 mod pack;
@@ -55,7 +56,7 @@ pub use stack::{Stack, StackLayer};
 pub use summary::{Driver, LayerSummary};
 pub use tree_tar::write_tree_tar;
 pub use unpack::{UnpackOptions, UnpackSummary, unpack};
-pub use verify::verify;
+pub use verify::{IndexSummary, verify, verify_index};
 pub use write_layer::{LayerRequest, parse_digest, write_layer};
 
 #[cfg(fuzzing)]

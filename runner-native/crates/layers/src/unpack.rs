@@ -13,6 +13,7 @@ use crate::entry::{Content, Digest, Entry, Kind, Names, Place, Tree, Xattrs};
 use crate::error::{NativeError, Result, over_limit, too_large};
 use crate::framing::{FramingWriter, keep_lost};
 use crate::layer_tree::{LayerTree, Spot};
+use crate::like::take_like;
 use crate::scan;
 use crate::summary::{Driver, LayerSummary};
 use crate::tar_reader::{Member, MemberKind, TarReader};
@@ -39,7 +40,7 @@ struct Framed {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct UnpackOptions {
+pub struct UnpackOptions<'a> {
     /// It is an image's layer, where `.wh.` names have their OCI meaning. Else it is any tar: such names are refused, what is said of the root is
     /// ignored, a directory may be reached by a link (as BuildKit's ADD has it), and what does not even begin as a tar is `native/no-archive`.
     pub whiteouts: bool,
@@ -49,9 +50,11 @@ pub struct UnpackOptions {
     pub max_bytes: Option<u64>,
     /// What the archive's bytes must have: it is a file that someone may be changing, and others are `context/changed`.
     pub digest: Option<Digest>,
+    /// The layer's index is here already, in this file: a tar that holds anything else is `native/bad-archive`.
+    pub like: Option<&'a Path>,
 }
 
-pub fn unpack(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions) -> Result<UnpackSummary> {
+pub fn unpack(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions<'_>) -> Result<UnpackSummary> {
     let split_path = options.split.then(|| out.with_added_extension("split"));
     let result = unpack_into(driver, out, archive, options, split_path.as_deref());
     if let (Err(_), Some(path)) = (&result, &split_path) {
@@ -62,7 +65,7 @@ pub fn unpack(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions
     result
 }
 
-fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions, split: Option<&Path>) -> Result<UnpackSummary> {
+fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions<'_>, split: Option<&Path>) -> Result<UnpackSummary> {
     let UnpackOptions { whiteouts, max_bytes, digest, .. } = options;
     let failed = |error: crate::error::NativeError| if error.path.is_none() { error.path(archive) } else { error };
     let input = Archive::open(archive, Bounds { max_bytes, is_steady_file: digest.is_some() })?;
@@ -101,6 +104,7 @@ fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOption
         frame_lost(path, &framed, &tree, &mut writer)?;
     }
     let tree = Tree::new(tree.into_entries(), Names::Layer).map_err(failed)?;
+    let tree = options.like.map(|index| take_like(index, &tree)).transpose()?.unwrap_or(tree);
     let layer = writer.finish_as(tree, split.as_ref().map(|_| &*plain.digest))?;
     Ok(UnpackSummary { layer, diff_id: plain.digest, tar_size: plain.size, blob_digest: raw.digest, blob_size: raw.size, split })
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::Serialize;
+
 use crate::contents::thread_count;
 use crate::data_reader::Data;
 use crate::entry::{Entry, Kind, Place, as_path};
@@ -40,6 +42,29 @@ pub fn verify(index: &Path, data: &Path) -> Result<Vec<String>> {
     problems.sort_unstable();
     problems.truncate(PROBLEMS_MAX);
     Ok(problems)
+}
+
+#[derive(Debug, Serialize)]
+pub struct IndexSummary {
+    pub id: String,
+    pub tree: String,
+    /// Of file contents.
+    pub bytes: u64,
+    pub entries: u64,
+}
+
+/// An index alone, which may come from anywhere: that it is well-formed and agrees with itself. Anything else is `store/damaged`.
+pub fn verify_index(path: &Path) -> Result<IndexSummary> {
+    let index = Index::read(path)?;
+    if let Some(problem) = verify_names(&index, path).into_iter().next() {
+        return Err(NativeError::new("store/damaged", "verify index").path(path).detail(problem));
+    }
+    Ok(IndexSummary {
+        id: index.id.to_string(),
+        tree: index.tree_digest.to_string(),
+        bytes: index.tree.content_bytes(),
+        entries: index.tree.entries().len() as u64,
+    })
 }
 
 /// A layer's file is named by its id, and the inlined files are copies.

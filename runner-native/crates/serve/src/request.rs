@@ -65,6 +65,7 @@ struct Unpack {
     #[serde(rename = "maxBytes")]
     max_bytes: Option<u64>,
     digest: Option<String>,
+    like: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -161,8 +162,9 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
         }
         "unpack" => {
-            let Unpack { driver, out, archive, whiteouts, split, max_bytes, digest } = parse(op, line)?;
-            let options = UnpackOptions { whiteouts, split, max_bytes, digest: digest.map(|hex| parse_digest(op, &hex)).transpose()? };
+            let Unpack { driver, out, archive, whiteouts, split, max_bytes, digest, like } = parse(op, line)?;
+            let digest = digest.map(|hex| parse_digest(op, &hex)).transpose()?;
+            let options = UnpackOptions { whiteouts, split, max_bytes, digest, like: like.as_deref() };
             ok(tbuild_layers::unpack(driver, &out, &archive, options)?)
         }
         "tar" => {
@@ -188,6 +190,7 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let Verify { index, data } = parse(op, line)?;
             Ok(json!({ "problems": tbuild_layers::verify(&index, &data)? }))
         }
+        "verifyIndex" => ok(tbuild_layers::verify_index(&parse::<OnePath>(op, line)?.path)?),
         "setOwner" => {
             let SetOwner { path, uid, gid } = parse(op, line)?;
             tbuild_layers::set_owner(&path, uid, gid).map(|()| json!({}))

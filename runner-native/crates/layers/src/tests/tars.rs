@@ -47,6 +47,10 @@ proptest! {
             prop_assert_eq!(before.tree.entries()[0].opaque, after.tree.entries()[0].opaque);
             let again = export(&back.layer, back.split.as_deref(), &blob.with_extension("again"), Compression::None);
             prop_assert_eq!(&again.diff_id, &tar.diff_id);
+            let like = UnpackOptions { whiteouts: true, like: Some(Path::new(&layer.index)), ..UnpackOptions::default() };
+            let same = unpack(driver, &blob.with_extension("same"), &blob, like).unwrap().layer;
+            prop_assert_eq!(&same.tree, &layer.tree);
+            prop_assert!(driver == Driver::Directory || same.id == layer.id);
         }
     }
 }
@@ -59,6 +63,26 @@ fn the_default_of_gzip_lies_between_two_levels() {
     let source = Layer { index: Path::new(&layer.index), data: Path::new(&layer.data), split: None };
     let sizes = [Some(2), None, Some(1)].map(|level| export_tar(&source, None, Compression::Gzip, level).unwrap().size);
     assert!(text.len() > 4 << 20 && sizes.is_sorted() && sizes[0] < sizes[1] && sizes[1] < sizes[2], "{sizes:?}");
+}
+
+#[test]
+fn a_tar_is_not_taken_for_the_layer_of_another_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let listed = |content: &str| vec![directory("d"), file("d/f", content.as_bytes())];
+    let [one, other] = ["one", "two"].map(|content| write(Driver::Erofs, &dir.path().join(content), listed(content)));
+    let more = write(Driver::Erofs, &dir.path().join("more"), [listed("one"), vec![file("g", b"")]].concat());
+    let tar = dir.path().join("tar");
+    export(&one, None, &tar, Compression::Gzip);
+    for (index, why) in [(&other.index, "has another content in the tar"), (&more.index, "is not in the tar")] {
+        let like = UnpackOptions { whiteouts: true, like: Some(Path::new(index)), ..UnpackOptions::default() };
+        let error = unpack(Driver::Erofs, &dir.path().join("out"), &tar, like).unwrap_err();
+        assert_eq!((&*error.code, &*error.detail), ("native/bad-archive", why));
+    }
+    let less = dir.path().join("less");
+    export(&more, None, &less, Compression::Zstd);
+    let like = UnpackOptions { whiteouts: true, like: Some(Path::new(&one.index)), ..UnpackOptions::default() };
+    let error = unpack(Driver::Erofs, &dir.path().join("out"), &less, like).unwrap_err();
+    assert_eq!(&*error.detail, "the tar holds more than the index says");
 }
 
 fn sample(dir: &Path) -> PathBuf {

@@ -1,0 +1,17 @@
+// Opens remote caches by their addresses. Each kind is loaded when one of it is opened.
+
+import { TbuildError } from '../../base/errors.ts';
+import type { CacheAddress } from '../../snapshots/absent-data.ts';
+import type { Backend } from './backend.ts';
+import type { RegistryOptions } from './registry.ts';
+
+export async function openBackend(address: CacheAddress, options: RegistryOptions): Promise<Backend> {
+  switch (address.type) {
+    case 'local':
+      return (await import('./local.ts')).openLocal(address);
+    case 'registry':
+      return (await import('./registry.ts')).openRegistry(address, options);
+    default:
+      throw new TbuildError('unsupported/cache', `caches of the type ${address.type} are not there yet`);
+  }
+}
