@@ -35,10 +35,12 @@ export class BuildRecorder {
   #workshop: Workshop | undefined;
   #explainer: Promise<Explainer> | undefined;
   #isStored = false;
+  readonly #isDry: boolean;
 
-  /** `names` in full; `log`: name of the file. */
-  constructor(workplace: Workplace, request: BuildRequest, names: readonly string[], log: string) {
+  /** `names` in full; `log`: name of the file; undefined: of a dry run, of which no record is kept. */
+  constructor(workplace: Workplace, request: BuildRequest, names: readonly string[], log: string | undefined) {
     this.#workplace = workplace;
+    this.#isDry = log === undefined;
     this.#build = {
       id: hexOf(sha256(`${workplace.store.root} ${log}`)).slice(0, 12),
       started: Date.now(),
@@ -48,15 +50,22 @@ export class BuildRecorder {
       ...placesOf(request),
       names: names.map(familiarName),
       flags: flagsOf(request),
-      log,
+      log: log ?? '',
       image: undefined,
       error: undefined,
       steps: this.#steps,
     };
   }
 
+  /** What came of the steps so far. */
+  get steps(): readonly StepOutcome[] {
+    return this.#steps;
+  }
+
   plan(steps: readonly Step[], workshop: Workshop): void {
     this.#workshop = workshop;
+    // A build may begin again.
+    this.#steps.length = 0;
     for (const step of steps) {
       const { id, name, stage, op, parent } = step;
       const from = inputsOf(step).slice(parent === undefined ? 0 : 1);
@@ -148,6 +157,7 @@ export class BuildRecorder {
   }
 
   #store(): void {
+    if (this.#isDry) return;
     try {
       storeBuild(this.#workplace.store.db, this.#build);
       this.#isStored = true;

@@ -89,6 +89,7 @@ export const library: Library = {
       return { build: { ...build, shownStatus: statusOf(place.store, build) }, steps };
     });
   },
+  dryRun: async (options) => (await import('../build/dry-run.ts')).dryRun(options),
   buildLog: async (id) => {
     const { buildLog } = await import('../build/history/builds.ts');
     return withRecords(({ store }) => buildLog(store, id));

@@ -1,6 +1,7 @@
 // What the command line needs from the floors below, as one interface: commands call this and nothing else, so that a test can be the library.
 
 import type { BuildOptions, BuildResult } from '../build/build.ts';
+import type { DryRunOptions, DryStep } from '../build/dry-run.ts';
 import type { ShownStatus } from '../build/history/builds.ts';
 import type { StepDetails } from '../build/history/steps.ts';
 import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
@@ -93,6 +94,8 @@ export interface Library {
   listBuilds(): Promise<readonly ListedBuild[]>;
   /** By its id; undefined: the last. Of the steps that `step` names; undefined: all but sources. */
   describeBuild(id: string | undefined, step?: string): Promise<DescribedBuild>;
+  /** What a build would execute, and why. */
+  dryRun(options: DryRunOptions): Promise<readonly DryStep[]>;
   buildLog(id: string | undefined): Promise<string>;
   /** Returns the ids of those that went. Undefined: all that have ended. */
   removeBuilds(ids: readonly string[] | undefined): Promise<readonly string[]>;

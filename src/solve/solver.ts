@@ -22,6 +22,8 @@ export interface Listener {
   prepared(step: Step, prepared: Prepared): void;
   /** It is about to be executed, since no trace of it holds, or `flag` was given. */
   missed(step: Step, prepared: Prepared, flag: string | undefined): Promise<void>;
+  /** Of a dry run: whether it would be executed depends on what these steps below it would make. */
+  undecided?(step: Step, on: readonly Step[]): void;
   /** `trace`: its row; undefined: a source. */
   done(step: Step, cached: boolean, layer: Layer | undefined, trace: number | undefined): void;
   failed(step: Step, error: TbuildError): void;
@@ -38,6 +40,8 @@ export interface SolveOptions {
   readonly noCache: boolean;
   /** A RUN that is reused by what it saw (`watched`), or every RUN, is executed again, and must make the same. */
   readonly verify: 'none' | 'watched' | 'all';
+  /** No command is executed and nothing is kept; what COPYs would make goes with this process. */
+  readonly isDry?: boolean;
   readonly image: (operation: ImageOperation, report: Report) => Promise<State>;
   readonly context: (name: string) => Promise<ContextResult>;
   /** Unset: only what is here counts. */
@@ -56,7 +60,11 @@ export interface Solved {
   readonly created: number | undefined;
   /** By what it is found again; unset: there is no layer. */
   readonly found?: Found;
+  /** Of a dry run: it cannot be known. */
+  readonly isUnknown?: true;
 }
+
+const UNKNOWN: Solved = { result: { kind: 'state', state: [] }, layer: undefined, created: undefined, isUnknown: true };
 
 /** What a step was told, and what it saw and made. */
 export interface Found {
@@ -123,7 +131,13 @@ class Solver {
 
   async #solve(step: Step): Promise<Solved> {
     const { graph, listener } = this.#options;
-    const inputs = await Promise.all(inputsOf(step).map((id) => this.solved(graph.steps[id] as Step)));
+    const needed = inputsOf(step).map((id) => graph.steps[id] as Step);
+    const inputs = await Promise.all(needed.map((input) => this.solved(input)));
+    if (inputs.some(({ isUnknown }) => isUnknown)) {
+      const unknown = needed.filter((_, place) => inputs[place]?.isUnknown);
+      listener.undecided?.(step, unknown);
+      return UNKNOWN;
+    }
     const below = step.parent === undefined ? [] : stateOf(inputs[0] as Solved);
     const others = (step.parent === undefined ? inputs : inputs.slice(1)).map(({ result }) => result);
     if (this.#signal.aborted) {
@@ -172,10 +186,12 @@ class Solver {
     }
     const prepared = await this.#prepare(step, below, others);
     listener.prepared(step, prepared);
-    const { layer, cached, record, recorded } = await this.#layer(step, prepared);
+    const made = await this.#layer(step, prepared);
+    if (!made) return UNKNOWN;
+    const { layer, cached, record, recorded } = made;
     const { id, created } = recorded;
     this.#start(step);
-    if (this.#inTarget.has(step.id)) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
+    if (this.#inTarget.has(step.id) && !this.#options.isDry) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
     listener.done(step, cached, layer, id);
     // What a command made is what it is, whatever it stood on.
     const placed = step.op.kind === 'run' ? layer : { ...layer, traced: true as const };
@@ -216,7 +232,9 @@ class Solver {
     const silent: Report = { output: () => {}, status: () => {}, signal: this.#signal };
     const layerOf = async (made: Prepared) => {
       const prepared = this.#keyed(made);
-      return (this.#find(prepared) ?? (await this.#execute(prepared, silent))).layer;
+      const found = this.#find(prepared);
+      if (found) return found.layer;
+      return (await (this.#options.isDry ? this.#pretend(prepared, silent) : this.#execute(prepared, silent))).layer;
     };
     return prepareRun(workshop, { ...settings, layerOf }, op, below, bindInputs(op, others.filter(isLocal)));
   }
@@ -230,7 +248,8 @@ class Solver {
     };
   }
 
-  async #layer(step: Step, prepared: Prepared): Promise<LayerResult> {
+  /** Undefined: of a dry run, a command that would be executed. */
+  async #layer(step: Step, prepared: Prepared): Promise<LayerResult | undefined> {
     const { listener } = this.#options;
     const flag = this.#options.noCache ? '--no-cache' : step.noCache ? '--no-cache-filter' : undefined;
     const report = this.#reportOf(step);
@@ -240,6 +259,10 @@ class Solver {
     };
     const found = flag === undefined ? (this.#find(prepared) ?? (await this.#findRemote(prepared))) : undefined;
     if (found && !this.#isDoubted(step, found.recorded.trace)) return found;
+    if (this.#options.isDry) {
+      await listener.missed(step, prepared, flag);
+      return step.op.kind === 'run' ? undefined : this.#pretend(prepared, report);
+    }
     return this.#limit(async () => {
       this.#signal.throwIfAborted();
       this.#start(step);
@@ -325,6 +348,14 @@ class Solver {
     });
     const { record } = prepared;
     return { layer, record, recorded: { id, trace, layer: layer.id, created, durationMs }, cached: false };
+  }
+
+  async #pretend(prepared: Prepared, report: Report): Promise<LayerResult> {
+    const { layers, driver } = this.#options.workshop;
+    const { summary, gaps, exact = prepared.exact } = await prepared.execute(report);
+    const layer = this.#equalResult(prepared, `blake3:${summary.tree}`)?.layer ?? layers.pretend(summary, driver);
+    const recorded = { id: 0, trace: { version: 2, exact, gaps } as const, layer: layer.id, created: Date.now(), durationMs: 0 };
+    return { layer, record: prepared.record, recorded, cached: false };
   }
 
   #equalResult(prepared: Prepared, tree: Digest): { recorded: Recorded; layer: Layer } | undefined {

@@ -1,11 +1,12 @@
 // Why steps are executed: after each edit, of every step that is not cached, the exact sentence.
 
-import { chmodSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ContextFile, makeContext, writeFiles } from '../support/contexts.ts';
 import { type Built, build } from '../support/events.ts';
 import { freshStore } from '../support/stores.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 let store: string;
 beforeAll(() => {
@@ -298,3 +299,50 @@ describe('after an edit, what is executed says what changed:', () => {
     expect(missesOf(second)).toEqual(misses);
   });
 });
+
+describe('tbuild why --dry-run', () => {
+  it('says before a build what it would execute, and changes nothing', async () => {
+    const context = makeContext({
+      Dockerfile:
+        'FROM busybox AS one\nCOPY . /app\nRUN cat /app/used > /out\nRUN cat /app/other > /other\nRUN cat /out > /end\nFROM busybox\nCOPY --from=one /end /\n',
+      used: 'used\n',
+      other: 'other\n',
+    });
+    const dryRun = async () => {
+      const rows = (await tbuildOk(['why', '--dry-run', '--format=json', context], { store })).trim().split('\n');
+      return rows
+        .map((row) => JSON.parse(row) as { name: string; how: string; why?: { text: string }; on?: string[] })
+        .map(({ name, how, why, on }) => [name.replace(/^\[[^\]]*\] /, ''), how, why?.text ?? on?.join()]);
+    };
+    expect((await dryRun()).map(([, how]) => how)).toEqual(['would-run', 'would-run', 'depends', 'depends', 'depends']);
+    expect((await build([context], { store })).code).toBe(0);
+    writeFiles(context, { other: 'edited\n' });
+    const before = filesOf(store);
+    expect(await dryRun()).toEqual([
+      ['COPY . /app', 'would-run', 'other: content'],
+      // It never looked at what changed.
+      ['RUN cat /app/used > /out', 'cached', undefined],
+      ['RUN cat /app/other > /other', 'would-run', '/app/other: content'],
+      ['RUN cat /out > /end', 'depends', 'RUN cat /app/other > /other'],
+      ['COPY --from=one /end /', 'depends', 'RUN cat /app/other > /other'],
+    ]);
+    expect(filesOf(store)).toEqual(before);
+    expect(missesOf(await build([context], { store }))).toMatchObject({ 'COPY . /app': 'other: content' });
+  });
+
+  it('fetches no image', async () => {
+    const context = makeContext({ Dockerfile: 'FROM 127.0.0.1:1/absent\nRUN true\n' });
+    const { code, stderr } = await tbuild(['why', '--dry-run', context], { store });
+    expect(code).toBe(6);
+    expect(stderr).toContain('127.0.0.1:1/absent:latest is not in the store, and a dry run fetches no image');
+    expect(stderr).toContain('hint: tbuild pull 127.0.0.1:1/absent');
+  });
+});
+
+/** Names, sizes and times: what a process has while it lives, and what is remembered of contexts' files, left out. */
+function filesOf(root: string): string[] {
+  const names = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => !/^(?:tmp|contexts|tbuild\.db-)/.test(name),
+  );
+  return names.sort().map((name) => `${name} ${statSync(path.join(root, name)).mtimeMs}`);
+}

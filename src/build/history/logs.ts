@@ -1,8 +1,6 @@
 // The logs of builds that are over: compressed when they are no longer new, and within a budget. Done by builds that had something to execute.
 
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { Store } from '../../base/store.ts';
 
 /** Nothing is written any more to what has not been written to for so long. */
@@ -15,7 +13,8 @@ export async function readLog(store: Store, name: string): Promise<string | unde
   const path = store.path('logs', name);
   if (existsSync(path)) return readFileSync(path, 'utf8');
   if (!existsSync(path + PACKED)) return undefined;
-  return (await promisify(zstdDecompress)(readFileSync(path + PACKED))).toString();
+  const { zstdDecompressSync } = await import('node:zlib');
+  return zstdDecompressSync(readFileSync(path + PACKED)).toString();
 }
 
 export async function keepLogsSmall(store: Store, nowMs = Date.now()): Promise<void> {
@@ -33,9 +32,10 @@ export async function keepLogsSmall(store: Store, nowMs = Date.now()): Promise<v
 
 /** Another process may be doing the same: both make the same file. */
 async function pack(path: string): Promise<void> {
+  const { zstdCompressSync } = await import('node:zlib');
   const unfinished = `${path}.${process.pid}`;
   const { atime, mtime } = statSync(path);
-  writeFileSync(unfinished, await promisify(zstdCompress)(readFileSync(path)), { mode: 0o600 });
+  writeFileSync(unfinished, zstdCompressSync(readFileSync(path)), { mode: 0o600 });
   utimesSync(unfinished, atime, mtime);
   renameSync(unfinished, path + PACKED);
   rmSync(path, { force: true });
