@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeBaseImages } from '../../setup/base-images.ts';
+import { hostPlatform } from '../../src/oci/platform.ts';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
 import { makeRepositories } from '../support/git-server.ts';
@@ -206,14 +207,38 @@ COPY --from=b / /
     expect((await build(context, store, '--frozen')).code).toBe(0);
   });
 
-  it('keeps tokens of build arguments to itself', async () => {
-    const text = `ARG T\nFROM scratch\nARG T\nADD ${server.url}/file?a=b&token=$T /\nADD ${server.url}/file?a=b /plain\n`;
+  it('has images without a layer, too', async () => {
+    const name = `${registry.host}/empty:1`;
+    const from = makeContext({ Dockerfile: 'FROM scratch\nENV A=1\n' });
+    await tbuildOk(['build', '-q', '--push', '-t', name, from], { store: freshStore() });
+    const context = makeContext({ Dockerfile: `FROM ${name}\nCOPY Dockerfile /\n` });
+    const store = emptyStore();
+    await tbuildOk(['lock', context], { store });
+    expect(Object.keys(lockOf(context).images ?? {})).toEqual([name]);
+    expect((await build(context, store, '--frozen')).code).toBe(0);
+  });
+
+  it('keeps tokens that come with the command to itself', async () => {
+    const url = `${server.url.replace('//', '//user:secret@')}/file`;
+    const text = `FROM scratch
+ARG T
+ARG TARGETARCH
+ADD ${url}?a=b&token=$T&arch=$TARGETARCH /
+ADD ${url}?token=literal /plain
+COPY --from=page /context /page
+`;
     const context = makeContext({ Dockerfile: text });
-    const url = server.url.replace('//', '//user:secret@');
-    writeFileSync(path.join(context, 'Dockerfile'), text.replaceAll(server.url, url));
-    await tbuildOk(['lock', '--build-arg', 'T=hidden', context], { store: emptyStore() });
-    expect(Object.keys(lockOf(context).urls ?? {})).toEqual([`${server.url}/file`, `${server.url}/file?a=b`]);
-    expect((await build(context, emptyStore(), '--frozen', '--build-arg', 'T=other')).code).toBe(0);
+    const flags = (token: string) => ['--build-arg', `T=${token}`, '--build-context', `page=${url}?x=${token}`];
+    const arch = hostPlatform().architecture;
+    await tbuildOk(['lock', ...flags('hidden'), context], { store: emptyStore() });
+    const keys = [`${server.url}/file`, `${server.url}/file?a=b&arch=${arch}`, `${server.url}/file?token=literal`];
+    expect(lockOf(context)).toEqual({
+      version: 1,
+      urls: Object.fromEntries(keys.map((key) => [key, { checksum: sha256('one') }])),
+      contexts: { page: keys[0] },
+    });
+    const more = ['--build-arg', 'UNUSED=a', '--build-arg', 'SOURCE_DATE_EPOCH=0'];
+    expect((await build(context, emptyStore(), '--frozen', ...flags('other'), ...more)).code).toBe(0);
   });
 
   it('goes beside the Dockerfile that -f names, and there must be one', async () => {

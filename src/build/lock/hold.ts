@@ -13,10 +13,10 @@ import { isLayoutReference } from '../contexts/layout-images.ts';
 import type { ContextOptions } from '../contexts/options.ts';
 import type { DockerfileSource } from '../dockerfile-source.ts';
 import { EMPTY_LOCK, type Lock, parseLock } from './document.ts';
-import { isFixed, keyOf, type SourceOperation, shownKey } from './keys.ts';
+import { isFixed, isOf, type KeyScope, keyOf, keyScope, type SourceOperation, shownKey } from './keys.ts';
 import { staleEntries, writtenNames } from './written.ts';
 
-export interface HoldOptions extends Pick<ContextOptions, 'context' | 'dockerfile'> {
+export interface HoldOptions extends Pick<ContextOptions, 'context' | 'dockerfile' | 'buildArgs' | 'buildContexts'> {
   /** What is not locked is an error. */
   readonly frozen?: boolean;
 }
@@ -35,13 +35,15 @@ export class Hold {
   readonly #dockerfile: Dockerfile;
   readonly #lock: Lock | undefined;
   readonly #options: HoldOptions;
+  readonly #scope: KeyScope;
 
   constructor(source: DockerfileSource, dockerfile: Dockerfile, lock: Lock | undefined, options: HoldOptions) {
     this.#source = source;
     this.#dockerfile = dockerfile;
     this.#lock = lock;
     this.#options = options;
-    this.pins = pinsOf(lock ?? EMPTY_LOCK, dockerfile.text);
+    this.#scope = keyScope(dockerfile.text, options);
+    this.pins = pinsOf(lock ?? EMPTY_LOCK, this.#scope);
   }
 
   /** Of the lock; undefined: there is none. */
@@ -80,7 +82,7 @@ export class Hold {
       const source = op.kind === 'context' ? this.#contextSource(named, op.name) : op;
       if (source === undefined || !isSource(source) || isFixed(source)) continue;
       if (this.#options.frozen) throw this.#notLocked(source, where);
-      open.add(shownKey(source.kind, keyOf(source, this.#dockerfile.text)));
+      open.add(shownKey(source.kind, keyOf(source, this.#scope)));
     }
     return [...open].sort();
   }
@@ -117,7 +119,7 @@ export class Hold {
   }
 
   #notLocked(op: SourceOperation, where: Location | undefined): TbuildError {
-    const shown = shownKey(op.kind, keyOf(op, this.#dockerfile.text));
+    const shown = shownKey(op.kind, keyOf(op, this.#scope));
     const isFile = this.#source.path !== undefined && !isRemoteDockerfile(this.#options);
     const why = this.#lock ? `it is not in ${this.#name}` : isFile ? `there is no ${this.#name}` : NO_FILE;
     const hint = isFile ? `lock it with: ${this.#command()}` : 'name it by its digest, checksum or commit';
@@ -143,8 +145,7 @@ function isSource(op: Step['op']): op is SourceOperation {
   return (op.kind === 'image' && !isLayoutReference(op.reference)) || op.kind === 'http' || op.kind === 'git';
 }
 
-/** `text`: the Dockerfile's. */
-export function pinsOf({ images, urls, git }: Lock, text: string): Pins {
+export function pinsOf({ images, urls, git }: Lock, scope: KeyScope): Pins {
   return {
     image: (reference) => {
       const digest = images.get(reference)?.digest;
@@ -152,10 +153,9 @@ export function pinsOf({ images, urls, git }: Lock, text: string): Pins {
     },
     remote: (op) => {
       if (isFixed(op)) return op;
-      if (op.kind === 'http') return { ...op, checksum: urls.get(keyOf(op, text))?.checksum };
-      const locked = git.get(keyOf(op, text));
-      // One that cannot be what the Dockerfile asks for is none.
-      if (locked === undefined || !locked.commit.startsWith(op.source.checksum)) return op;
+      if (op.kind === 'http') return { ...op, checksum: urls.get(keyOf(op, scope))?.checksum };
+      const locked = git.get(keyOf(op, scope));
+      if (!locked || !isOf(locked, op)) return op;
       const { commit, ref } = locked;
       const source = { ...op.source, ref: ref ?? op.source.ref, checksum: commit };
       return { ...op, source: { ...source, fetchByCommit: true } };

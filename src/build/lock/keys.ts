@@ -3,8 +3,10 @@
 import { type GitSource, isCommit } from '../../context/git/url.ts';
 import { redactUrl } from '../../http/url.ts';
 import { familiarName, isPinned } from '../../oci/reference.ts';
-import type { ImageOperation, RemoteOperation } from '../../plan/graph.ts';
+import type { GitOperation, ImageOperation, RemoteOperation } from '../../plan/graph.ts';
 import { isLayoutReference } from '../contexts/layout-images.ts';
+import type { ContextOptions } from '../contexts/options.ts';
+import type { LockedCommit } from './document.ts';
 
 export type SourceOperation = ImageOperation | RemoteOperation;
 
@@ -20,31 +22,55 @@ export function isFixed(op: SourceOperation): boolean {
   }
 }
 
-/** `text`: the Dockerfile's. */
-export function keyOf(op: SourceOperation, text: string): string {
+/** What tells what may be in a lock from what may not. */
+export interface KeyScope {
+  /** The Dockerfile's. */
+  readonly text: string;
+  /** Values of --build-arg, and parameters in --build-context. */
+  readonly given: readonly string[];
+}
+
+export function keyScope(
+  text: string,
+  { buildArgs, buildContexts = {} }: Pick<ContextOptions, 'buildArgs' | 'buildContexts'>,
+): KeyScope {
+  const parameters = Object.values(buildContexts).flatMap((source) => parametersOf(source));
+  // One that the Dockerfile does not speak of is in nothing that it names.
+  const args = Object.entries(buildArgs).flatMap(([name, value]) => (text.includes(name) ? [value] : []));
+  return { text, given: [...args, ...parameters].filter((value) => value !== '') };
+}
+
+export function keyOf(op: SourceOperation, scope: KeyScope): string {
   switch (op.kind) {
     case 'image':
       return op.reference;
     case 'http':
-      return urlKey(op.url, text);
+      return urlKey(op.url, scope);
     case 'git':
       return gitKey(op.source);
   }
 }
 
 /**
- * Without user and password, and with its parameters only where the Dockerfile has them as they are: what comes by a build argument may be a token, and
- * a lock is for everybody to read.
+ * Without user and password, and without the parameters that have something in them which is given with the command: that may be a token, and a lock is
+ * for everybody to read. What stands in the Dockerfile as it is stays.
  */
-function urlKey(url: string, text: string): string {
-  const query = /\?[^#]*/.exec(url)?.[0] ?? '';
-  return redactUrl(url) + (query !== '' && text.includes(query) ? query : '');
+function urlKey(url: string, { text, given }: KeyScope): string {
+  const parameters = parametersOf(url);
+  const isWritten = text.includes(`?${parameters.join('&')}`);
+  const kept = isWritten ? parameters : parameters.filter((one) => !given.some((value) => one.includes(value)));
+  return redactUrl(url) + (kept.length === 0 ? '' : `?${kept.join('&')}`);
 }
+
+const parametersOf = (url: string): string[] => /\?([^#]+)/.exec(url)?.[1]?.split('&') ?? [];
 
 /** A commit is of the whole repository, whichever part of it is taken. */
 function gitKey({ remote, ref }: GitSource): string {
   return redactUrl(remote) + (ref === '' ? '' : `#${ref}`);
 }
+
+/** Whether a commit can be what the Dockerfile asks for, which may say how it begins. */
+export const isOf = ({ commit }: LockedCommit, { source }: GitOperation): boolean => commit.startsWith(source.checksum);
 
 /** As people write it. */
 export function shownKey(kind: SourceOperation['kind'], key: string): string {

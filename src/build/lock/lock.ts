@@ -24,8 +24,8 @@ import type { SshSource } from '../ssh.ts';
 import { type Change, changesOf } from './changes.ts';
 import { EMPTY_LOCK, formatLock, type Lock, parseLock } from './document.ts';
 import { lockName } from './hold.ts';
-import { isFixed, keyOf, type SourceOperation } from './keys.ts';
-import { Resolver } from './resolve.ts';
+import { isFixed, type KeyScope, keyOf, keyScope } from './keys.ts';
+import { type RemoteSource, Resolver } from './resolve.ts';
 import { selectUpdates, type Updates } from './updates.ts';
 import { staleEntries, writtenNames } from './written.ts';
 
@@ -54,9 +54,8 @@ export async function lockBuild(given: LockOptions): Promise<LockResult> {
   const openContexts = await findContexts(options);
   const workplace = await openWorkplace(options.root);
   const finder = new BaseImageFinder(workplace, new Images(workplace.store, workplace.layers), false, options.signal);
-  const sandbox = await openSandbox(options);
-  const settings = { ...sandbox, fresh: false };
   try {
+    const settings = { ...(await openSandbox(options)), fresh: false };
     const contexts = await openContexts(workplace, settings);
     const path = pathOf(contexts, options);
     const { bytes, name, lock: written } = contexts.dockerfile;
@@ -64,12 +63,14 @@ export async function lockBuild(given: LockOptions): Promise<LockResult> {
     const dockerfile = parseDockerfile(bytes, name);
     const before = written ? parseLock(written, lockName(contexts.dockerfile)) : EMPTY_LOCK;
     const updated = updatesOf(before, options.update);
-    const resolver = new Resolver({ workplace, settings, finder, signal: options.signal }, before, updated, dockerfile.text);
+    const scope = keyScope(dockerfile.text, options);
+    const resolver = new Resolver({ workplace, settings, finder, signal: options.signal }, before, updated, scope);
     try {
       const steps = await planAll(dockerfile, options, contexts.named, resolver);
-      const found = await resolver.resolve(sourcesOf(steps, contexts.named));
+      const found = await resolver.resolve(remotesOf(steps, contexts.named));
       refuseUnused(updated ?? [], found);
-      const lock = join(dockerfile, before, found, contexts.named, steps, options.target !== undefined);
+      const used = contextKeys(contexts.named, steps, scope);
+      const lock = join(dockerfile, before, found, contexts.named, used, options.target !== undefined);
       write(path, formatLock(lock), written);
       return { path, changes: changesOf(before, lock), lock };
     } finally {
@@ -109,15 +110,13 @@ async function planAll(
   return steps;
 }
 
-type Source = Pick<Step, 'where'> & { readonly op: SourceOperation };
-
-/** Those that nothing fixes. */
-function sourcesOf(steps: readonly Step[], named: NamedContexts): Source[] {
-  return steps.flatMap(({ op, where }): Source[] => {
+/** Those that nothing fixes, but for images, which planning has asked for. */
+function remotesOf(steps: readonly Step[], named: NamedContexts): RemoteSource[] {
+  return steps.flatMap(({ op, where }): RemoteSource[] => {
     const context = op.kind === 'context' ? named[op.name] : undefined;
     const source = context?.kind === 'directory' ? context.remote : op;
-    const isSource = source?.kind === 'image' || source?.kind === 'http' || source?.kind === 'git';
-    return isSource && !isFixed(source) ? [{ op: source, where }] : [];
+    const isRemote = source?.kind === 'http' || source?.kind === 'git';
+    return isRemote && !isFixed(source) ? [{ op: source, where }] : [];
   });
 }
 
@@ -136,16 +135,15 @@ function join(
   before: Lock,
   found: Pick<Lock, 'images' | 'urls' | 'git'>,
   named: NamedContexts,
-  steps: readonly Step[],
+  used: ReadonlyMap<string, string>,
   isPartial: boolean,
 ): Lock {
   const written = writtenNames(dockerfile);
   const isFound = (key: string) => found.images.has(key) || found.urls.has(key) || found.git.has(key);
   const kept = [...before.contexts].filter(([name]) => !Object.hasOwn(named, name) && written.context(name));
-  const contexts = new Map([
-    ...kept,
-    ...contextKeys(named, steps, dockerfile.text, (key) => isFound(key) && !written.image(key)),
-  ]);
+  // An image that the text names, too, may be there for that alone.
+  const isUsed = (key: string) => isFound(key) && !written.image(key);
+  const contexts = new Map([...kept, ...[...used].filter(([, key]) => isUsed(key))]);
   const all = {
     images: new Map([...before.images, ...found.images]),
     urls: new Map([...before.urls, ...found.urls]),
@@ -161,19 +159,14 @@ function join(
   return { images: without(all.images), urls: without(all.urls), git: without(all.git), contexts, onbuild };
 }
 
-/** Which source each --build-context that is used stands for. */
-function contextKeys(
-  named: NamedContexts,
-  steps: readonly Step[],
-  text: string,
-  isOnlyThere: (key: string) => boolean,
-): [string, string][] {
-  const used = new Set(steps.flatMap(({ op }) => (op.kind === 'context' ? [op.name] : [])));
-  return Object.entries(named).flatMap(([name, context]): [string, string][] => {
-    if (context.kind === 'directory') return context.remote && used.has(name) ? [[name, keyOf(context.remote, text)]] : [];
-    const { reference } = context;
-    return !isLayoutReference(reference) && isOnlyThere(reference) ? [[name, reference]] : [];
+/** Which source each --build-context stands for. One that is no image is known by its step. */
+function contextKeys(named: NamedContexts, steps: readonly Step[], scope: KeyScope): Map<string, string> {
+  const opened = new Set(steps.flatMap(({ op }) => (op.kind === 'context' ? [op.name] : [])));
+  const keys = Object.entries(named).flatMap(([name, context]): [string, string][] => {
+    if (context.kind === 'directory') return context.remote && opened.has(name) ? [[name, keyOf(context.remote, scope)]] : [];
+    return isLayoutReference(context.reference) ? [] : [[name, context.reference]];
   });
+  return new Map(keys);
 }
 
 /** Whole or not at all, and only when it says something new. */

@@ -12,7 +12,7 @@ import type { Workplace } from '../../snapshots/workplace.ts';
 import { type RemoteSettings, resolveRemote } from '../../steps/remote.ts';
 import type { BaseImageFinder } from '../base-images.ts';
 import type { Lock, LockedCommit, LockedFile, LockedImage } from './document.ts';
-import { isFixed, keyOf, type SourceOperation } from './keys.ts';
+import { isFixed, isOf, type KeyScope, keyOf } from './keys.ts';
 
 export interface ResolverParts {
   readonly workplace: Workplace;
@@ -21,22 +21,24 @@ export interface ResolverParts {
   readonly signal: AbortSignal;
 }
 
+export type RemoteSource = Pick<Step, 'where'> & { readonly op: RemoteOperation };
+
 export class Resolver implements BaseImages {
   readonly #parts: ResolverParts;
   readonly #client: RegistryClient;
   readonly #before: Lock;
   readonly #isUpdated: (key: string) => boolean;
-  readonly #text: string;
+  readonly #scope: KeyScope;
   readonly #images = new Map<string, Promise<LockedImage>>();
   readonly #remotes = new Map<string, { readonly identity: string; readonly found: Promise<LockedFile | LockedCommit> }>();
 
-  /** `updated`: keys that do not count as locked; undefined: all of them. `text`: the Dockerfile's. */
-  constructor(parts: ResolverParts, before: Lock, updated: ReadonlySet<string> | undefined, text: string) {
+  /** `updated`: keys that do not count as locked; undefined: all of them. */
+  constructor(parts: ResolverParts, before: Lock, updated: ReadonlySet<string> | undefined, scope: KeyScope) {
     this.#parts = parts;
     this.#client = new RegistryClient({ signal: parts.signal });
     this.#before = before;
     this.#isUpdated = (key) => updated === undefined || updated.has(key);
-    this.#text = text;
+    this.#scope = scope;
   }
 
   /** For planning: an image's triggers are part of what is built. */
@@ -47,19 +49,19 @@ export class Resolver implements BaseImages {
     return finder.config(`${reference}@${digest}`, platform);
   }
 
-  async resolve(
-    sources: readonly (Pick<Step, 'where'> & { readonly op: SourceOperation })[],
-  ): Promise<Pick<Lock, 'images' | 'urls' | 'git'>> {
+  /** With the images that planning has asked for. */
+  async resolve(remotes: readonly RemoteSource[]): Promise<Pick<Lock, 'images' | 'urls' | 'git'>> {
     const images = new Map<string, LockedImage>();
     const urls = new Map<string, LockedFile>();
     const git = new Map<string, LockedCommit>();
+    for (const [name, image] of this.#images) images.set(name, await image);
     await Promise.all(
-      sources.map(async ({ op, where }) => {
+      remotes.map(async ({ op, where }) => {
         try {
-          const key = keyOf(op, this.#text);
-          if (op.kind === 'image') images.set(key, await this.#image(key));
-          else if (op.kind === 'http') urls.set(key, (await this.#remote(key, op)) as LockedFile);
-          else git.set(key, (await this.#remote(key, op)) as LockedCommit);
+          const key = keyOf(op, this.#scope);
+          const found = await this.#remote(key, op);
+          if ('checksum' in found) urls.set(key, found);
+          else git.set(key, found);
         } catch (error) {
           throw where ? withPlace(error, where) : error;
         }
@@ -98,13 +100,18 @@ export class Resolver implements BaseImages {
 
   #remote(key: string, op: RemoteOperation): Promise<LockedFile | LockedCommit> {
     const known = this.#remotes.get(key);
-    const identity = op.kind === 'http' ? op.url : `${op.source.remote} ${op.source.checksum}`;
-    if (known !== undefined && op.kind === 'http' && known.identity !== identity) throw ambiguous(key);
-    const { urls, git } = this.#before;
-    const locked = this.#isUpdated(key) ? undefined : op.kind === 'http' ? urls.get(key) : git.get(key);
+    const identity = op.kind === 'http' ? op.url : op.source.checksum;
+    if (known !== undefined && known.identity !== identity) throw ambiguous(key);
+    const locked = this.#isUpdated(key) ? undefined : this.#lockedRemote(key, op);
     const found = known?.found ?? (locked ? Promise.resolve(locked) : this.#ask(op));
     this.#remotes.set(key, { identity, found });
     return found;
+  }
+
+  #lockedRemote(key: string, op: RemoteOperation): LockedFile | LockedCommit | undefined {
+    if (op.kind === 'http') return this.#before.urls.get(key);
+    const locked = this.#before.git.get(key);
+    return locked && isOf(locked, op) ? locked : undefined;
   }
 
   async #ask(op: RemoteOperation): Promise<LockedFile | LockedCommit> {
@@ -120,6 +127,6 @@ export class Resolver implements BaseImages {
 }
 
 const ambiguous = (key: string): TbuildError =>
-  new TbuildError('dockerfile/ambiguous-url', `two URLs ${key} differ in parameters that are not in the Dockerfile`, {
-    hint: 'a lock does not hold what comes by build arguments: fix one of them with --checksum',
+  new TbuildError('dockerfile/ambiguous-lock', `${key} is two sources, which differ in what a lock does not hold`, {
+    hint: 'fix one of them in the Dockerfile, with --checksum: parameters that come by --build-arg are in no lock',
   });

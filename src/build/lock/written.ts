@@ -9,7 +9,7 @@ import { readMountSource } from '../../dockerfile/mount.ts';
 import { parseTrigger } from '../../dockerfile/parse.ts';
 import { familiarName, normalizeName } from '../../oci/reference.ts';
 import type { Lock } from './document.ts';
-import { keyOf } from './keys.ts';
+import { type KeyScope, keyOf } from './keys.ts';
 
 export interface Written {
   /** Whether the text names an image, in full. */
@@ -27,19 +27,21 @@ export function writtenNames(dockerfile: Dockerfile): Written {
   for (const { name, base, instructions } of dockerfile.stages) {
     if (name !== undefined) stages.add(name);
     images.push(base);
-    for (const instruction of instructions) collect(instruction, images, remotes, dockerfile.text);
+    for (const instruction of instructions) collect(instruction, images, remotes);
   }
   const fullNames = new Set(images.filter((text) => !hasVariable(text)).flatMap((text) => asName(normalizeName, text)));
   const contexts = new Set(images.filter((text) => !hasVariable(text)).flatMap((text) => asName(contextName, text)));
-  const [imageBeginnings, remoteBeginnings] = [images, remotes].map((all) => all.filter(hasVariable).map(beginningOf));
+  const imageBeginnings = images.filter(hasVariable).map(beginningOf);
+  // Of parameters some are in no key.
+  const remoteBeginnings = remotes.filter(hasVariable).map((text) => beginningOf(text).replace(/\?.*/s, ''));
   return {
     image: (name) =>
       fullNames.has(name) ||
-      imageBeginnings!.some((beginning) => name.startsWith(beginning) || familiarName(name).startsWith(beginning)),
-    remote: (key) => remotes.includes(key) || remoteBeginnings!.some((beginning) => key.startsWith(beginning)),
+      imageBeginnings.some((beginning) => name.startsWith(beginning) || familiarName(name).startsWith(beginning)),
+    remote: (key) => remotes.includes(key) || remoteBeginnings.some((beginning) => key.startsWith(beginning)),
     context: (name) => {
       const [bare = ''] = name.split('::');
-      return stages.has(bare) || contexts.has(bare) || imageBeginnings!.some((beginning) => bare.startsWith(beginning));
+      return stages.has(bare) || contexts.has(bare) || imageBeginnings.some((beginning) => bare.startsWith(beginning));
     },
   };
 }
@@ -54,7 +56,7 @@ export function staleEntries(lock: Lock, written: Written): Set<string> {
   return new Set([...stale(lock.images.keys(), written.image), ...stale(remotes, written.remote)]);
 }
 
-function collect(instruction: Instruction, images: string[], remotes: string[], text: string): void {
+function collect(instruction: Instruction, images: string[], remotes: string[]): void {
   switch (instruction.kind) {
     case 'copy':
       if (instruction.from !== undefined) images.push(instruction.from);
@@ -63,25 +65,28 @@ function collect(instruction: Instruction, images: string[], remotes: string[], 
       images.push(...instruction.mounts.map(readMountSource).filter((from) => from !== ''));
       break;
     case 'add':
-      for (const source of instruction.sources) remotes.push(remoteKey(source, instruction.keepGitDir !== undefined, text));
+      for (const source of instruction.sources) remotes.push(remoteKey(source, instruction.keepGitDir !== undefined));
       break;
     case 'onbuild':
-      collect(parseTrigger(instruction.trigger, instruction.where), images, remotes, text);
+      collect(parseTrigger(instruction.trigger, instruction.where), images, remotes);
       break;
     default:
   }
 }
 
+/** Nothing comes by a build argument. */
+const AS_WRITTEN: KeyScope = { text: '', given: [] };
+
 /** What is no remote source is the key of nothing. */
-function remoteKey(source: string, isGit: boolean, text: string): string {
+function remoteKey(source: string, isGit: boolean): string {
   if (hasVariable(source)) return source.replace(/^([a-z]+:\/\/)[^/$]*@/i, '$1');
   try {
     const git = parseGitUrl(source, isGit);
-    if (git) return keyOf({ kind: 'git', source: git }, text);
+    if (git) return keyOf({ kind: 'git', source: git }, AS_WRITTEN);
   } catch {
     return source; // A build says what is wrong with it.
   }
-  return keyOf({ kind: 'http', url: source, name: '', checksum: undefined }, text);
+  return keyOf({ kind: 'http', url: source, name: '', checksum: undefined }, AS_WRITTEN);
 }
 
 const hasVariable = (text: string): boolean => text.includes('$');
