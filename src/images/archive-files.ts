@@ -149,7 +149,7 @@ function followLinks(entries: Map<string, Spooled>, name: string, label: string)
 }
 
 /** What a compressed stream starts with: RFC 1952, RFC 8878, and two that are told apart for the message only. */
-async function decompress(input: Readable, label: string): Promise<Readable> {
+export async function decompress(input: Readable, label: string): Promise<Readable> {
   const { head, rest } = await peek(input, 6);
   if (head.length === 0) throw badArchive(label, 'it is empty');
   if (head[0] === 0x1f && head[1] === 0x8b) return piped(rest, createGunzip());

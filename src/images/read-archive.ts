@@ -39,6 +39,15 @@ export async function readImages(
   throw badArchive(files.label, 'it has neither an oci-layout nor a manifest.json');
 }
 
+/** All of it is in the archive. */
+export type NearImage = IncomingImage & { readonly layers: readonly NearLayer[] };
+
+/** Those of a manifest.json, whatever else there is; undefined: there is none. */
+export async function readDockerImages(files: ArchiveFiles): Promise<NearImage[] | undefined> {
+  const images = await readDockerManifest(files);
+  return images && Promise.all(images.map((image) => openDockerImage(files, image)));
+}
+
 /** Those of a layout that `select` leaves of its index, for one platform. */
 export async function readLayoutImages(
   files: ArchiveFiles,
@@ -212,7 +221,7 @@ async function readConfigOf(
   return { digest, bytes, names: image.names };
 }
 
-async function openDockerImage(files: ArchiveFiles, image: DockerImage): Promise<IncomingImage> {
+async function openDockerImage(files: ArchiveFiles, image: DockerImage): Promise<NearImage> {
   const { bytes, digest } = await readConfigOf(files, image);
   const label = labelOf(files, image.names, digest);
   const diffIds = diffIdsOf(parseImageConfig(bytes, `${label}, config`), image.layers.length, label);

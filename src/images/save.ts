@@ -89,7 +89,7 @@ export async function writeImages(
   files.set('oci-layout', { bytes: Buffer.from(LAYOUT_FILE) });
   files.set('index.json', { bytes: encodeIndex(entries) });
   const alone = [...prepared, ...indexes.flatMap(({ only }) => only ?? [])];
-  if (options.format === 'docker') files.set('manifest.json', { bytes: encodeDockerManifest(alone) });
+  if (options.format === 'docker') files.set('manifest.json', { bytes: encodeDockerManifest(alone.map(itemOf)) });
   await writeArchive(options.destination, files);
   return descriptors;
 }
@@ -230,13 +230,28 @@ function indexEntries({
   return names.map((name) => ({ ...descriptor, annotations: { ...descriptor.annotations, ...nameAnnotations(name) } }));
 }
 
+const itemOf = ({ image, names, layers }: Prepared): DockerItem => ({
+  id: image.id,
+  names,
+  layers,
+  diffIds: image.config.rootfs.diff_ids,
+});
+
+/** An image of a docker archive: `names` in full. */
+export interface DockerItem {
+  readonly id: Digest;
+  readonly names: readonly string[];
+  readonly layers: readonly Descriptor[];
+  readonly diffIds: readonly string[];
+}
+
 /** docker's image/tarexport/save.go. */
-function encodeDockerManifest(images: readonly Prepared[]): Buffer {
-  const items = images.map(({ image, names, layers }) => ({
-    Config: blobName(image.id),
+export function encodeDockerManifest(images: readonly DockerItem[]): Buffer {
+  const items = images.map(({ id, names, layers, diffIds }) => ({
+    Config: blobName(id),
     RepoTags: names.length > 0 ? names.map(familiarName) : null,
     Layers: layers.map(({ digest }) => blobName(digest)),
-    LayerSources: Object.fromEntries(layers.map((layer, position) => [image.config.rootfs.diff_ids[position], layer])),
+    LayerSources: Object.fromEntries(layers.map((layer, position) => [diffIds[position], layer])),
   }));
   return Buffer.from(JSON.stringify(items));
 }

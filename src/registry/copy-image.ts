@@ -1,4 +1,4 @@
-// `cp`: an image from a registry or a layout to a registry or a layout, as skopeo copies it: nothing is unpacked or kept, its digest stays.
+// `cp`: an image from a registry, a layout or an archive to another, as skopeo copies it: nothing is kept, and its digest stays where there is one.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,10 +11,12 @@ import { makeParents } from '../images/place-file.ts';
 import type { Platform } from '../oci/config.ts';
 import { annotations, type Descriptor, type Index, isForeign, type Manifest, parseManifest } from '../oci/descriptor.ts';
 import { formatPlatform, hostPlatform, rankPlatform } from '../oci/platform.ts';
-import { formatReference, parseReference, type Reference, withDefaultTag } from '../oci/reference.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
 import { RegistryClient } from './client.ts';
 import { copyManifest, type ManifestSource, remoteSource } from './copy.ts';
+import { openDockerArchive, writeDockerArchive } from './docker-archive.ts';
 import { openLayout, typed } from './layout-source.ts';
+import { type LayoutLocation, type Location, parseLocation } from './locations.ts';
 import type { FetchedManifest } from './repository.ts';
 
 export interface CopyImageOptions {
@@ -25,18 +27,18 @@ export interface CopyImageOptions {
   readonly signal: AbortSignal;
 }
 
-type Location =
-  | { readonly kind: 'registry'; readonly reference: Reference }
-  | { readonly kind: 'folder' | 'archive'; readonly path: string; readonly tag: string | undefined };
-
 /** What was copied, as it is called at its destination. */
 export async function copyImage(source: string, destination: string, options: CopyImageOptions): Promise<Descriptor> {
   const [from, to] = [parseLocation(source), parseLocation(destination)];
   const client = new RegistryClient({ signal: options.signal });
   const folder = await mkdtemp(join(tmpdir(), 'tbuild-cp-'));
   try {
-    const opened = await openSource(client, from, folder);
+    const opened =
+      from.kind === 'docker-archive'
+        ? await openDockerArchive(from, folder, to.kind === 'docker-archive' ? 'none' : 'gzip', options.signal)
+        : await openSource(client, from, folder);
     const root = options.isAll ? opened.root : await chooseOne(opened.from, opened.root, options.platform ?? hostPlatform());
+    if (to.kind === 'docker-archive') return await writeDockerArchive(opened.from, root, to, folder, options.signal);
     if (to.kind === 'registry') await writeRemote(client, opened.from, to.reference, root);
     else await writeLayout(opened.from, to, root);
     return root.descriptor;
@@ -46,33 +48,16 @@ export async function copyImage(source: string, destination: string, options: Co
   }
 }
 
-/** skopeo's names of transports (containers-transports(5)); without one it is an image of a registry. */
-function parseLocation(text: string): Location {
-  if (text.startsWith('docker://'))
-    return { kind: 'registry', reference: withDefaultTag(parseReference(text.slice('docker://'.length))) };
-  const [, transport, rest = ''] =
-    /^(oci|oci-archive|docker-archive|docker-daemon|containers-storage|dir|ostree|sif):(.*)$/s.exec(text) ?? [];
-  if (transport === undefined) return { kind: 'registry', reference: withDefaultTag(parseReference(text)) };
-  if (transport !== 'oci' && transport !== 'oci-archive') {
-    throw new TbuildError(
-      'unsupported/transport',
-      `${transport}: is not copied to or from: registries, oci: and oci-archive: are`,
-      {
-        hint: transport === 'docker-archive' ? 'tbuild load and tbuild save read and write archives for docker' : undefined,
-      },
-    );
-  }
-  const [, path = '', tag] = /^(.*?)(?::([^:/]+))?$/s.exec(rest) ?? [];
-  if (path === '') throw new TbuildError('usage/bad-value', `${text} names no ${transport === 'oci' ? 'directory' : 'file'}`);
-  return { kind: transport === 'oci' ? 'folder' : 'archive', path, tag };
-}
-
 interface Opened {
   readonly from: ManifestSource;
   readonly root: FetchedManifest;
 }
 
-async function openSource(client: RegistryClient, location: Location, folder: string): Promise<Opened> {
+async function openSource(
+  client: RegistryClient,
+  location: Exclude<Location, { kind: 'docker-archive' }>,
+  folder: string,
+): Promise<Opened> {
   if (location.kind === 'registry') {
     const { reference } = location;
     const repository = await client.open(reference, { actions: ['pull'] });
@@ -115,7 +100,7 @@ async function writeRemote(
   if (tag !== undefined) await to.putManifest(root.descriptor, root.bytes, tag);
 }
 
-async function writeLayout(from: ManifestSource, to: Extract<Location, { path: string }>, root: FetchedManifest): Promise<void> {
+async function writeLayout(from: ManifestSource, to: LayoutLocation, root: FetchedManifest): Promise<void> {
   const files = new Map<string, Content>();
   await collect(from, root, files, MAX_DEPTH);
   const named = to.tag === undefined ? {} : { annotations: { [annotations.refName]: to.tag } };

@@ -1,10 +1,11 @@
 // Images from registries and layouts to others, without a store: digests stay, and the validator and skopeo read what was written.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { archiveOf, layerOf, oldDockerArchive } from '../support/archives.ts';
 import { makeContext } from '../support/contexts.ts';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.ts';
 import { asOwner } from '../support/own-files.ts';
@@ -53,10 +54,86 @@ it('copies the image for one platform', async () => {
   expect(JSON.parse(rawOf(`docker://${second.host}/arm`)).config.digest).toMatch(/^sha256:/);
 });
 
+describe('archives for docker', () => {
+  const configOf = (image: string) => (JSON.parse(rawOf(image)) as { config: { digest: string } }).config.digest;
+  const here = ['--platform', 'linux/amd64'];
+
+  it('of a registry’s image: Docker’s tools and tbuild load it, with its name', async () => {
+    await cp(...here, name, `docker-archive:${at('docker.tar')}:team/app:3`);
+    const id = JSON.parse(asOwner('skopeo', ['inspect', '--raw', `docker-archive:${at('docker.tar')}:team/app:3`])).config.digest;
+    const store = emptyStore();
+    expect(await tbuildOk(['load', '-i', at('docker.tar')], { store })).toBe('Loaded image: team/app:3\n');
+    expect(JSON.parse(await tbuildOk(['inspect', 'team/app:3'], { store }))[0].Id).toBe(id);
+    mkdirSync(at('docker'));
+    execFileSync('tar', ['xf', at('docker.tar'), '-C', at('docker')]);
+    const validator = path.join(repository, '../shared/conformance/validate_image.py');
+    if (existsSync(validator)) expect(execFileSync('python3', [validator, at('docker')], { encoding: 'utf8' })).toBe('VALID\n');
+    else console.log(`not validated: ${validator} is not there`);
+  });
+
+  it('to a registry, compressed, and to layouts; the image keeps its ID', async () => {
+    await cp(`docker-archive:${at('docker.tar')}`, `${second.host}/from/archive:1`);
+    const raw = JSON.parse(rawOf(`docker://${second.host}/from/archive:1`));
+    expect(raw.layers[0].mediaType).toMatch(/tar\+gzip$/);
+    await cp(`docker-archive:${at('docker.tar')}:team/app:3`, `oci:${at('of-docker')}:x`);
+    expect(configOf(`oci:${at('of-docker')}:x`)).toBe(raw.config.digest);
+    await cp(`oci:${at('of-docker')}:x`, `docker-archive:${at('again.tar')}:team/app:3`);
+    await cp(`docker-archive:${at('docker.tar')}`, `docker-archive:${at('third.tar')}:team/app:3`);
+    for (const other of ['again.tar', 'third.tar'])
+      expect(readFileSync(at(other)).equals(readFileSync(at('docker.tar'))), other).toBe(true);
+    const store = emptyStore();
+    await tbuildOk(['pull', '-q', `${second.host}/from/archive:1`], { store });
+    expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
+  });
+
+  it('of skopeo, compressed as a whole, and of several images', async () => {
+    asOwner('skopeo', ['copy', '-q', `oci:${at('of-docker')}:x`, `docker-archive:${at('skopeo.tar')}:other:1`]);
+    execFileSync('gzip', [at('skopeo.tar')]);
+    await cp(`docker-archive:${at('skopeo.tar.gz')}:other:1`, `${second.host}/skopeo`);
+    expect(configOf(`docker://${second.host}/skopeo`)).toBe(configOf(`oci:${at('of-docker')}:x`));
+    const store = emptyStore();
+    await tbuildOk(['-t', 'one', '-t', 'two', makeContext({ Dockerfile: 'FROM scratch\nCOPY Dockerfile /\n' })], { store });
+    await tbuildOk(['-t', 'three', makeContext({ Dockerfile: 'FROM scratch\nLABEL a=b\n' })], { store });
+    await tbuildOk(['save', '-o', at('several.tar'), 'one', 'two', 'three'], { store });
+    await cp(`docker-archive:${at('several.tar')}:two`, `${second.host}/two`);
+    await cp(`docker-archive:${at('several.tar')}:three`, `oci-archive:${at('three.tar')}`);
+  });
+
+  it('that are no such', async () => {
+    const fail = async (...args: string[]) => {
+      const { code, stderr } = await tbuild(['cp', ...args], { store: '/nowhere', env: { TMPDIR: at('tmp') } });
+      return `${code} ${stderr.split('\n')[0]}`;
+    };
+    mkdirSync(at('tmp'));
+    const to = `oci:${at('nothing')}`;
+    expect(await fail(`docker-archive:${at('several.tar')}`, to)).toBe(`6 error: ${at('several.tar')} has several images`);
+    expect(await fail(`docker-archive:${at('docker.tar')}:four`, to)).toBe(
+      `6 error: ${at('docker.tar')} has no image four:latest`,
+    );
+    expect(await fail(`docker-archive:${at('none.tar')}`, to)).toContain('there is no such file');
+    expect(await fail('--all', name, `docker-archive:${at('all.tar')}`)).toBe(
+      '2 error: an archive for docker holds the image for one platform',
+    );
+    expect(await fail('docker-archive:', to)).toBe('2 error: docker-archive: names no file');
+    expect(await fail('docker-daemon:x', to)).toMatch(/^9 error: docker-daemon: is not copied/);
+    const layer = await layerOf('a', 'a');
+    const wrong = await oldDockerArchive([layer]);
+    for (const file of wrong.keys()) if (file.endsWith('layer.tar')) wrong.set(file, await layerOf('a', 'b'));
+    writeFileSync(at('wrong.tar'), await archiveOf(wrong));
+    expect(await fail(`docker-archive:${at('wrong.tar')}`, to)).toMatch(
+      /^6 error: .*: the layer that should be sha256:\w+ is sha256:\w+$/,
+    );
+    expect([existsSync(at('nothing')), existsSync(at('all.tar'))]).toEqual([false, false]);
+    expect(readdirSync(tmpdir()).filter((each) => each.startsWith('tbuild-cp-') && !each.startsWith('tbuild-cp-test'))).toEqual(
+      [],
+    );
+  });
+});
+
 it('says what it cannot do, and leaves nothing', async () => {
   const fail = async (...args: string[]) => (await tbuild(['cp', ...args], { store: '/nowhere' })).stderr.split('\n')[0];
-  expect(await fail(name, 'docker-archive:x.tar')).toBe(
-    'error: docker-archive: is not copied to or from: registries, oci: and oci-archive: are',
+  expect(await fail(name, 'dir:x')).toBe(
+    'error: dir: is not copied to or from: registries, oci:, oci-archive: and docker-archive: are',
   );
   expect(await fail('--platform', 'linux/s390x', name, `oci:${at('none')}`)).toContain('has no image for linux/s390x');
   expect(await fail(`oci:${at('layout')}:three`, `oci:${at('none')}`)).toBe(`error: ${at('layout')} has no image three`);
