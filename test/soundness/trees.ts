@@ -97,39 +97,49 @@ function drop(layer: Record<string, Spec>, path: string): void {
   }
 }
 
-/** The layer with something else in it, where a command has looked (`near`), or rather not there. */
-export function changed(layer: Files, root: string, random: Random, near: readonly string[], isNear: boolean): Files {
+/** The layer with something else in it: where a command has looked (`near`), or rather not there. `only`: this change, if there is a place for it. */
+export function changed(
+  layer: Files,
+  root: string,
+  random: Random,
+  near: readonly string[],
+  isNear: boolean,
+  only?: Change | 'new',
+): Files {
   const copy: Record<string, Spec> = { ...layer };
   const looked = new Set(near);
   const wanted = Object.keys(copy).filter((path) => path !== root && looked.has(path) === isNear);
   const absent = near.filter((path) => path.startsWith(`${root}/`) && !copy[path]);
-  if (wanted.length === 0 || random.oneIn(5)) {
-    put(copy, isNear && absent.length > 0 ? random.pick(absent) : randomPath(random, root), random);
+  if (wanted.length === 0 || only === 'new' || (!only && random.oneIn(5))) {
+    put(copy, isNear && absent.length > 0 && random.oneIn(2) ? random.pick(absent) : randomPath(random, root), random);
     return copy;
   }
-  const path = random.pick(wanted);
-  const spec = copy[path] as Spec;
-  const next = random.pick(changes)(spec, random);
-  if (next && spec.sameAs === undefined) copy[path] = next;
+  const change: Change = only ?? random.pick(Object.keys(changes) as Change[]);
+  const fitting = wanted.filter((path) => copy[path]?.sameAs === undefined && changes[change](copy[path] as Spec, random));
+  const path = random.pick(fitting.length > 0 ? fitting : wanted);
+  const next = fitting.length > 0 ? changes[change](copy[path] as Spec, random) : undefined;
+  if (next) copy[path] = next;
   else if (random.oneIn(2)) drop(copy, path);
   else put(copy, path, random);
   return copy;
 }
 
+export type Change = keyof typeof changes;
+
 /** Undefined: not of this. */
-const changes: readonly ((spec: Spec, random: Random) => Spec | undefined)[] = [
-  (spec, random) => (spec.type === 'file' ? { ...spec, text: randomText(random) } : undefined),
-  // Of the same size, and of another.
-  (spec) => (spec.type === 'file' && spec.text ? { ...spec, text: spec.text.replace(/^./s, '~') } : undefined),
-  (spec) => (spec.type === 'file' && spec.text ? { ...spec, text: `${spec.text}+` } : undefined),
-  (spec) => (spec.type === 'whiteout' ? undefined : { ...spec, mode: spec.mode ^ 0o004 }),
-  (spec) => (spec.type === 'whiteout' ? undefined : { ...spec, uid: 8 }),
-  (spec, random) => (spec.type === 'symlink' ? { ...spec, link: randomTarget(random) } : undefined),
-  ({ opaque, ...spec }) => (spec.type === 'dir' ? { ...spec, ...(!opaque && { opaque: true as const }) } : undefined),
-  (spec, random) => (spec.type === 'file' ? { ...spec, xattrs: randomAttributes(random) } : undefined),
-  ({ xattrs, ...spec }) => (xattrs ? spec : undefined),
-  () => undefined,
-];
+const changes = {
+  text: (spec: Spec, random: Random) => (spec.type === 'file' ? { ...spec, text: randomText(random) } : undefined),
+  sameSize: (spec: Spec) => (spec.type === 'file' && spec.text ? { ...spec, text: spec.text.replace(/^./s, '~') } : undefined),
+  longer: (spec: Spec) => (spec.type === 'file' && spec.text ? { ...spec, text: `${spec.text}+` } : undefined),
+  mode: (spec: Spec) => (spec.type === 'whiteout' ? undefined : { ...spec, mode: spec.mode ^ 0o004 }),
+  owner: (spec: Spec) => (spec.type === 'whiteout' ? undefined : { ...spec, uid: 8 }),
+  target: (spec: Spec, random: Random) => (spec.type === 'symlink' ? { ...spec, link: randomTarget(random) } : undefined),
+  opaque: ({ opaque, ...spec }: Spec) =>
+    spec.type === 'dir' ? { ...spec, ...(!opaque && { opaque: true as const }) } : undefined,
+  attributes: (spec: Spec, random: Random) => (spec.type === 'file' ? { ...spec, xattrs: randomAttributes(random) } : undefined),
+  noAttributes: ({ xattrs, ...spec }: Spec) => (xattrs ? spec : undefined),
+  other: () => undefined,
+} satisfies Record<string, (spec: Spec, random: Random) => Spec | undefined>;
 
 /** Everything at another time. */
 export const touched = (layer: Files): Files =>

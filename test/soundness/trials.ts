@@ -3,7 +3,7 @@
 
 import type { Command, Laboratory, Tree } from './laboratory.ts';
 import { type Random, random } from './random.ts';
-import { changed, entriesOf, type Files, randomFiles, touched } from './trees.ts';
+import { type Change, changed, entriesOf, type Files, randomFiles, touched } from './trees.ts';
 
 /** One change of a tree that a command was run on. */
 export interface Pair {
@@ -23,20 +23,26 @@ interface Shape {
   readonly mount: Files | undefined;
 }
 
-/** Those of one seed. `operations`: as the wanderer has them, and then all changes are where it has looked; unset: any. */
-export async function tryPairs(laboratory: Laboratory, seed: number, operations?: string): Promise<Pair[]> {
+/** Trials of one kind: of some of the wanderer's operations (all of them looks), and one change of what they have looked at. */
+export interface Narrow {
+  readonly operations: string;
+  readonly change: Change | 'new';
+}
+
+/** Those of one seed. */
+export async function tryPairs(laboratory: Laboratory, seed: number, narrow?: Narrow): Promise<Pair[]> {
   const draw = random(seed);
-  const command = randomCommand(draw, seed, operations);
-  const shape = operations === undefined ? randomShape(draw) : randomShape(draw, ['t', 'et']);
+  const command = randomCommand(draw, seed, narrow?.operations);
+  const shape = narrow ? randomShape(draw, ['t', 'et']) : randomShape(draw);
   const first = await laboratory.run(treeOf(shape), command);
   const pairs: Pair[] = [];
   // With a file where it should begin, nothing is seen.
   for (let count = typeof first === 'string' ? 0 : 3; count > 0 && typeof first !== 'string'; count--) {
     const isTouch = count === 3 && draw.oneIn(8);
     // A third of the changes are where the command has looked, so that it is known what happens when less is observed.
-    const other = treeOf(
-      isTouch ? touchedShape(shape) : changedShape(shape, draw, first.paths, count === 1 || operations !== undefined),
-    );
+    const isNear = count === 1 || narrow !== undefined;
+    const next = isTouch ? touchedShape(shape) : changedShape(shape, draw, first.paths, isNear, narrow?.change);
+    const other = treeOf(next);
     const holds = await laboratory.holds(other, command);
     const difference = first.differenceTo(await laboratory.run(other, command));
     const holdsWithout = (kind: string): boolean => {
@@ -69,13 +75,19 @@ function randomShape(draw: Random, of = ['t', 'tt', 'ttt', 'et', 'tet', 'ttett',
   return { layers, mount: draw.oneIn(3) ? randomFiles(draw, 'm') : undefined };
 }
 
-function changedShape({ layers, mount }: Shape, draw: Random, near: readonly string[], isNear: boolean): Shape {
-  if (mount && draw.oneIn(3)) return { layers, mount: changed(mount, 'm', draw, near, isNear) };
+function changedShape(
+  { layers, mount }: Shape,
+  draw: Random,
+  near: readonly string[],
+  isNear: boolean,
+  only?: Change | 'new',
+): Shape {
+  if (mount && draw.oneIn(3)) return { layers, mount: changed(mount, 'm', draw, near, isNear, only) };
   const traced = layers.flatMap(({ traced }, place) => (traced ? [place] : []));
   const next = [...layers];
   for (let count = draw.oneIn(4) ? 2 : 1; count > 0; count--) {
     const place = draw.pick(traced);
-    next[place] = { files: changed((next[place] as Shape['layers'][number]).files, 't', draw, near, isNear), traced: true };
+    next[place] = { files: changed((next[place] as Shape['layers'][number]).files, 't', draw, near, isNear, only), traced: true };
   }
   // Of observed layers that lie on each other, one more that says nothing changes nothing by itself.
   if (draw.oneIn(6)) next.splice(draw.pick(traced), 0, { files: { '': directory }, traced: true });
