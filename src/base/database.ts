@@ -134,6 +134,11 @@ CREATE INDEX inputs_key ON inputs (key, created);
 ALTER TABLE layers ADD COLUMN absent TEXT;
 CREATE INDEX layers_diff_id ON layers (diff_id);
 `,
+  `
+-- Digest of all that a watched RUN stood on when its trace was last seen to hold: on the same again nothing is compared.
+ALTER TABLE traces ADD COLUMN same TEXT;
+CREATE INDEX traces_same ON traces (key, same);
+`,
 ];
 
 export interface Database {

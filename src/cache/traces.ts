@@ -66,6 +66,24 @@ export function* findTraces(db: Database, key: Digest, exact: readonly Digest[])
   }
 }
 
+/** The newest result of a step on the very same inputs. Its trace, which may be long, is read when it is asked for. */
+export function findSame(db: Database, key: Digest, same: Digest): Recorded | undefined {
+  const sql = 'SELECT id, layer, created, duration AS durationMs FROM traces WHERE key = ? AND same = ? ORDER BY id DESC LIMIT 1';
+  const row = db.get<Omit<Recorded, 'trace'>>(sql, key, same);
+  if (!row) return undefined;
+  return {
+    ...row,
+    get trace() {
+      return (readTrace(db, row.id) as PastTrace).trace;
+    },
+  };
+}
+
+/** The trace holds on these inputs. */
+export function rememberSame(db: Database, id: number, same: Digest): void {
+  db.run('UPDATE traces SET same = ? WHERE id = ?', same, id);
+}
+
 /** A trace, whether or not its result is still here. */
 export interface PastTrace {
   readonly id: number;
@@ -106,8 +124,8 @@ export function findEqualResult(db: Database, key: Digest, tree: Digest): Record
   return row && fromRow(row);
 }
 
-/** Stores a result, and returns its row. Call it in the transaction that commits the layer. */
-export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Recorded, 'id'>): number {
+/** Stores a result, and returns its row. Call it in the transaction that commits the layer. `same`: as `findSame` is asked for it. */
+export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Recorded, 'id'>, same?: Digest): number {
   const key = stepKey(record);
   const exact = exactDigest(recorded.trace.exact);
   db.run(
@@ -117,7 +135,7 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Reco
     Date.now(),
   );
   const row = db.get<{ id: number }>(
-    'INSERT INTO traces (key, exact, trace, layer, created, duration, used) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id',
+    'INSERT INTO traces (key, exact, trace, layer, created, duration, used, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id',
     key,
     exact,
     JSON.stringify(recorded.trace),
@@ -125,6 +143,7 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Reco
     recorded.created,
     Math.round(recorded.durationMs),
     Date.now(),
+    same ?? null,
   );
   db.run(
     'DELETE FROM traces WHERE key = ? AND exact = ? AND id NOT IN (SELECT id FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?)',

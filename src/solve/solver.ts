@@ -5,7 +5,16 @@ import pLimit from 'p-limit';
 import { type Digest, hexOf, sha256 } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
 import { packInputs, storeInputs } from '../cache/inputs.ts';
-import { findEqualResult, findTraces, type Recorded, type StepRecord, stepKey, storeTrace, type Trace } from '../cache/traces.ts';
+import {
+  findEqualResult,
+  findSame,
+  findTraces,
+  type Recorded,
+  rememberSame,
+  type StepRecord,
+  stepKey,
+  storeTrace,
+} from '../cache/traces.ts';
 import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
@@ -258,7 +267,7 @@ class Solver {
       return this.#execute(prepared, report);
     };
     const found = flag === undefined ? (this.#find(prepared) ?? (await this.#findRemote(prepared))) : undefined;
-    if (found && !this.#isDoubted(step, found.recorded.trace)) return found;
+    if (found && !this.#isDoubted(step, found.recorded)) return found;
     if (this.#options.isDry) {
       await listener.missed(step, prepared, flag);
       return step.op.kind === 'run' ? undefined : this.#pretend(prepared, report);
@@ -292,11 +301,11 @@ class Solver {
     }
   }
 
-  /** Whether it has to be shown that it makes the same again. `reused`: the trace that says so. */
-  #isDoubted(step: Step, reused?: Trace): boolean {
+  /** Whether it has to be shown that it makes the same again. `reused`: what says so. */
+  #isDoubted(step: Step, reused?: Recorded): boolean {
     const { verify } = this.#options;
     if (step.op.kind !== 'run' || verify === 'none') return false;
-    return verify === 'all' || reused?.gaps.some((gap) => gap !== null) === true;
+    return verify === 'all' || reused?.trace.gaps.some((gap) => gap !== null) === true;
   }
 
   async #verified<T extends LayerResult>(step: Step, prepared: Prepared, result: T, report: Report): Promise<T> {
@@ -306,12 +315,18 @@ class Solver {
   }
 
   #find(prepared: Prepared): LayerResult | undefined {
-    const { layers } = this.#options.workshop;
-    const key = stepKey(prepared.record);
+    const { db, layers } = this.#options.workshop;
+    const { record, same } = prepared;
+    const key = stepKey(record);
+    const known = same && findSame(db, key, same);
+    const layer = known && layers.get(known.layer);
+    if (layer) return { layer, record, recorded: known, cached: true };
     for (const recorded of this.#traces(key, prepared)) {
       if (!prepared.matches(recorded.trace)) continue;
       const layer = layers.get(recorded.layer);
-      if (layer) return { layer, record: prepared.record, recorded, cached: true };
+      if (!layer) continue;
+      if (same) rememberSame(db, recorded.id, same);
+      return { layer, record, recorded, cached: true };
     }
     return undefined;
   }
@@ -336,14 +351,14 @@ class Solver {
     if (equal) {
       workshop.layers.discard(summary);
       const made = { ...equal.recorded, trace, durationMs };
-      const id = storeTrace(workshop.db, prepared.record, made);
+      const id = storeTrace(workshop.db, prepared.record, made, prepared.same);
       storeInputs(workshop.db, key, inputs);
       return { layer: equal.layer, record: prepared.record, recorded: { ...made, id }, cached: false };
     }
     const created = Date.now();
     let id = 0;
     const layer = workshop.layers.commit(summary, workshop.driver, undefined, (made) => {
-      id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs });
+      id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs }, prepared.same);
       storeInputs(workshop.db, key, inputs);
     });
     const { record } = prepared;

@@ -27,6 +27,8 @@ export interface RunInputs {
   readonly exact: readonly Digest[];
   /** Everything as a whole. */
   readonly whole: () => readonly Digest[];
+  /** Digest of everything, cheaper than as a whole: of a bind mount all layers that it is from. */
+  readonly same: Digest;
   /** The gaps of a trace that has everything as a whole. */
   readonly unwatched: Trace['gaps'];
   readonly isWatched: boolean;
@@ -46,7 +48,8 @@ export interface Told {
 
 /** `binds`: the sources of bind mounts, in order. */
 export function splitInputs(workshop: Workshop, below: State, binds: readonly MountSource[], isTraced: boolean): RunInputs {
-  const whole = () => [...below.map(({ tree }) => tree), ...binds.map(({ exact }) => sha256(exact().join('\n')))];
+  const whole = () => [...treesOf(below), ...binds.map(({ exact }) => sha256(exact().join('\n')))];
+  const same = sha256(JSON.stringify([treesOf(below), ...binds.map(({ layers, type, path }) => [type, path, treesOf(layers)])]));
   const unwatched: Trace['gaps'] = [...below, '', ...binds].map(() => null);
   const isWhole = (trace: Trace) => equal(trace.gaps, unwatched) && equal(trace.exact, whole());
   const gaps = [...gapsBetween(below), ...binds.map(gapOf)];
@@ -54,6 +57,7 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
     return {
       exact: whole(),
       whole,
+      same,
       unwatched,
       isWatched: false,
       matches: isWhole,
@@ -61,7 +65,7 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
       gapsOf: () => undefined,
     };
   }
-  const exact = below.filter(({ traced }) => !traced).map(({ tree }) => tree);
+  const exact = treesOf(below.filter(({ traced }) => !traced));
   let views: (View | null)[] | undefined;
   const lookAt = () => {
     views ??= viewsOf(workshop, below, gaps);
@@ -70,6 +74,7 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
   return {
     exact,
     whole,
+    same,
     unwatched,
     isWatched: true,
     matches: (trace) => (equal(trace.exact, exact) && gapsHold(trace.gaps, gaps, lookAt)) || isWhole(trace),
@@ -77,6 +82,8 @@ export function splitInputs(workshop: Workshop, below: State, binds: readonly Mo
     gapsOf: (observed, told) => record(lookAt(), exact.length + 1, observed, told),
   };
 }
+
+const treesOf = (layers: State): Digest[] => layers.map(({ tree }) => tree);
 
 /** Layers as with-root takes them: adjacent traced ones as one. */
 export function rootLayers(workshop: Workshop, layers: PresentState, isTraced: boolean): RootLayer[] {

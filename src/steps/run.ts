@@ -86,7 +86,7 @@ export async function prepareRun(
   return {
     record: recordOf(operation, network, settings),
     exact: from.exact,
-    ...(from.isWatched && { whole: from.whole }),
+    ...(from.isWatched && { whole: from.whole, same: from.same }),
     inputs: [...below, ...binds.flatMap(({ layers }) => layers)].map(({ id }) => id),
     matches: from.matches,
     views: from.views,

@@ -96,6 +96,8 @@ export interface Prepared {
   readonly exact: readonly Digest[];
   /** All inputs as a whole, where that is more: under them stands what was executed without being watched. */
   readonly whole?: () => readonly Digest[];
+  /** Of everything that a watched RUN stands on, times aside: what was made of the very same is the result, whatever was seen of it. */
+  readonly same?: Digest;
   /** Input layers, for the lock: two processes that would do the same work. */
   readonly inputs: readonly Digest[];
   /** Whether what a trace saw besides its exact inputs is so here too. */
