@@ -1,9 +1,9 @@
 // `--cache-from` and `--cache-to`: opens what they name, and gives a build's results to those that it is to write to. Loaded by builds that have them.
 
 import { TbuildError } from '../base/errors.ts';
-import { type CacheEntryKey, readSigningKey, readVerifyingKey } from '../cache/remote/entry.ts';
+import { readSigningKey, readVerifyingKey } from '../cache/remote/entry.ts';
 import { openBackend } from '../cache/remote/open.ts';
-import { RemoteReader } from '../cache/remote/reader.ts';
+import { RemoteReader, type Source } from '../cache/remote/reader.ts';
 import { RemoteWriter, type StepToKeep, type Written } from '../cache/remote/writer.ts';
 import type { Compression } from '../oci/descriptor.ts';
 import { formatReference, parseReference } from '../oci/reference.ts';
@@ -59,12 +59,15 @@ export async function openReader(
   signal: AbortSignal,
 ): Promise<RemoteReader> {
   const keys = from.map(({ publicKey }) => publicKey && readVerifyingKey(publicKey.pem, publicKey.name));
-  const sources = await Promise.all(
-    from.map(async ({ address }, position) => ({
-      backend: await openBackend(address, { isWritten: false, signal }),
-      key: keys[position] as CacheEntryKey | undefined,
-    })),
-  );
+  const sources: Source[] = [];
+  for (const [position, { address }] of from.entries()) {
+    try {
+      sources.push({ backend: await openBackend(address, { isWritten: false, signal }), key: keys[position] });
+    } catch (error) {
+      if (!(error instanceof TbuildError)) throw error;
+      note(`the cache ${labelOf(address)} is not used: ${error.message}`);
+    }
+  }
   return new RemoteReader(place, sources, note, signal);
 }
 

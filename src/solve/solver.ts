@@ -79,6 +79,8 @@ const UNKNOWN: Solved = { result: { kind: 'state', state: [] }, layer: undefined
 export interface Found {
   readonly record: StepRecord;
   readonly recorded: Recorded;
+  /** All that it stood on, taken as a whole, where the trace is of what it saw. */
+  readonly whole?: Prepared['whole'];
 }
 
 interface LayerResult extends Found {
@@ -88,8 +90,8 @@ interface LayerResult extends Found {
 
 /** Where results of other machines are looked for. */
 export interface RemoteCache {
-  /** Whether it had one, which the records of the store have now. */
-  find(record: StepRecord, exact: readonly Digest[], matches: Prepared['matches']): Promise<boolean>;
+  /** Whether it had one, which the records of the store have now. `exact`: the lists of exact inputs that a trace may have. */
+  find(record: StepRecord, exact: readonly (readonly Digest[])[], matches: Prepared['matches']): Promise<boolean>;
 }
 
 /** Results of every step, by id. Throws the first failure, when all that was under way has ended. */
@@ -197,14 +199,14 @@ class Solver {
     listener.prepared(step, prepared);
     const made = await this.#layer(step, prepared);
     if (!made) return UNKNOWN;
-    const { layer, cached, record, recorded } = made;
-    const { id, created } = recorded;
+    const { layer, cached, ...found } = made;
+    const { id, created } = found.recorded;
     this.#start(step);
     if (this.#inTarget.has(step.id) && !this.#options.isDry) workshop.layers.describe(layer).catch(() => {}); // Asked for again when the image is assembled.
     listener.done(step, cached, layer, id);
     // What a command made is what it is, whatever it stood on.
     const placed = step.op.kind === 'run' ? layer : { ...layer, traced: true as const };
-    return { result: { kind: 'state', state: [...below, placed] }, layer, created, found: { record, recorded } };
+    return { result: { kind: 'state', state: [...below, placed] }, layer, created, found: { ...found, whole: prepared.whole } };
   }
 
   async #source(step: Step): Promise<Input | undefined> {
@@ -285,7 +287,7 @@ class Solver {
     const { remote } = this.#options;
     if (!remote) return undefined;
     const { record, exact, whole, matches } = prepared;
-    const isThere = (await remote.find(record, exact, matches)) || (whole && (await remote.find(record, whole(), matches)));
+    const isThere = await remote.find(record, whole ? [exact, whole()] : [exact], matches);
     return isThere ? this.#find(prepared) : undefined;
   }
 

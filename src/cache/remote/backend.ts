@@ -36,6 +36,8 @@ export interface Backend {
   readonly address: CacheAddress;
   /** The newest first, where that is known. */
   find(key: Digest, exact: Digest): AsyncIterable<Buffer>;
+  /** Of several entries with one key and the same exact inputs it finds the newest alone: another name for each is worth its place. */
+  readonly findsNewestOnly?: true;
   has(name: EntryName): Promise<boolean>;
   /** `blobs`: what the entry names, all of it there already. */
   put(name: EntryName, entry: Buffer, blobs: readonly Descriptor[]): Promise<void>;

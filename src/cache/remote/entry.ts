@@ -20,8 +20,6 @@ export interface EntryLayer {
   readonly blob?: Descriptor;
 }
 
-export type CacheEntryKey = KeyObject;
-
 export interface CacheEntry {
   readonly record: StepRecord;
   /** Undefined: of an image. */

@@ -1,6 +1,5 @@
 // Opens remote caches by their addresses. Each kind is loaded when one of it is opened.
 
-import { TbuildError } from '../../base/errors.ts';
 import type { CacheAddress } from '../../snapshots/absent-data.ts';
 import type { Backend } from './backend.ts';
 import type { RegistryOptions } from './registry.ts';
@@ -11,7 +10,9 @@ export async function openBackend(address: CacheAddress, options: RegistryOption
       return (await import('./local.ts')).openLocal(address);
     case 'registry':
       return (await import('./registry.ts')).openRegistry(address, options);
-    default:
-      throw new TbuildError('unsupported/cache', `caches of the type ${address.type} are not there yet`);
+    case 's3':
+      return (await import('./s3.ts')).openS3(address, options.signal);
+    case 'gha':
+      return (await import('./gha.ts')).openGha(address, options.signal);
   }
 }

@@ -50,11 +50,12 @@ export class RemoteReader {
   }
 
   /** Makes a trace of the store of the first that holds. */
-  async find(record: StepRecord, exact: readonly Digest[], matches: (trace: Trace) => boolean): Promise<boolean> {
+  async find(record: StepRecord, exact: readonly (readonly Digest[])[], matches: (trace: Trace) => boolean): Promise<boolean> {
     const key = stepKey(record);
-    const wanted = exact.join();
-    const isIt = ({ trace }: CacheEntry) => trace !== undefined && trace.exact.join() === wanted && holds(matches, trace);
-    const found = await this.#search(key, exactDigest(exact), isIt, async (entry, backend) => {
+    const wanted = exact.map(exactDigest);
+    const isIt = ({ trace }: CacheEntry) =>
+      trace !== undefined && wanted.includes(exactDigest(trace.exact)) && holds(matches, trace);
+    const found = await this.#search(key, wanted, isIt, async (entry, backend) => {
       const [layer] = entry.layers as [EntryLayer];
       const { trace, created, durationMs } = entry as CacheEntry & { trace: Trace };
       const from = { blob: layer.blob as Descriptor, places: [backend.address], isForeign: false };
@@ -72,7 +73,7 @@ export class RemoteReader {
     const places: CacheAddress[] = [{ type: 'registry', repository: image.repository }];
     const wanted = image.diffIds.join();
     const isIt = ({ layers }: CacheEntry) => layers.map(({ diffId }) => diffId).join() === wanted;
-    return this.#search(stepKey(imageRecord(image.diffIds)), exactDigest([]), isIt, async ({ layers }, backend) => {
+    return this.#search(stepKey(imageRecord(image.diffIds)), [exactDigest([])], isIt, async ({ layers }, backend) => {
       const adopted = layers.map((layer, position) =>
         this.#adopt(backend, layer, { blob: image.blobs[position] as Descriptor, places, isForeign: true }),
       );
@@ -91,26 +92,40 @@ export class RemoteReader {
 
   async #search<T>(
     key: Digest,
-    exact: Digest,
+    exacts: readonly Digest[],
     isIt: (entry: CacheEntry) => boolean,
     take: (entry: CacheEntry, backend: Backend) => Promise<T>,
   ): Promise<T | undefined> {
     for (const source of [...this.#sources]) {
-      const { backend } = source;
       try {
-        let count = 0;
-        for await (const bytes of backend.find(key, exact)) {
-          const entry = this.#read(bytes, key, source);
-          if (entry && isIt(entry) && !this.#isLost(entry)) {
-            const taken = await take(entry, backend).catch((error) => this.#passOver(backend, error));
-            if (taken !== undefined) return taken;
-          }
-          if (++count === ENTRIES_MAX) break;
+        for (const exact of exacts) {
+          const taken = await this.#take(source, key, exact, isIt, take);
+          if (taken !== undefined) return taken;
         }
       } catch (error) {
         this.#signal.throwIfAborted();
         this.#giveUp(source, error);
       }
+    }
+    return undefined;
+  }
+
+  async #take<T>(
+    source: Source,
+    key: Digest,
+    exact: Digest,
+    isIt: (entry: CacheEntry) => boolean,
+    take: (entry: CacheEntry, backend: Backend) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { backend } = source;
+    let count = 0;
+    for await (const bytes of backend.find(key, exact)) {
+      const entry = this.#read(bytes, key, source);
+      if (entry && isIt(entry) && !this.#isLost(entry)) {
+        const taken = await take(entry, backend).catch((error) => this.#passOver(backend, error));
+        if (taken !== undefined) return taken;
+      }
+      if (++count === ENTRIES_MAX) break;
     }
     return undefined;
   }

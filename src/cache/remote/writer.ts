@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import pLimit from 'p-limit';
-import { canonicalJson, sha256 } from '../../base/digest.ts';
+import { canonicalJson, type Digest, sha256 } from '../../base/digest.ts';
 import { makeBlob } from '../../images/layer-blobs.ts';
 import { type Compression, compressionOf, type Descriptor, layerMediaType } from '../../oci/descriptor.ts';
 import { knownBlob, rememberBlob, rememberPlaces } from '../../registry/blob-places.ts';
@@ -19,6 +19,7 @@ import { imageRecord } from './reader.ts';
 export interface StepToKeep {
   readonly record: StepRecord;
   readonly recorded: Recorded;
+  readonly whole?: (() => readonly Digest[]) | undefined;
   readonly layer: Layer;
 }
 
@@ -67,14 +68,17 @@ export class RemoteWriter {
     return { known: outcomes.length - added, added, bytes: this.#bytes };
   }
 
-  async #writeStep({ record, recorded, layer }: StepToKeep): Promise<boolean> {
+  async #writeStep({ record, recorded, whole, layer }: StepToKeep): Promise<boolean> {
     const { trace, created, durationMs } = recorded;
     const name = { key: stepKey(record), exact: exactDigest(trace.exact), trace: sha256(canonicalJson(trace)) };
-    return this.#writeEntry(name, async () => {
+    const make = async (): Promise<CacheEntry> => {
       const blob = await this.#sendOnce(layer.id, () => this.#sendLayer(layer));
       const described = await this.#describe(layer);
       return { record, trace, created, durationMs: Math.round(durationMs), layers: [{ ...described, blob }] };
-    });
+    };
+    const isNew = await this.#writeEntry(name, make);
+    if (whole && this.#backend.findsNewestOnly) await this.#writeEntry({ ...name, exact: exactDigest(whole()) }, make);
+    return isNew;
   }
 
   /** Indexes alone: the data is in the image's registry. */
