@@ -29,7 +29,7 @@ type Part = { readonly text: string } | { readonly action: readonly string[] };
 /** Text and actions; `{{-` and `-}}` take the blanks beside them away. */
 function lex(template: string): Part[] {
   const parts: Part[] = [];
-  const action = /\{\{(- )?((?:"(?:[^"\\]|\\.)*"|`[^`]*`|(?!\}\}).)*?)( -)?\}\}/gs;
+  const action = /\{\{(- )?((?:"(?:[^"\\]|\\.)*"|`[^`]*`|(?!\}\})[^"`])*?)( -)?\}\}/g;
   let at = 0;
   let trims = false;
   for (const match of template.matchAll(action)) {

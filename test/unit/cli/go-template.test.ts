@@ -42,6 +42,7 @@ describe('a template', () => {
     ['{{.Nmae}}', 'there is no .Nmae: there are .Name, .Count, .List, .Config, .Images'],
     ['{{.Name.X}}', `can't evaluate field X in "a"`],
     ['{{nope .Name}}', 'function "nope" is not defined'],
+    [`{{${'""'.repeat(200)}`, 'an action has no end: }} is missing'],
     ['{{.Name', 'an action has no end: }} is missing'],
     ['{{if .Name}}', '{{if}} has no {{end}}'],
     ['{{end}}', 'unexpected {{end}}'],
