@@ -394,7 +394,12 @@ describe('a build beside a lock', () => {
   it.each([
     ['<<<<<<< ours\n{}\n=======\n', 'is not JSON', 'take one side of the merge, and tbuild lock adds what is missing'],
     ['{"version": 2}', 'Dockerfile.lock is of version 2: this tbuild reads version 1', ''],
-    ['{"version": 1, "images": {"a": {"digest": "sha256:x"}}}', 'images, a, digest is not a sha256 digest', 'remove the file'],
+    ['{"version": 1, "images": {"debian": {}}}', 'images, "debian" is no full name', 'remove the file'],
+    [
+      '{"version": 1, "images": {"h.io/a:1": {"digest": "sha256:x"}}}',
+      'images, h.io/a:1, digest is not a sha256 digest',
+      'remove the file',
+    ],
     ['{"version": 1, "git": {"a": {"commit": "--upload-pack=x"}}}', 'git, a, commit is no whole commit', 'remove the file'],
     [`{"version": 1, "git": {"a": {"commit": "${'0'.repeat(40)}", "ref": "--x"}}}`, 'git, a, ref is no ref', 'remove the file'],
   ])('%j is an error', async (lock, message, hint) => {

@@ -15,6 +15,7 @@ import {
   optional,
   parseJson,
 } from '../../oci/document.ts';
+import { isPinned, normalizeName } from '../../oci/reference.ts';
 
 const LOCK_VERSION = 1;
 /** As much as a Dockerfile may have. */
@@ -79,10 +80,10 @@ function readLock(bytes: Uint8Array, name: string): Lock {
   if (version !== LOCK_VERSION) {
     throw new TbuildError('dockerfile/bad-lock', `${name} is of version ${version}: this tbuild reads version ${LOCK_VERSION}`);
   }
-  const section = <T>(key: string, item: (value: unknown, where: string) => T) =>
-    optional(members, key, name, (value, where) => asMap(value, where, item)) ?? new Map<string, T>();
+  const section = <T>(key: string, item: (value: unknown, where: string) => T, isKey = (_: string) => true) =>
+    optional(members, key, name, (value, where) => asMap(value, where, item, isKey)) ?? new Map<string, T>();
   return {
-    images: section('images', asImage),
+    images: section('images', asImage, isFullName),
     urls: section('urls', asFile),
     git: section('git', asCommit),
     contexts: section('contexts', asString),
@@ -90,8 +91,25 @@ function readLock(bytes: Uint8Array, name: string): Lock {
   };
 }
 
-function asMap<T>(value: unknown, where: string, item: (value: unknown, where: string) => T): ReadonlyMap<string, T> {
-  return new Map([...asMembers(value, where)].map(([key, each]) => [key, item(each, `${where}, ${key}`)]));
+function asMap<T>(
+  value: unknown,
+  where: string,
+  item: (value: unknown, where: string) => T,
+  isKey: (key: string) => boolean = () => true,
+): ReadonlyMap<string, T> {
+  const members = asMembers(value, where);
+  for (const key of members.keys()) if (!isKey(key)) throw badDocument(`${where}, ${JSON.stringify(key)}`, 'is no full name');
+  return new Map([...members].map(([key, each]) => [key, item(each, `${where}, ${key}`)]));
+}
+
+/** Of an image, with a tag. */
+function isFullName(text: string): boolean {
+  try {
+    return normalizeName(text) === text && !isPinned(text);
+  } catch (error) {
+    if (error instanceof TbuildError) return false;
+    throw error;
+  }
 }
 
 function asImage(value: unknown, where: string): LockedImage {

@@ -29,8 +29,9 @@ export function writtenNames(dockerfile: Dockerfile): Written {
     images.push(base);
     for (const instruction of instructions) collect(instruction, images, remotes);
   }
-  const fullNames = new Set(images.filter((text) => !hasVariable(text)).flatMap((text) => asName(normalizeName, text)));
-  const contexts = new Set(images.filter((text) => !hasVariable(text)).flatMap((text) => asName(contextName, text)));
+  const literal = (texts: readonly string[]) => texts.filter((text) => !hasVariable(text)).map(unquote);
+  const fullNames = new Set(literal(images).flatMap((text) => asName(normalizeName, text)));
+  const contexts = new Set(literal(images).flatMap((text) => asName(contextName, text)));
   const imageBeginnings = images.filter(hasVariable).map(beginningOf);
   // Of parameters some are in no key.
   const remoteBeginnings = remotes.filter(hasVariable).map((text) => beginningOf(text).replace(/\?.*/s, ''));
@@ -78,7 +79,8 @@ function collect(instruction: Instruction, images: string[], remotes: string[]):
 const AS_WRITTEN: KeyScope = { text: '', given: [] };
 
 /** What is no remote source is the key of nothing. */
-function remoteKey(source: string, isGit: boolean): string {
+function remoteKey(text: string, isGit: boolean): string {
+  const source = unquote(text);
   if (hasVariable(source)) return source.replace(/^([a-z]+:\/\/)[^/$]*@/i, '$1');
   try {
     const git = parseGitUrl(source, isGit);
@@ -91,7 +93,10 @@ function remoteKey(source: string, isGit: boolean): string {
 
 const hasVariable = (text: string): boolean => text.includes('$');
 
-const beginningOf = (text: string): string => text.slice(0, text.indexOf('$'));
+const beginningOf = (text: string): string => unquote(text.slice(0, text.indexOf('$')));
+
+/** No name has a quote or an escape character in it. */
+const unquote = (text: string): string => text.replace(/["'\\`]/g, '');
 
 function asName(read: (text: string) => string, text: string): string[] {
   try {

@@ -16,6 +16,8 @@ describe('what a Dockerfile names', () => {
     ['ARG V\nFROM docker.io/library/debian:$V', 'docker.io/library/debian:12', true],
     [`ARG V\nFROM debian:\${V}`, 'docker.io/library/alpine:3', false],
     ['ARG BASE\nFROM $BASE', 'docker.io/library/alpine:3', true],
+    ['FROM "debian:12"', 'docker.io/library/debian:12', true],
+    ['ARG V\nFROM "debian:$V"', 'docker.io/library/debian:12', true],
     ['FROM UPPER', 'docker.io/library/a:1', false],
   ])('%j, %s: %s', (text, name, isNamed) => {
     expect(written(text).image(name)).toBe(isNamed);
@@ -29,6 +31,7 @@ describe('what a Dockerfile names', () => {
     ['ADD https://$USER@host/$V /', 'https://host/1', true],
     ['ADD https://host/a.git#v1:sub /', 'https://host/a.git#v1', true],
     ['ADD --keep-git-dir=true https://host/a#v1 /', 'https://host/a#v1', true],
+    ['ADD "https://host/a" /', 'https://host/a', true],
     ['ADD a /', 'https://host/a', false],
   ])('%j, %s: %s', (text, key, isNamed) => {
     expect(written(`FROM scratch\n${text}`).remote(key)).toBe(isNamed);
