@@ -6,10 +6,15 @@ import { openWorkplace as openPlace, type Workplace } from './snapshots/workplac
 export type { ErrorObject } from './base/error-object.ts';
 export { TbuildError } from './base/errors.ts';
 export { type BuildOptions, type BuildResult, buildImage } from './build/build.ts';
+export { type DryRunOptions, type DryStep, dryRun } from './build/dry-run.ts';
 export type { BuildEvent } from './build/events.ts';
+export { buildLog, findBuild, removeBuilds } from './build/history/builds.ts';
+export { diffTrees } from './build/history/diff.ts';
+export { findSteps, type StepDetails, stepDetails } from './build/history/steps.ts';
 export { checkBuild, listTargets, outlineBuild } from './build/inspect.ts';
 export { type LockOptions, type LockResult, lockBuild } from './build/lock/lock.ts';
 export type { BuildOutput } from './build/outputs/export.ts';
+export { type BuildRecord, listBuilds } from './cache/builds.ts';
 export { type RunOptions, runContainer } from './containers/run.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';
 export { checkStore } from './images/fsck.ts';

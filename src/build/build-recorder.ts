@@ -26,6 +26,11 @@ import { type BuildRequest, flagsOf, placesOf } from './build-request.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
+const FEW_STEPS = 200;
+const STORE_EVERY_MS = 1000;
+/** Of more nothing is kept. */
+const MAX_STEPS = 10_000;
+
 export class BuildRecorder {
   readonly #workplace: Workplace;
   readonly #build: Mutable<BuildRecord>;
@@ -35,6 +40,7 @@ export class BuildRecorder {
   #workshop: Workshop | undefined;
   #explainer: Promise<Explainer> | undefined;
   #isStored = false;
+  #storedAt = 0;
   readonly #isDry: boolean;
 
   /** `names` in full; `log`: name of the file; undefined: of a dry run, of which no record is kept. */
@@ -121,7 +127,8 @@ export class BuildRecorder {
     if (trace === undefined) return;
     outcome.trace = trace;
     if (layer) outcome.tree = beginning(layer.tree);
-    if (!cached) this.#store();
+    // A long record is not written for every one of its steps.
+    if (!cached && (this.#steps.length < FEW_STEPS || Date.now() - this.#storedAt > STORE_EVERY_MS)) this.#store();
   }
 
   failed(step: Step): void {
@@ -159,8 +166,10 @@ export class BuildRecorder {
   #store(): void {
     if (this.#isDry) return;
     try {
-      storeBuild(this.#workplace.store.db, this.#build);
+      const steps = this.#steps.length > MAX_STEPS ? [] : this.#steps;
+      storeBuild(this.#workplace.store.db, { ...this.#build, steps });
       this.#isStored = true;
+      this.#storedAt = Date.now();
     } catch (error) {
       debug(() => `the record of this build cannot be written: ${toErrorObject(error).message}`);
     }

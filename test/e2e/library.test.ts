@@ -30,7 +30,7 @@ test('builds with typed events, keeps the image, describes it', async () => {
   const events: Library.BuildEvent[] = [];
   const built = await tbuild.buildImage(options(makeContext({ Dockerfile: 'FROM busybox\nRUN echo hi\n' }), events));
   expect(built.names).toEqual(['from-a-program:latest']);
-  expect(events.map(({ type }) => type)).toEqual(['plan', 'start', 'done', 'start', 'output', 'done', 'result']);
+  expect(events.map(({ type }) => type)).toEqual(['plan', 'start', 'done', 'start', 'miss', 'output', 'done', 'result']);
   const place = await tbuild.openWorkplace(store);
   try {
     const image = new tbuild.Images(place.store, place.layers).resolve('from-a-program');

@@ -5,6 +5,8 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ContextFile, makeContext, writeFiles } from '../support/contexts.ts';
 import { type Built, build } from '../support/events.ts';
+import { makeRepositories } from '../support/git-server.ts';
+import { type Answer, file, serveHttp } from '../support/http-server.ts';
 import { freshStore } from '../support/stores.ts';
 import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -297,6 +299,104 @@ describe('after an edit, what is executed says what changed:', () => {
     const second = await build([...args, context], { store });
     expect(second.code).toBe(0);
     expect(missesOf(second)).toEqual(misses);
+  });
+});
+
+describe('compared with what was built before,', () => {
+  const steps = async (...args: string[]) => missesOf(await build(args, { store }));
+
+  it('a base image that has moved is named, with where from and to', async () => {
+    const base = makeContext({ Dockerfile: 'FROM busybox\nRUN echo 1 > /base\n' });
+    const context = makeContext({ Dockerfile: 'FROM moved-base\nRUN echo on it > /top\n' });
+    const one = (await build(['-t', 'moved-base', base], { store })).image?.slice(7, 19);
+    await steps(context);
+    writeFiles(base, { Dockerfile: 'FROM busybox\nRUN echo 2 > /base\n' });
+    const two = (await build(['-t', 'moved-base', base], { store })).image?.slice(7, 19);
+    expect(await steps(context)).toEqual({
+      'RUN echo on it > /top': `base image moved-base:latest moved from ${one} to ${two}`,
+    });
+  });
+
+  it('what was pruned is said to be', async () => {
+    const context = makeContext({ Dockerfile: 'FROM busybox\nCOPY a /\nRUN echo pruned > /p\n', a: 'pruned' });
+    await steps('-t', 'pruned', context);
+    await tbuildOk(['rmi', 'pruned'], { store });
+    await tbuildOk(['prune', '--force', '--all'], { store });
+    const today = new Date().toISOString().slice(0, 10);
+    expect(await steps(context)).toEqual({ 'COPY a /': `pruned on ${today}`, 'RUN echo pruned > /p': `pruned on ${today}` });
+  });
+
+  it('the same name in another directory is the same project, another name is another', async () => {
+    const files = { Dockerfile: 'FROM busybox\nCOPY . /project\n', a: 'first' };
+    await steps('-t', 'project', makeContext(files));
+    expect(await steps('-t', 'project', makeContext({ ...files, a: 'second' }))).toEqual({ 'COPY . /project': 'a: content' });
+    expect(await steps('-t', 'another', makeContext({ ...files, a: 'third' }))).toEqual({
+      'COPY . /project': 'never built here',
+    });
+  });
+
+  it('an edit that was taken back is no miss, and the next edit is compared with what was built last', async () => {
+    const context = makeContext({ Dockerfile: 'FROM busybox\nCOPY . /taken-back\n', a: '1' });
+    await steps(context);
+    writeFiles(context, { a: '2', b: '2' });
+    expect(await steps(context)).toEqual({ 'COPY . /taken-back': 'a: content, b appeared' });
+    writeFiles(context, { a: '1' });
+    rmSync(path.join(context, 'b'));
+    expect(await steps(context)).toEqual({});
+    writeFiles(context, { a: '3' });
+    expect(await steps(context)).toEqual({ 'COPY . /taken-back': 'a: content' });
+  });
+
+  it('what runs again and makes the same stops there', async () => {
+    const context = makeContext({
+      Dockerfile: 'FROM busybox\nCOPY a /cut\nRUN wc -l < /cut > /lines && rm /cut\nRUN cat /lines > /end\n',
+      a: 'x\n',
+    });
+    await steps(context);
+    writeFiles(context, { a: 'y\n' });
+    expect(await steps(context)).toEqual({
+      'COPY a /cut': 'a: content',
+      'RUN wc -l < /cut > /lines && rm /cut': '/cut: content',
+    });
+  });
+
+  it('a mode that git does not keep is named with the flag that leaves it out', async () => {
+    const context = makeContext({ Dockerfile: 'FROM busybox\nCOPY a /modes\n', a: { text: '', mode: 0o644 } });
+    await steps(context);
+    chmodSync(path.join(context, 'a'), 0o664);
+    expect(await steps(context)).toEqual({ 'COPY a /modes': 'a: mode 644 → 664' });
+    expect(await tbuildOk(['why'], { store })).toContain('git keeps no such modes: --context-modes=git leaves them out');
+  });
+
+  it('files from far away are named by their URL, repositories by their commits', async () => {
+    const answers: Record<string, Answer> = { '/f': file('one\n', { etag: '"1"' }) };
+    const repositories = makeRepositories();
+    const server = await serveHttp({ ...answers, '/git/*': repositories.answer, '/f': (...parts) => answers['/f']?.(...parts) });
+    const first = repositories.commit('far', { a: '1' });
+    const context = makeContext({ Dockerfile: `FROM busybox\nADD ${server.url}/f /f\nADD ${server.url}/git/far.git /g\n` });
+    await steps(context);
+    answers['/f'] = file('two\n', { etag: '"2"' });
+    const second = repositories.commit('far', { a: '2' });
+    expect(await steps(context)).toEqual({
+      [`ADD ${server.url}/f /f`]: `${server.url}/f: content`,
+      [`ADD ${server.url}/git/far.git /g`]: `${server.url}/git/far.git: commit ${first.slice(0, 12)} → ${second.slice(0, 12)}`,
+    });
+  });
+
+  it('platforms are told apart', async () => {
+    const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY a /\n', a: '1' });
+    const platforms = ['--platform', 'linux/amd64,linux/arm64'];
+    await steps(...platforms, context);
+    writeFiles(context, { a: '2' });
+    expect(new Set(Object.values(await steps(...platforms, context)))).toEqual(new Set(['a: content']));
+  });
+
+  it('one build after another that failed has its successes to go by', async () => {
+    const context = makeContext({ Dockerfile: 'FROM busybox\nCOPY a /fails\nRUN grep ok /fails\n', a: 'ok' });
+    await steps(context);
+    writeFiles(context, { a: 'no' });
+    expect((await build([context], { store })).code).toBe(1);
+    expect(await steps(context)).toEqual({ 'RUN grep ok /fails': '/fails: content' });
   });
 });
 

@@ -28,3 +28,11 @@ function enumerate(changes: readonly string[]): string {
 
 const MAX_STEP = 60;
 const cut = (step: string): string => (step.length <= MAX_STEP ? step : `${step.slice(0, MAX_STEP - 1)}…`);
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROLS = /[\x00-\x1f\x7f-\x9f]/g;
+
+/** A name may hold anything, a line end too. */
+export function visible(text: string): string {
+  return text.replace(CONTROLS, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}

@@ -11,7 +11,7 @@ import { areModesForGit, changedFiles, readSelection } from '../../steps/changed
 import { changedRecord } from '../../steps/changed/record.ts';
 import type { Prepared, Workshop } from '../../steps/step.ts';
 import { align, bareName, chainTo, findPast, type PastStep, type Project, pastAtPlace, pastWithKey } from './past.ts';
-import { MAX_CHANGES, sentenceOf } from './sentence.ts';
+import { MAX_CHANGES, sentenceOf, visible } from './sentence.ts';
 
 /** A step as it was, or is about to be. */
 interface Side {
@@ -139,7 +139,8 @@ export class Explainer {
         changes.push(changedRemote(this.#remoteName(now, i), a, b));
         continue;
       }
-      const [before, after] = [readSelection(a), readSelection(b)];
+      // As it was kept: bytes of names that are not UTF-8 are not told apart.
+      const [before, after] = [readSelection(a), readSelection(b.toWellFormed())];
       changes.push(...changedFiles(before, after));
       if (now.record.fromContext === true && areModesForGit(before, after)) hint = GIT_MODES;
     }
@@ -214,12 +215,13 @@ export class Explainer {
 
 function reasonOf(kind: Reason['kind'], { changes, because, hint }: Difference): Reason {
   const more = changes.length - MAX_CHANGES;
+  const shown = (all: readonly string[]) => all.slice(0, MAX_CHANGES).map(visible);
   return {
     kind,
-    text: sentenceOf(changes, because),
-    changes: changes.slice(0, MAX_CHANGES),
+    text: visible(sentenceOf(changes, because)),
+    changes: shown(changes),
     ...(more > 0 && { more }),
-    because: because.map(({ step, changes: all }) => ({ step, changes: all.slice(0, MAX_CHANGES) })),
+    because: because.map(({ step, changes: all }) => ({ step: visible(step), changes: shown(all) })),
     ...(hint !== undefined && { hint }),
   };
 }

@@ -16,7 +16,7 @@ export function changedAnswers({ exact, gaps }: Trace, views: readonly (View | n
       const now = answer(view, kind, question);
       if (now === then) continue;
       const path = kind === 'X' ? question.slice(0, question.indexOf('\0')) : question;
-      const isThere = kind === 'U' || kind === 'M' || !isAbsent(answer(view, 'N', path));
+      const isThere = ['N', 'U', 'M'].includes(kind) || !isAbsent(answer(view, 'N', path));
       for (const [about, change] of describe(kind, question, then, isThere ? now : undefined, place(path)))
         changes.set(about, (changes.get(about) ?? new Set()).add(change));
     }
