@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- tar index config
+[ $# -gt 0 ] || set -- tar index config request
 
 # As cargo-fuzz has them (src/project.rs), for a linker that keeps what it does not see used.
 coverage='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters'

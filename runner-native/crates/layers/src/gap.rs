@@ -68,10 +68,6 @@ impl Gap {
         self.tree.entries().get(position)
     }
 
-    pub fn find(&self, path: &[u8]) -> Option<&Entry> {
-        self.tree.find(path).map(|position| &self.tree.entries()[position])
-    }
-
     /// Of a directory, in the order of their names.
     pub fn children(&self, directory: usize) -> &[u32] {
         let Range { start, end } = self.ranges[directory];

@@ -1,6 +1,7 @@
 //! What the tests share: layers made from lists of entries, and trees observed through a mount. A test that cannot run where it is says so.
 
 mod exports;
+mod gaps;
 mod hostile;
 mod images;
 mod layers;

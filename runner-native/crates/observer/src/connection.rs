@@ -2,7 +2,7 @@
 //! Nodes are entries: the root's number is 1, as FUSE has it, any other's one more than its position. Each path is a node of its own, hard links too, so
 //! that what is learnt by one name is not kept for another.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
@@ -17,7 +17,7 @@ use crate::protocol::{self, Answer, Operation, REQUEST_BYTES_MAX, Request};
 const READ_BYTES_MAX: u32 = 1 << 20;
 
 pub struct Connection {
-    gap: Gap,
+    gap: Arc<Gap>,
     owners: Owners,
     /// What overlayfs's own attributes begin with: `trusted.overlay.`, or `user.overlay.` where nobody is trusted.
     marks: &'static [u8],
@@ -30,9 +30,9 @@ pub struct Connection {
 type Answered = Result<(), Errno>;
 
 impl Connection {
-    pub fn new(gap: Gap, device: OwnedFd, owners: Owners, has_user_marks: bool) -> Self {
+    pub fn new(gap: Arc<Gap>, device: OwnedFd, owners: Owners, has_user_marks: bool) -> Self {
         let marks: &[u8] = if has_user_marks { b"user.overlay." } else { b"trusted.overlay." };
-        Self { log: Log::new(&gap), gap, owners, marks, device, failed: Mutex::default() }
+        Self { log: Log::new(gap.count()), gap, owners, marks, device, failed: Mutex::default() }
     }
 
     /// Those that it cannot do without.
@@ -52,8 +52,8 @@ impl Connection {
         self.log.each(&self.gap, visit);
     }
 
-    /// Until nobody has it mounted any more.
-    pub fn run(&self) {
+    /// Until nobody has it mounted any more. An error is the connection's end: without an answer those who asked would wait for ever.
+    pub fn run(&self) -> Answered {
         let mut request = vec![0; REQUEST_BYTES_MAX];
         let mut answer = Answer::default();
         loop {
@@ -61,20 +61,17 @@ impl Connection {
                 Ok(count) => count,
                 // NOENT: the request was taken back meanwhile.
                 Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => continue,
-                Err(Errno::NODEV) => return,
-                Err(errno) => return self.fail(format!("cannot read requests: {errno}")),
+                Err(Errno::NODEV) => return Ok(()),
+                Err(errno) => return Err(errno),
             };
-            let Some(request) = Request::parse(&request[..count]) else {
-                return self.fail("the kernel sent what is no request of FUSE".into());
-            };
-            answer.0.clear();
-            if let Operation::Forget = request.operation {
+            let request = Request::parse(&request[..count]).ok_or(Errno::PROTO)?;
+            if request.operation == Operation::Forget {
                 continue;
             }
             let answered = self.answer(&request, &mut answer).map(|()| answer.0.as_slice());
             match protocol::send(self.device.as_fd(), request.unique, answered) {
-                Ok(()) | Err(Errno::NODEV) => {}
-                Err(errno) => return self.fail(format!("cannot answer a request: {errno}")),
+                Err(Errno::NODEV) => return Ok(()),
+                result => result?,
             }
         }
     }
@@ -83,7 +80,8 @@ impl Connection {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
-    fn answer(&self, request: &Request, answer: &mut Answer) -> Answered {
+    pub fn answer(&self, request: &Request, answer: &mut Answer) -> Answered {
+        answer.0.clear();
         match request.operation {
             Operation::Init { major, readahead, flags } => return init(answer, major, readahead, flags),
             Operation::FileSystem => {

@@ -16,4 +16,4 @@ pub use owners::Owners;
 pub use serve::serve;
 
 #[cfg(fuzzing)]
-pub use protocol::Request;
+pub mod fuzzing;

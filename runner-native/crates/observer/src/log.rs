@@ -57,8 +57,9 @@ struct Noted {
 }
 
 impl Log {
-    pub fn new(gap: &Gap) -> Self {
-        Self { seen: (0..gap.count()).map(|_| AtomicU16::new(0)).collect(), noted: Mutex::default(), is_lost: AtomicBool::new(false) }
+    /// Of a gap of so many entries.
+    pub fn new(count: usize) -> Self {
+        Self { seen: (0..count).map(|_| AtomicU16::new(0)).collect(), noted: Mutex::default(), is_lost: AtomicBool::new(false) }
     }
 
     pub fn note(&self, question: Question, entry: usize) {
@@ -75,11 +76,12 @@ impl Log {
             if noted.names.contains(&(question as u8, name.clone())) {
                 return;
             }
-            noted.name_bytes += 2 * name.len();
-            if noted.name_bytes > NAMES_BYTES_MAX {
-                self.is_lost.store(true, Ordering::Relaxed);
-                return;
+            // It is kept twice.
+            let bytes = 2 * (name.len() + size_of::<About>());
+            if noted.name_bytes + bytes > NAMES_BYTES_MAX {
+                return self.is_lost.store(true, Ordering::Relaxed);
             }
+            noted.name_bytes += bytes;
             noted.names.insert((question as u8, name.clone()));
             noted.questions[question as usize].push(About::Name(name));
         });
@@ -105,5 +107,32 @@ impl Log {
 
     fn with(&self, work: impl FnOnce(&mut Noted)) {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_noted_once() {
+        let log = Log::new(2);
+        for _ in 0..3 {
+            log.note(Question::Status, 1);
+            log.note_name(Question::Look, b"none".to_vec());
+        }
+        log.note_name(Question::Attribute, b"none".to_vec());
+        log.with(|noted| assert_eq!(noted.questions.each_ref().map(Vec::len), [1, 1, 0, 0, 0, 0, 1, 0, 0]));
+        assert!(!log.is_lost());
+    }
+
+    #[test]
+    fn what_is_too_much_is_lost_and_that_is_said() {
+        let log = Log::new(1);
+        for number in 0..NAMES_BYTES_MAX >> 20 {
+            log.note_name(Question::Look, [vec![b'x'; 1 << 20], number.to_le_bytes().to_vec()].concat());
+        }
+        assert!(log.is_lost());
+        log.with(|noted| assert!(noted.name_bytes < NAMES_BYTES_MAX + (4 << 20) && noted.names.len() < 32));
     }
 }

@@ -167,3 +167,34 @@ pub fn send(device: BorrowedFd<'_>, unique: u64, answer: Result<&[u8], Errno>) -
         result => result.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(code: u32, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Answer::default();
+        bytes.u32((HEADER_BYTES + body.len()) as u32).u32(code).u64(7).u64(1).zeros(16).bytes(body);
+        bytes.0
+    }
+
+    #[test]
+    fn requests_are_read() {
+        let bytes = request(1, b"name\0");
+        assert_eq!(Request::parse(&bytes), Some(Request { unique: 7, node: 1, operation: Operation::Lookup { name: b"name" } }));
+        let bytes = request(22, b"\x10\0\0\0\0\0\0\0user.x\0");
+        assert_eq!(Request::parse(&bytes).unwrap().operation, Operation::Attribute { name: b"user.x", size: 16 });
+        assert_eq!(Request::parse(&request(14, &[0; 8])).unwrap().operation, Operation::Unknown);
+        assert_eq!(Request::parse(&request(16, &[0; 8])).unwrap().operation, Operation::Change);
+    }
+
+    #[test]
+    fn one_that_is_cut_short_is_none() {
+        for (code, body) in [(1, &b"name"[..]), (15, &[0; 19]), (22, &[0; 8]), (26, &[0; 15]), (28, &[]), (46, &[0; 16])] {
+            assert_eq!(Request::parse(&request(code, body)), None, "{code}");
+        }
+        let mut long = request(3, &[0; 16]);
+        long.push(0);
+        assert_eq!((Request::parse(&long), Request::parse(&long[..39]), Request::parse(b"")), (None, None, None));
+    }
+}

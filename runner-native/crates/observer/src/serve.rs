@@ -15,19 +15,27 @@ const THREADS_OF_CONNECTION: usize = 2;
 /// How long mounts may outlive who made them, who was killed: as long as the container takes to end.
 const END_MAX: Duration = Duration::from_secs(10);
 
-/// Until the other end is shut down for writing, which asks for the report; nothing is served after it. One that is gone asks for nothing: then the mounts
+/// Each connection from when a byte says that it is mounted, until the other end is shut down for writing, which asks for the report; nothing is served after it. One that is gone asks for nothing: then the mounts
 /// are about to go, and are served until then, for a container that ends while its files do not answer does not end.
 ///
 /// `taint`: what was learnt that could not be noted.
 pub fn serve(connections: Vec<Connection>, mut control: UnixStream, taint: impl Fn() -> Option<&'static str>) {
     let connections: Arc<[Connection]> = connections.into();
-    let running = Arc::new(AtomicUsize::new(connections.len() * THREADS_OF_CONNECTION));
-    for position in 0..connections.len() * THREADS_OF_CONNECTION {
-        let (connections, running) = (connections.clone(), running.clone());
-        std::thread::spawn(move || {
-            connections[position / THREADS_OF_CONNECTION].run();
-            running.fetch_sub(1, Ordering::Relaxed);
-        });
+    let running = Arc::new(AtomicUsize::new(0));
+    for position in 0..connections.len() {
+        if control.read_exact(&mut [0]).is_err() {
+            break;
+        }
+        for _ in 0..THREADS_OF_CONNECTION {
+            let (connections, running) = (connections.clone(), running.clone());
+            running.fetch_add(1, Ordering::Relaxed);
+            std::thread::spawn(move || {
+                if connections[position].run().is_err() {
+                    std::process::exit(1);
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
     }
     let _ = control.read_to_end(&mut Vec::new());
     let failed = connections.iter().find_map(Connection::failed);

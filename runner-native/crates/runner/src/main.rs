@@ -30,7 +30,7 @@ fn main() {
     }
     let done = match command {
         "serve" => own_ids::enter().and_then(|ids| tbuild_serve::main(&serde_json::json!(ids)).during(PROCESS, "serve").map(|()| 0)),
-        "with-root" => own_ids::enter().and_then(|ids| with_root(&arguments[1..], ids)),
+        "with-root" => own_ids::enter().and_then(|_| with_root(&arguments[1..])),
         "probe" => own_ids::enter().and_then(|_| probe(&arguments[1..])),
         "read" => own_ids::enter().and_then(|_| read(&arguments[1..])),
         "remove" => own_ids::enter().and_then(|_| remove(&arguments[1..])),
@@ -47,7 +47,7 @@ fn main() {
 }
 
 /// `with-root [--lifeline FD] [--result FD] SPEC -- RUNTIME [ARG…]`
-fn with_root(arguments: &[OsString], own_ids: Option<own_ids::OwnIds>) -> Result<i32> {
+fn with_root(arguments: &[OsString]) -> Result<i32> {
     // Before any descriptor is taken over, for it executes this binary again; what it says goes where all results go.
     let protected = own_binary::protect();
     sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
@@ -66,7 +66,7 @@ fn with_root(arguments: &[OsString], own_ids: Option<own_ids::OwnIds>) -> Result
     };
     let outcome = protected
         .and_then(|()| with_root::read_spec(Path::new(spec)))
-        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime, own_ids, say_host_network: &say_host_network }));
+        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime, say_host_network: &say_host_network }));
     let Some(mut result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {
         Ok(outcome) => (serde_json::to_string(outcome), outcome.status),

@@ -304,6 +304,48 @@ fn command_of(runtime: &str) -> Option<String> {
     Some(format!("{runtime} --root state run tbuild-test-{}", unique_seconds().replace('.', "-")))
 }
 
+/// Nobody's on this machine: it has no name, and no line in /etc/subuid.
+const ACCOUNT: u32 = 54_321;
+
+#[test]
+fn an_account_that_is_not_root_is_observed_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let mut fixture =
+        Fixture::new(&["sh", "-c", "cat /src/a.txt; [ -e /src/none ]; ls /merged; echo x > /src/new; stat -c %u /src/a.txt"]).commit();
+    let directory = |layer: LayerSummary| json!({ "directory": layer.data });
+    let base = directory(fixture.pack("as-directory", Driver::Directory, support::fill_root));
+    let below = directory(fixture.pack("below", Driver::Directory, |root| {
+        fs::create_dir(root.join("merged")).unwrap();
+        ["one", "gone"].iter().for_each(|name| fs::write(root.join("merged").join(name), "x").unwrap());
+    }));
+    let layer = fixture.pack("traced", Driver::Directory, |root| {
+        sources(root);
+        std::os::unix::fs::chown(root.join("src/a.txt"), Some(1000), Some(1000)).unwrap();
+        fs::create_dir(root.join("merged")).unwrap();
+        fs::write(root.join("merged/two"), "x").unwrap();
+        support::whiteout(&root.join("merged/gone"));
+    });
+    fixture.spec["layers"] = json!([base, below, traced(&[&layer])]);
+    // A directory that the account can get to, and a device that it may open.
+    let (dir, runner) = (home.path().display(), home.path().join("runner"));
+    fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let text = fixture.spec.to_string().replace(&fixture.dir.path().display().to_string(), &format!("{dir}/store"));
+    let prepare = format!(
+        "cp {} {runner:?}; cp -a {} {dir}/store; chown -R --no-dereference {ACCOUNT}:{ACCOUNT} {dir}; \
+         mknod {dir}/fuse c 10 229; chmod 666 {dir}/fuse; mount --bind {dir}/fuse /dev/fuse",
+        support::RUNNER,
+        fixture.dir.path().display()
+    );
+    fs::write(home.path().join("spec.json"), text).unwrap();
+    let run = format!("{runner:?} with-root --result 3 {dir}/spec.json -- self run test 3>{}", fixture.path("result").display());
+    let script = format!("{prepare}; exec setpriv --reuid {ACCOUNT} --regid {ACCOUNT} --clear-groups {run}");
+    let output = fixture.output(Command::new("unshare").args(["-m", "sh", "-ec", &script]).output().unwrap());
+    assert_eq!(output.stdout, "content of a\none\ntwo\n0\n", "{} {}", output.stderr, output.result);
+    let seen = questions(&output, 0);
+    assert!(["C src/a.txt", "L src/none", "D merged", "O merged"].iter().all(|question| seen.contains(*question)), "{seen:?}");
+    assert_eq!(output.result["layer"]["entries"], json!(3));
+}
+
 #[test]
 fn a_program_of_a_traced_layer_runs() {
     let fixture = fixture(
@@ -399,6 +441,21 @@ fn a_full_upper_is_no_fault_of_the_observer() {
     let output = fixture.run();
     assert_eq!((output.status, &output.result["upperFull"]), (3, &json!(true)), "{} {}", output.stderr, output.result);
     assert!(output.result["observed"].is_object());
+}
+
+#[test]
+fn what_cannot_be_mounted_is_an_error_of_its_own() {
+    for position in [1, 2] {
+        let mut fixture = fixture("true", Driver::Erofs, sources);
+        fixture.spec["layers"].as_array_mut().unwrap().insert(position, json!({ "directory": "/not/there" }));
+        let output = fixture.run();
+        assert_eq!((output.error_code(), &output.result["error"]["path"]), ("native/mount", &json!("/not/there")), "{}", output.result);
+    }
+    let mut fixture = fixture("true", Driver::Erofs, sources);
+    fs::write(fixture.path("traced.index"), "no index").unwrap();
+    assert_eq!(fixture.run().error_code(), "store/damaged");
+    fixture.spec["layers"][1] = json!({ "traced": [{ "index": "/not/there", "erofs": "/not/there" }] });
+    assert_eq!(fixture.run().result["error"]["path"], json!("/not/there"));
 }
 
 #[test]

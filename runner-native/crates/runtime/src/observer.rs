@@ -2,7 +2,6 @@
 //! mount namespace nor any descriptor but its own, and ends after the container: processes of it whose files do not answer any more cannot end.
 
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result};
-use crate::own_ids::OwnIds;
 use crate::root_spec::{Layer, RootSpec, TracedLayer, UserNamespace};
 use crate::sys::{self, Clone};
 use crate::taints::{self, Agent, Door, Taint};
@@ -15,22 +14,25 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use tbuild_layers::{Gap, GapLayer, Kind};
 use tbuild_observer::{Connection, DIRECTORY_MTIME, Owners};
 
 const DEVICE: &str = "/dev/fuse";
+/// What is said for each mount: before it the device cannot be read from.
+const MOUNTED: u8 = b'm';
 
 /// Without anything to observe it is nothing at all.
 #[derive(Default)]
 pub struct Observer {
     process: Option<Process>,
-    /// Not taken yet: what serves the traced elements of SPEC, in their order.
-    mounts: VecDeque<OwnedFd>,
-    gaps: Vec<Vec<GapLayer>>,
+    /// For the traced elements of SPEC that are not mounted yet, in their order.
+    devices: VecDeque<OwnedFd>,
+    gaps: Vec<Arc<Gap>>,
     door: Option<Door>,
 }
 
@@ -49,7 +51,7 @@ pub enum Observed {
 
 impl Observer {
     /// Before there is a mount namespace of ours, and before the configuration is read: what cannot be noted is to be told of (taints.rs).
-    pub fn start(spec: &mut RootSpec, own_ids: Option<&OwnIds>) -> Result<Self> {
+    pub fn start(spec: &mut RootSpec) -> Result<Self> {
         let taint = Taint::default();
         if spec.is_traced() {
             match taints::watched(spec.config.get())? {
@@ -64,30 +66,34 @@ impl Observer {
         if traced.is_empty() {
             return Ok(Self::default());
         }
-        let owners = owners(spec.userns.as_ref(), own_ids);
+        let owners = owners(spec.userns.as_ref());
         let has_user_marks = !user_namespace::is_initial();
-        let (mut connections, mut mounts, mut gaps) = (Vec::new(), VecDeque::new(), Vec::new());
+        let (mut connections, mut devices, mut gaps) = (Vec::new(), VecDeque::new(), Vec::new());
         for layers in traced {
             let layers: Vec<GapLayer> = layers.iter().map(TracedLayer::files).collect();
             let device = fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", DEVICE)?;
-            mounts.push_back(mount(&device).during(MOUNT, "mount traced layers by FUSE")?);
-            connections.push(Connection::new(Gap::read(&layers)?, device, owners, has_user_marks));
-            gaps.push(layers);
+            devices.push_back(device.try_clone().during(PROCESS, "copy a descriptor")?);
+            let gap = Arc::new(Gap::read(&layers)?);
+            connections.push(Connection::new(gap.clone(), device, owners, has_user_marks));
+            gaps.push(gap);
         }
         let (door, agent) = taints::prepare(taint)?;
         let process = Process::start(connections, agent)?;
-        Ok(Self { process: Some(process), mounts, gaps, door: Some(door) })
+        Ok(Self { process: Some(process), devices, gaps, door: Some(door) })
     }
 
-    /// The next one, in the order of SPEC. Its root's owner and mode are asked for here: an overlay without an upper has those that the kernel knows when
-    /// it is made, and would have nobody's.
+    /// The next one mounted, in the order of SPEC, in a mount namespace of ours: in a user namespace nobody may mount in another. Its root's owner and mode
+    /// are asked for here: an overlay without an upper has those that the kernel knows when it is made, and would have nobody's.
     pub fn take_mount(&mut self) -> Result<OwnedFd> {
-        let mount = self
-            .mounts
-            .pop_front()
-            .ok_or_else(|| NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"))?;
-        fs::fstat(&mount).during(MOUNT, "look at the root of traced layers")?;
-        Ok(mount)
+        let Some((device, process)) = self.devices.pop_front().zip(self.process.as_mut()) else {
+            return Err(NativeError::new(MOUNT, "mount traced layers").detail("there are more than were read"));
+        };
+        let mounted = mount(&device).during(MOUNT, "mount traced layers by FUSE")?;
+        // The kernel ends a connection with its last descriptor, which is to be the observer's.
+        drop(device);
+        process.control.write_all(&[MOUNTED]).during(PROCESS, "tell the file observer")?;
+        fs::fstat(&mounted).during(MOUNT, "look at the root of traced layers")?;
+        Ok(mounted)
     }
 
     /// In the bundle, before the container starts.
@@ -119,21 +125,27 @@ impl Observer {
 
     /// Directories that were copied up from traced layers get their times back, which are not served: a trace says nothing of them.
     pub fn restore_times(&self, upper: &OwnedFd, upper_path: &Path) -> Result<()> {
-        for layers in self.gaps.iter().rev() {
-            let gap = Gap::read(layers)?;
-            restore_below(&gap, 0, upper).at(MOUNT, "restore times of directories in", upper_path)?;
-        }
-        Ok(())
+        let restore = |gap: &Arc<Gap>| restore_below(gap, 0, upper).at(MOUNT, "restore times of directories in", upper_path);
+        self.gaps.iter().rev().try_for_each(restore)
     }
 }
 
-fn owners(userns: Option<&UserNamespace>, own_ids: Option<&OwnIds>) -> Owners {
-    let number = |ids: u64| u32::try_from(ids).unwrap_or(u32::MAX);
-    match (userns, own_ids) {
-        (Some(&UserNamespace { first, count }), _) => Owners::Shifted { first, count },
-        (None, Some(ids)) => Owners::Known { uids: number(ids.uids), gids: number(ids.gids) },
-        (None, None) => Owners::Own,
+fn owners(userns: Option<&UserNamespace>) -> Owners {
+    match userns {
+        Some(&UserNamespace { first, count }) => Owners::Shifted { first, count },
+        None if user_namespace::is_initial() => Owners::Own,
+        None => Owners::Known { uids: mapped_in("/proc/self/uid_map"), gids: mapped_in("/proc/self/gid_map") },
     }
+}
+
+/// How many ids from 0 on are somebody's. Lines of: first one here, first one there, how many.
+fn mapped_in(map: &str) -> u32 {
+    let text = std::fs::read_to_string(map).unwrap_or_default();
+    let mut lines: Vec<Vec<u64>> =
+        text.lines().map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect()).collect();
+    lines.sort();
+    let total = lines.iter().fold(0, |end, line| if line.first() == Some(&end) { end + line.get(2).unwrap_or(&0) } else { end });
+    u32::try_from(total).unwrap_or(u32::MAX)
 }
 
 /// Detached, and asked for nothing before it is used. Whoever comes by the overlay is not its server's user: allow_other. Rights are overlayfs's to check,

@@ -9,7 +9,6 @@ use crate::idmapped::Idmapped;
 use crate::inside_root::{self, Kind};
 use crate::limits::Limits;
 use crate::observer::{Observed, Observer};
-use crate::own_ids::OwnIds;
 use crate::own_network::{self, OwnNetwork};
 use crate::relay::readable;
 use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Upper};
@@ -31,8 +30,6 @@ pub struct Arguments<'a> {
     pub lifeline: Option<OwnedFd>,
     pub spec: String,
     pub runtime: Vec<OsString>,
-    /// Those that an account which is not root has.
-    pub own_ids: Option<OwnIds>,
     /// Told before anything starts why the container is on the host's network, though it was to have its own.
     pub say_host_network: &'a dyn Fn(&str),
 }
@@ -55,7 +52,7 @@ pub struct Outcome {
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
     let mut spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
-    let mut observer = Observer::start(&mut spec, arguments.own_ids.as_ref())?;
+    let mut observer = Observer::start(&mut spec)?;
     let config = crate::config_file::parse(spec.config.get())?;
     let own = match arguments.runtime.first() {
         Some(runtime) if runtime == "self" => OwnRun::read(&arguments.runtime[1..]),
