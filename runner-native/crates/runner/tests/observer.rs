@@ -205,7 +205,7 @@ fn bind_mounts_are_gaps_of_their_own_behind_the_root_s() {
 
 #[test]
 fn modes_are_those_of_the_layer_for_who_is_not_root_too() {
-    let script = "cat /files/mine; cat /files/root-s; ls /closed; cat /m/files/root-s; ls /m/closed; id -u";
+    let script = "cat /files/mine; cat /files/root-s; ls /closed; cat /m/files/root-s; ls /m/closed; id -u; stat -c '%u %g %a' /m /";
     for user in [0, 1000] {
         let mut fixture = Fixture::new(&["sh", "-c", script]);
         let layer = fixture.pack("traced", Driver::Erofs, |root| {
@@ -218,6 +218,8 @@ fn modes_are_those_of_the_layer_for_who_is_not_root_too() {
                 chown(root.join("files").join(name), Some(owner), Some(owner)).unwrap();
             }
             fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::set_permissions(root, fs::Permissions::from_mode(0o711)).unwrap();
+            chown(root, Some(5), Some(6)).unwrap();
         });
         fixture.spec["layers"].as_array_mut().unwrap().push(traced(&[&layer]));
         fixture.spec["mounts"] = json!([{ "layers": [traced(&[&layer])], "writable": false }]);
@@ -228,7 +230,7 @@ fn modes_are_those_of_the_layer_for_who_is_not_root_too() {
         }
         let output = fixture.run();
         let expected = if user == 0 { "mine\nroot-s\nroot-s\n0\n" } else { "mine\n1000\n" };
-        assert_eq!(output.stdout, expected, "{} {}", output.stderr, output.result);
+        assert_eq!(output.stdout, format!("{expected}5 6 711\n5 6 711\n"), "{} {}", output.stderr, output.result);
     }
 }
 
