@@ -139,6 +139,10 @@ CREATE INDEX layers_diff_id ON layers (diff_id);
 ALTER TABLE traces ADD COLUMN same TEXT;
 CREATE INDEX traces_same ON traces (key, same);
 `,
+  `
+-- Of a RUN: what it was, and where its bind mounts come from (JSON), for who wants to go there.
+ALTER TABLE traces ADD COLUMN place TEXT;
+`,
 ];
 
 export interface Database {

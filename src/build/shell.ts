@@ -1,36 +1,38 @@
-// `shell`: where a RUN has failed, as it was left: its files, mounts, environment, user and directory. What is done there goes when it ends.
+// `shell`: where a RUN has failed, or a step has ended: its files, mounts, environment, user and directory. What is done there goes when it ends.
 
 import { fetchLater } from '../cache/fetch-later.ts';
 import { forwardSignals } from '../containers/signals.ts';
 import { startInRoot } from '../native/with-root.ts';
 import { openWorkplace } from '../snapshots/workplace.ts';
-import { latestFailure } from '../steps/failures.ts';
-import { enterFailure } from '../steps/run.ts';
+import { enterPlace } from '../steps/run.ts';
+import { placeNamed } from './history/places.ts';
 import { openSandbox, type SandboxOptions } from './sandbox-options.ts';
 import { workshopOf } from './workshop.ts';
 
 export interface ShellOptions extends SandboxOptions {
   /** The store; undefined: `$TBUILD_ROOT`, else the default place. */
   readonly root?: string;
+  /** `fail`: the RUN that failed last; `step:5` of the last build, `step:BUILD:5` of another. */
+  readonly at: string;
   /** Empty: the shell that the RUN was for. */
   readonly command: readonly string[];
   readonly terminal: boolean;
   readonly terminalSize?: { readonly width: number; readonly height: number };
 }
 
-/** The exit status, as a shell's `$?`. Throws `run/no-failure` where nothing was kept, `run/…` where nothing can be started. */
+/** The exit status, as a shell's `$?`. Throws what `placeNamed` throws, `run/…` where nothing can be started. */
 export async function openShell(options: ShellOptions): Promise<number> {
   const sandbox = await openSandbox(options);
   const workplace = await openWorkplace(options.root, fetchLater());
   try {
     const workshop = workshopOf(workplace, { made: undefined, fixed: undefined });
-    const failed = latestFailure(workshop);
+    const place = placeNamed(workplace, options.at);
     const settings = await sandbox.settingsFor([], 1, workplace);
     const { command, terminal, terminalSize } = options;
-    const args = command.length > 0 ? command : [shellOf(failed.operation.args)];
+    const args = command.length > 0 ? command : [shellOf(place.operation.args)];
     const visit = { args, env: terminal ? ['TERM=xterm'] : [], terminal, ...(terminalSize && { terminalSize }) };
-    const layerOf = () => Promise.reject(new Error('what a RUN has failed with has its layers'));
-    return await enterFailure(workshop, { ...settings, layerOf }, failed, visit, async (spec) => {
+    const layerOf = () => Promise.reject(new Error('what has run has its layers'));
+    return await enterPlace(workshop, { ...settings, layerOf }, place, visit, async (spec) => {
       const running = startInRoot(spec, `shell-${process.pid}`, 'inherit', settings.runtime?.command);
       const stopForwarding = forwardSignals(running.child);
       try {

@@ -34,6 +34,8 @@ export interface Recorded {
   /** Milliseconds since the epoch: the `created` of the layer in images. */
   readonly created: number;
   readonly durationMs: number;
+  /** Of a RUN: what was there, for who wants to go there. Not read back with the rest. */
+  readonly place?: string | undefined;
 }
 
 interface Row {
@@ -135,7 +137,7 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Reco
     Date.now(),
   );
   const row = db.get<{ id: number }>(
-    'INSERT INTO traces (key, exact, trace, layer, created, duration, used, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id',
+    'INSERT INTO traces (key, exact, trace, layer, created, duration, used, same, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id',
     key,
     exact,
     JSON.stringify(recorded.trace),
@@ -144,6 +146,7 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Reco
     Math.round(recorded.durationMs),
     Date.now(),
     same ?? null,
+    recorded.place ?? null,
   );
   db.run(
     'DELETE FROM traces WHERE key = ? AND exact = ? AND id NOT IN (SELECT id FROM traces WHERE key = ? AND exact = ? ORDER BY id DESC LIMIT ?)',
@@ -154,6 +157,11 @@ export function storeTrace(db: Database, record: StepRecord, recorded: Omit<Reco
     MAX_TRACES,
   );
   return (row as { id: number }).id;
+}
+
+/** What was stored with a trace; undefined: nothing, or it is gone. */
+export function readPlace(db: Database, trace: number): string | undefined {
+  return db.get<{ place: string | null }>('SELECT place FROM traces WHERE id = ?', trace)?.place ?? undefined;
 }
 
 /** These layers were made or found: they are not the first to go. */

@@ -343,7 +343,7 @@ class Solver {
     this.#signal.throwIfAborted();
     const { workshop } = this.#options;
     const started = performance.now();
-    const { summary, gaps, exact = prepared.exact } = await prepared.execute(report);
+    const { summary, gaps, exact = prepared.exact, place } = await prepared.execute(report);
     const trace = { version: 2, exact, gaps } as const;
     const durationMs = performance.now() - started;
     const key = stepKey(prepared.record);
@@ -352,7 +352,7 @@ class Solver {
     const equal = this.#equalResult(prepared, `blake3:${summary.tree}`);
     if (equal) {
       workshop.layers.discard(summary);
-      const made = { ...equal.recorded, trace, durationMs };
+      const made = { ...equal.recorded, trace, durationMs, place };
       const id = storeTrace(workshop.db, prepared.record, made, prepared.same);
       storeInputs(workshop.db, key, inputs);
       return { layer: equal.layer, record: prepared.record, recorded: { ...made, id }, cached: false };
@@ -360,7 +360,7 @@ class Solver {
     const created = Date.now();
     let id = 0;
     const layer = workshop.layers.commit(summary, workshop.driver, undefined, (made) => {
-      id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs }, prepared.same);
+      id = storeTrace(workshop.db, prepared.record, { trace, layer: made.id, created, durationMs, place }, prepared.same);
       storeInputs(workshop.db, key, inputs);
     });
     const { record } = prepared;

@@ -18,10 +18,10 @@ import { MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { resolveUser } from '../snapshots/accounts.ts';
 import { isPresent } from '../snapshots/layers.ts';
 import { type HeldCaches, holdCaches } from './cache-mounts.ts';
-import { type FailedRun, keepFailure } from './failures.ts';
 import { findSource, type MountSource, mountParts, mountPoint, presentSource, stubPath } from './mounts.ts';
 import { countOomKills, explainFailure, explainStart } from './run-failure.ts';
 import { allTraced, type RunInputs, rootLayers, splitInputs } from './run-inputs.ts';
+import { describePlace, keepFailure, type RunPlace } from './run-places.ts';
 import { type HeldAgents, holdAgents } from './ssh-mounts.ts';
 import {
   type Executed,
@@ -182,7 +182,10 @@ interface Held {
 async function execute(workshop: Workshop, settings: RunSettings, job: Job, report: Report): Promise<Executed> {
   const account = settings.account();
   if (account !== undefined) report.status(account);
-  return holding(workshop, settings, job, report, (held) => executeWatched(workshop, settings, job, held, report));
+  const executed = await holding(workshop, settings, job, report, (held) =>
+    executeWatched(workshop, settings, job, held, report),
+  );
+  return { ...executed, place: describePlace(job) };
 }
 
 async function holding<T>(
@@ -291,22 +294,22 @@ async function runOnce(
 }
 
 /**
- * A visit where a RUN has failed: another command with its files, mounts, environment, user and directory; nothing of it is kept. Secrets and agents are
+ * A visit where a RUN was: another command with its files, mounts, environment, user and directory; nothing of it is kept. Secrets and agents are
  * those of `settings`, where they are given. `start` gets what there is to start, while caches and agents are held.
  */
-export async function enterFailure<T>(
+export async function enterPlace<T>(
   workshop: Workshop,
   settings: RunSettings,
-  failed: FailedRun,
+  place: RunPlace,
   visit: Visit,
   start: (spec: RootSpec) => Promise<T>,
 ): Promise<T> {
-  const { network } = failed;
-  const state = await presentState(workshop, failed.state);
-  const sources = await Promise.all(failed.sources.map((source) => presentSource(workshop, source)));
-  const mounts = failed.operation.mounts.map((mount) => ('required' in mount ? { ...mount, required: false } : mount));
-  const env = [...failed.operation.env, ...visit.env];
-  const operation = { ...failed.operation, mounts, args: visit.args, env };
+  const { network } = place;
+  const state = await presentState(workshop, place.state);
+  const sources = await Promise.all(place.sources.map((source) => presentSource(workshop, source)));
+  const mounts = place.operation.mounts.map((mount) => ('required' in mount ? { ...mount, required: false } : mount));
+  const env = [...place.operation.env, ...visit.env];
+  const operation = { ...place.operation, mounts, args: visit.args, env };
   const from = splitInputs(workshop, state, [], false);
   const job: Job = { operation, network, below: state, from, sources, inputs: [], visit };
   const report: Report = { output: () => {}, status: () => {}, signal: new AbortController().signal };

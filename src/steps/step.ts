@@ -114,6 +114,8 @@ export interface Executed {
   readonly gaps: Trace['gaps'];
   /** Unset: those it was looked up by. */
   readonly exact?: readonly Digest[];
+  /** Of a RUN: what was there, for who wants to go there later. */
+  readonly place?: string;
 }
 
 /** What a step says while it runs. */

@@ -2,12 +2,14 @@
 
 import type { Digest } from '../../base/digest.ts';
 import { TbuildError } from '../../base/errors.ts';
+import type { Store } from '../../base/store.ts';
 import type { BuildRecord, StepOutcome } from '../../cache/builds.ts';
 import { type PastTrace, readTrace } from '../../cache/traces.ts';
 import type { Records } from '../../images/records.ts';
 import { type Difference, differences } from '../../snapshots/differences.ts';
 import type { LayerIndex } from '../../snapshots/layer-index.ts';
 import { bareName, chainTo } from '../../solve/why/past.ts';
+import { findBuild } from './builds.ts';
 
 type Place = Pick<Records, 'store' | 'layers'>;
 /** Undefined: it is not known any more. */
@@ -73,14 +75,40 @@ export function findSteps(build: BuildRecord, wanted: string | undefined): numbe
   });
 }
 
-/** The layers that a step ended with; undefined: one of them is gone. */
-export function stackOf(place: Place, build: BuildRecord, at: number | undefined): LayerIndex[] | undefined {
-  const ids = chainTo(build.steps, at).flatMap((step): readonly Known[] => {
+/** `step:5` of the last build, `step:BUILD:5` of another; words in place of the number. Throws `usage/unknown-step`, `usage/ambiguous-step`. */
+export function stepNamed(store: Store, name: string): { readonly build: BuildRecord; readonly at: number } {
+  const [, id, wanted = ''] = /^step:(?:([0-9a-f]{4,12}):)?(.+)$/.exec(name) ?? [];
+  const build = findBuild(store, id);
+  const [at, another] = findSteps(build, wanted);
+  if (another !== undefined) {
+    throw new TbuildError('usage/ambiguous-step', `several steps of build ${build.id} are "${wanted}"`, {
+      hint: 'tbuild why shows their numbers',
+    });
+  }
+  return { build, at: at as number };
+}
+
+/** The layers that a step ended with, bottom first. Throws `store/layer-gone`. */
+export function layersOf(place: Place, build: BuildRecord, at: number): Digest[] {
+  const layers = knownLayers(place, build, at);
+  if (layers.every((id) => id !== undefined && place.layers.get(id))) return layers as Digest[];
+  throw new TbuildError('store/layer-gone', `layers of step ${at + 1} of build ${build.id} are not in the store any more`, {
+    hint: 'build again',
+  });
+}
+
+/** Undefined: one of them is gone. */
+function stackOf(place: Place, build: BuildRecord, at: number | undefined): LayerIndex[] | undefined {
+  const ids = knownLayers(place, build, at);
+  const found = ids.flatMap((id) => (id !== undefined && place.layers.get(id) ? [place.layers.index(id)] : []));
+  return found.length === ids.length ? found : undefined;
+}
+
+function knownLayers(place: Place, build: BuildRecord, at: number | undefined): Known[] {
+  return chainTo(build.steps, at).flatMap((step): readonly Known[] => {
     const outcome = build.steps[step] as StepOutcome;
     return outcome.kind === 'image' ? (outcome.layers ?? []) : [traceOf(place, outcome)?.layer];
   });
-  const found = ids.flatMap((id) => (id !== undefined && place.layers.get(id) ? [place.layers.index(id)] : []));
-  return found.length === ids.length ? found : undefined;
 }
 
 function producedBy(place: Place, build: BuildRecord, at: number, layer: Digest): readonly Difference[] | undefined {

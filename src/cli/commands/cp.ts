@@ -1,15 +1,15 @@
-// `tbuild cp`: an image from a registry or a layout to another, without the store; or files of a RUN that failed.
+// `tbuild cp`: an image from a registry or a layout to another, without the store; or files of a RUN that failed, or of a step.
 
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 
 /** No image is named so: a tag does not begin with a slash, and a path does. */
-const FAILED = 'fail:';
+const INSIDE = /^(fail|step:.+?):(\/.*)$/;
 
 export const cp = defineCommand({
   name: 'cp',
-  usage: '[OPTIONS] SOURCE DESTINATION\n        tbuild cp fail:PATH DESTINATION',
+  usage: '[OPTIONS] SOURCE DESTINATION\n        tbuild cp fail:PATH|step:STEP:PATH DESTINATION',
   description:
     'Copy an image between registries, layouts and archives (NAME or docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME])',
   positionals: [2, 2],
@@ -21,8 +21,9 @@ export const cp = defineCommand({
   examples: [['tbuild cp fail:/app/reports .', 'what the last RUN that failed left there']],
   run: async ({ flags, positionals: [source, destination], library, stdout }) => {
     const platform = parsePlatformFlag(flags.platform);
-    if (source!.startsWith(`${FAILED}/`)) {
-      await interruptible((signal) => library.takeOut({ path: source!.slice(FAILED.length), destination: destination!, signal }));
+    const [, at, path] = INSIDE.exec(source!) ?? [];
+    if (at !== undefined && path !== undefined) {
+      await interruptible((signal) => library.takeOut({ at, path, destination: destination!, signal }));
       return 0;
     }
     const { digest, size } = await interruptible((signal) =>

@@ -1,4 +1,4 @@
-// `tbuild shell`: a shell where the last RUN failed, or a command there.
+// `tbuild shell`: a shell where the last RUN failed or a step has ended, or a command there.
 
 import { parseSecret } from '../build-values.ts';
 import { defineCommand } from '../command.ts';
@@ -9,11 +9,15 @@ export const shell = defineCommand({
   name: 'shell',
   usage: '[OPTIONS] [COMMAND] [ARG...]',
   description:
-    'Open a shell where the last RUN failed: with its files, mounts, environment, user and directory. What is done there is not kept',
+    'Open a shell where the last RUN failed, or a step has ended: with its files, mounts, environment, user and directory. What is done there is not kept',
   positionals: [0, Number.POSITIVE_INFINITY],
   stopAtPositional: true,
   flags: {
-    at: { value: 'step', choices: ['fail'], default: 'fail', help: 'Where: the step that failed last ("fail")' },
+    at: {
+      value: 'step',
+      default: 'fail',
+      help: 'Where: the RUN that failed last ("fail"), or a step of the last build ("5", "npm ci") or another ("BUILD:5")',
+    },
     network: { value: 'string', choices: ['default', 'host', 'none'], default: 'default', help: 'As in the build' },
     runtime: { value: 'string', help: 'As in the build' },
     secret: { value: 'stringArray', repeated: true, help: 'As in the build: secrets are not kept' },
@@ -22,6 +26,7 @@ export const shell = defineCommand({
   },
   examples: [
     ['tbuild shell', 'look around'],
+    ['tbuild shell --at "npm ci"', 'where that step has ended'],
     ['tbuild shell cat /app/npm-debug.log', 'one command'],
   ],
   run: async ({ flags, positionals, library, env, stdin, stdout }) => {
@@ -29,6 +34,7 @@ export const shell = defineCommand({
     const terminal = stdin().isTTY === true && stdout.isTTY === true;
     const ssh = flags.ssh.length > 0 ? flags.ssh.map((await import('../run-values.ts')).parseSsh) : [];
     return library.openShell({
+      at: flags.at === 'fail' ? 'fail' : `step:${flags.at.replace(/^step:/, '')}`,
       command: positionals,
       terminal,
       ...(terminal && width && height && { terminalSize: { width, height } }),

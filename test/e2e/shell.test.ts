@@ -1,4 +1,4 @@
-// What a RUN that fails leaves: a shell in it, files of it, and no trace of it in the cache.
+// Where a RUN fails, or a step ends: a shell there, files of it; and no trace of a failure in the cache.
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -119,4 +119,46 @@ test('the latest ten are kept', async () => {
   const kept = (await tbuildOk(['du'], { store: own })).split('\n').filter((line) => line.includes('what a RUN left'));
   expect(kept).toHaveLength(10);
   expect(await tbuildOk(['fsck'], { store: own })).toContain('no problems');
+});
+
+describe('where a step has ended', () => {
+  let built: string;
+  beforeAll(async () => {
+    built = freshStore();
+    const Dockerfile = [
+      'FROM busybox',
+      'ENV STAGE=early',
+      'RUN --mount=type=bind,target=/ctx mkdir /work && cp /ctx/input /work/first',
+      'WORKDIR /work',
+      'ENV STAGE=late',
+      'RUN echo second > second',
+      'COPY input third',
+    ].join('\n');
+    await tbuildOk(['-q', makeContext({ Dockerfile, input: 'in' })], { store: built });
+  });
+  const at = (step: string, ...command: string[]) => tbuildOk(['shell', '--at', step, ...command], { store: built });
+
+  test('a shell has its files, its environment, and what was mounted', async () => {
+    expect(await at('mkdir', 'sh', '-c', 'echo $STAGE; pwd; ls /work; cat /ctx/input')).toBe('early\n/\nfirst\nin');
+    expect(await at('echo second', 'sh', '-c', 'echo $STAGE; pwd; ls')).toBe('late\n/work\nfirst\nsecond\n');
+  });
+
+  test('of a COPY it is as the RUN before it has seen it', async () => {
+    expect(await at('COPY', 'sh', '-c', 'echo $STAGE; ls')).toBe('late\nfirst\nsecond\nthird\n');
+  });
+
+  test('files are copied out', async () => {
+    await tbuildOk(['cp', 'step:mkdir:/work/first', path.join(folder, 'taken')], { store: built });
+    expect(readFileSync(path.join(folder, 'taken'), 'utf8')).toBe('in');
+  });
+
+  test('one that there was not is an error that says which there are', async () => {
+    const { code, stderr } = await tbuild(['shell', '--at', 'make'], { store: built });
+    expect([code, stderr]).toEqual([
+      125,
+      expect.stringMatching(
+        /^error: build [0-9a-f]{12} has no step "make"\nhint: a number, words of the instruction, or the name of a stage\n$/,
+      ),
+    ]);
+  });
 });
