@@ -110,6 +110,8 @@ export const library: Library = {
     const { listUsage } = await import('../upkeep/usage.ts');
     return withWorkplace(({ place }) => listUsage(place));
   },
+  pruneRemote: async (address, options, signal) =>
+    (await import('../cache/remote/prune-cache.ts')).pruneCache(address, options, signal),
   prune: async (options) => {
     const { prune } = await import('../upkeep/prune.ts');
     return withWorkplace(({ place }) => prune(place, options));

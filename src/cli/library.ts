@@ -9,6 +9,7 @@ import type { LockOptions, LockResult } from '../build/lock/lock.ts';
 import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
+import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -28,6 +29,7 @@ import type { Pulled, PullOptions } from '../registry/pull.ts';
 import type { Pushed, PushOptions } from '../registry/push.ts';
 import type { DetailsWanted } from '../registry/remote-details.ts';
 import type { FoundRepository, SearchOptions } from '../registry/search.ts';
+import type { CacheAddress } from '../snapshots/absent-data.ts';
 import type { Difference } from '../snapshots/differences.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 import type { Pruned, PruneOptions } from '../upkeep/prune.ts';
@@ -104,5 +106,6 @@ export interface Library {
   checkStore(): Promise<StoreCheck>;
   listUsage(): Promise<readonly UsageItem[]>;
   prune(options: PruneOptions): Promise<Pruned>;
+  pruneRemote(address: CacheAddress, options: RemotePruneOptions, signal: AbortSignal): Promise<RemotePruned>;
   describeStore(): Promise<StoreInfo>;
 }

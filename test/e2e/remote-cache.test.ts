@@ -2,7 +2,7 @@
 // before it is needed, jobs that write at the same time do not disturb each other, and whatever is wrong with a cache is a miss.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -131,6 +131,43 @@ describe('in the registry that the image is pushed to', () => {
   });
 });
 
+describe('prune --remote', () => {
+  it('removes from a registry what is old, and says where nothing may be removed', async () => {
+    const ref = `${proxy.host}/old-cache`;
+    await tbuildOk(['--cache-to', `type=registry,ref=${ref},mode=max`, context()], { store: freshStore() });
+    const prune = (...args: string[]) => tbuild(['prune', '--remote', ref, ...args], { store: freshStore() });
+    expect((await prune('--filter', 'until=1h')).stdout).toContain('Removed 0 entries');
+    expect((await prune()).stderr).toContain('needs --filter until=… or --max-used-space');
+    expect((await prune('--filter', 'until=0s')).stdout).toMatch(/Removed 6 entries and \d+ blobs/);
+    const { stderr } = await tbuild(['--cache-from', ref, context()], { store: emptyStore() });
+    expect(cached(stderr)).toEqual([]);
+    const readOnly = await startDockerRegistry({ isDeletable: false });
+    await tbuildOk(['--cache-to', `type=registry,ref=${readOnly.host}/cache`, context()], { store: freshStore() });
+    const refused = await tbuild(['prune', '--remote', `${readOnly.host}/cache`, '--filter', 'until=0s'], {
+      store: freshStore(),
+    });
+    expect([refused.code, refused.stderr]).toEqual([9, expect.stringContaining('lets nothing be removed')]);
+  });
+
+  it('keeps a directory below a size: what was used last stays', async () => {
+    const directory = path.join(folder, 'full');
+    const build = (readme: string, ...args: string[]) =>
+      tbuild([...args, context({ readme }, 'busybox')], { store: freshStore() });
+    await build('old', '--cache-to', `type=local,dest=${directory},mode=max`);
+    await build('new', '--cache-to', `type=local,dest=${directory},mode=max`);
+    for (const entry of entriesOf(directory)) utimesSync(entry, 1, 1);
+    await build('new', '--cache-from', `type=local,src=${directory}`);
+    expect(await tbuildOk(['prune', '--remote', `type=local,src=${directory}`, '--filter', 'until=1h'])).toContain(
+      'Removed 2 entries',
+    );
+    expect(cached((await build('new', '--cache-from', `type=local,src=${directory}`)).stderr).length).toBe(5);
+    // Blobs that may belong to an entry which is still being written stay for a while.
+    for (const file of filesOf(path.join(directory, 'blobs'))) utimesSync(file, 1, 1);
+    await tbuildOk(['prune', '--remote', `type=local,src=${directory}`, '--max-used-space', '1']);
+    expect(filesOf(directory)).toEqual([]);
+  });
+});
+
 describe('in a directory', () => {
   const base = 'busybox';
   const fill = async (name: string, ...options: string[]): Promise<string> => {
@@ -248,8 +285,10 @@ describe('in a directory', () => {
   });
 });
 
-function entriesOf(directory: string): string[] {
-  return readdirSync(path.join(directory, 'entries'), { recursive: true, withFileTypes: true })
+const entriesOf = (directory: string) => filesOf(path.join(directory, 'entries'));
+
+function filesOf(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => path.join(entry.parentPath, entry.name));
 }

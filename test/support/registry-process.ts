@@ -19,6 +19,8 @@ export interface RegistryProcess {
 }
 
 export interface DockerRegistryOptions {
+  /** Unset: what is in it may be removed. */
+  readonly isDeletable?: boolean;
   /** What an htpasswd file says; unset: everybody may do everything. */
   readonly htpasswd?: string;
   /** `clientcas`: authorities of which clients must show certificates. */
@@ -27,7 +29,12 @@ export interface DockerRegistryOptions {
   readonly auth?: object;
 }
 
-export async function startRegistryProcess({ htpasswd, tls, auth }: DockerRegistryOptions = {}): Promise<RegistryProcess> {
+export async function startRegistryProcess({
+  htpasswd,
+  tls,
+  auth,
+  isDeletable = true,
+}: DockerRegistryOptions = {}): Promise<RegistryProcess> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tbuild-registry-'));
   const host = `127.0.0.1:${await freePort()}`;
   const config = path.join(folder, 'config.json');
@@ -40,7 +47,7 @@ export async function startRegistryProcess({ htpasswd, tls, auth }: DockerRegist
     JSON.stringify({
       version: '0.1',
       log: { level: 'error', accesslog: { disabled: true } },
-      storage: { filesystem: { rootdirectory: data }, delete: { enabled: true } },
+      storage: { filesystem: { rootdirectory: data }, delete: { enabled: isDeletable } },
       http: { addr: host, ...(tls && { tls }) },
       ...(auth && { auth }),
       ...(htpasswd !== undefined && { auth: { htpasswd: { realm: 'tests', path: passwords } } }),

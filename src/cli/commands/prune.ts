@@ -23,14 +23,21 @@ export const prune = defineCommand({
     'keep-storage': { value: 'bytes', help: 'As --reserved-space' },
     'max-used-space': { value: 'bytes', help: 'Remove no more than until the cache takes this' },
     'min-free-space': { value: 'bytes', help: 'Remove no more than until the disk has this left' },
+    remote: { value: 'string', help: 'A cache that machines share, in place of this store (as --cache-from has it)' },
     'reserved-space': { value: 'bytes', help: 'Always keep as much of what was used last' },
     verbose: { help: "Don't truncate output" },
   },
   examples: [
     ['tbuild prune --filter until=168h', 'what no build has used for a week'],
     ['tbuild prune --max-used-space 20GB', 'the longest unused, until 20 GB are left of it'],
+    ['tbuild prune --remote host/cache --filter until=30d', 'of a shared cache'],
   ],
-  run: async ({ flags, library, stdin, stdout }) => {
+  run: async ({ flags, env, library, stdin, stdout }) => {
+    const { remote } = flags;
+    if (remote !== undefined) {
+      stdout.write(await (await import('../prune-remote.ts')).pruneRemote({ ...flags, remote }, env, library));
+      return 0;
+    }
     const size = (name: 'keep-storage' | 'max-used-space' | 'min-free-space' | 'reserved-space') => {
       const text = flags[name];
       return text === undefined ? undefined : parseBytes(text, `--${name}`);
