@@ -10,7 +10,7 @@ import type { SshAgent } from '../sandbox/ssh-agent.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { whatOneIdMeans } from '../sandbox/user-namespace.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
-import type { RunSettings } from '../steps/run.ts';
+import type { RunSettings } from '../steps/run-root.ts';
 import { checkEntitlements, type Entitlements, NOTHING_ALLOWED } from './entitlements.ts';
 import { readSecrets, type Secret } from './secrets.ts';
 import { openSshAgents, type SshSource } from './ssh.ts';

@@ -18,7 +18,8 @@ import {
 import { type ImageOperation, type Plan, type RunOperation, type Step, type StepId, stepsBelow } from '../plan/graph.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import { prepareCopy } from '../steps/copy.ts';
-import { prepareRun, type RunSettings } from '../steps/run.ts';
+import { prepareRun } from '../steps/run.ts';
+import type { RunSettings } from '../steps/run-root.ts';
 import type { ContextResult, Prepared, RemoteResult, Report, Result, State, Workshop } from '../steps/step.ts';
 import { prepareWorkdir } from '../steps/workdir.ts';
 
@@ -327,7 +328,7 @@ class Solver {
       if (!prepared.matches(recorded.trace)) continue;
       const layer = layers.get(recorded.layer);
       if (!layer) continue;
-      if (same) rememberSame(db, recorded.id, same);
+      if (same && !this.#options.isDry) rememberSame(db, recorded.id, same);
       return { layer, record, recorded, cached: true };
     }
     return undefined;

@@ -12,7 +12,8 @@ import { NO_DEVICES } from '../../src/sandbox/container-config.ts';
 import { firstDifference } from '../../src/snapshots/compare.ts';
 import { LayerIndex } from '../../src/snapshots/layer-index.ts';
 import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts';
-import { prepareRun, type RunSettings } from '../../src/steps/run.ts';
+import { prepareRun } from '../../src/steps/run.ts';
+import type { RunSettings } from '../../src/steps/run-root.ts';
 import type { Prepared, Report, Result, State, StateLayer, Workshop } from '../../src/steps/step.ts';
 
 /** Layers bottom first, on one that has the wanderer; `mount`: what is bound to /m. */
