@@ -1,11 +1,12 @@
 // Archives as other tools see them: skopeo, umoci and podman read what `tbuild save` wrote, and `tbuild load` reads what they wrote.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { archiveOf, layerOf, oldDockerArchive, writeFiles } from '../support/archives.ts';
-import { asOwner, removeTree } from '../support/own-files.ts';
+import { makeContext } from '../support/contexts.ts';
+import { asOwner, isRoot, removeTree } from '../support/own-files.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
 import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
@@ -90,6 +91,40 @@ describe('what save writes', () => {
     await tbuildOk(['save', '--format', 'oci', '-o', at('oci.tar'), 'quay.io/team/box:1'], { store });
     podman('load', '--quiet', '-i', at('oci.tar'));
     expect(podman('images', '--quiet', '--no-trunc').trim()).toBe(await imageId(store, 'busybox'));
+  });
+
+  needing('skopeo', 'is read by skopeo and podman whatever compresses its layers', async () => {
+    const store = freshStore();
+    for (const compression of ['gzip', 'zstd']) {
+      const archive = at(`${compression}.tar`);
+      await tbuildOk(['save', '--compression', compression, '-o', archive, 'busybox'], { store });
+      run('skopeo', 'copy', '--quiet', `docker-archive:${archive}`, `dir:${at(compression)}`);
+      const manifest = JSON.parse(readFileSync(at(compression, 'manifest.json'), 'utf8')) as { config: { digest: string } };
+      expect(manifest.config.digest, compression).toBe(await imageId(store, 'busybox'));
+      if (!isRoot) continue;
+      podman('load', '--quiet', '-i', archive);
+      expect(podman('images', '--quiet', '--no-trunc').trim(), compression).toBe(await imageId(store, 'busybox'));
+      podman('rmi', '--all', '--force');
+    }
+  });
+
+  test.each(['gzip', 'zstd'])('has the same bytes, however many CPUs compress with %s', async (compression) => {
+    const store = freshStore();
+    const save = [path.join(repository, 'bin/tbuild'), 'save', '--compression', compression, '-o'];
+    for (const cpus of ['0', `0-${availableParallelism() - 1}`])
+      execFileSync('taskset', ['-c', cpus, ...save, at(cpus), 'debian:12'], { env: { ...process.env, TBUILD_ROOT: store } });
+    expect(readFileSync(at(`0-${availableParallelism() - 1}`)).equals(readFileSync(at('0')))).toBe(true);
+  });
+
+  test('goes from a build to a load through a pipe', async () => {
+    const store = freshStore();
+    const context = makeContext({ Dockerfile: 'FROM busybox\nCOPY Dockerfile /\n' });
+    const script = '"$1" -t piped -o type=docker,dest=- "$2" | TBUILD_ROOT="$3" "$1" load';
+    const args = ['-c', script, 'sh', path.join(repository, 'bin/tbuild'), context, emptyStore()];
+    const env = { ...process.env, TBUILD_ROOT: store };
+    expect(execFileSync('sh', args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })).toBe(
+      'Loaded image: piped:latest\n',
+    );
   });
 
   test('holds to the schemas and to its own digests', async ({ skip }) => {
