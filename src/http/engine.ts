@@ -10,6 +10,8 @@ export interface Engine {
   readonly name: string;
   /** `write` ends the stream it is given when the archive is whole. Throws `registry/not-loaded`, and what `write` throws. */
   load(write: (archive: Writable) => Promise<unknown>, signal: AbortSignal): Promise<void>;
+  /** The archive of the image of that name, in full: as docker save would write it. Throws `image/unknown`. */
+  save(name: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
   close(): Promise<void>;
 }
 
@@ -35,6 +37,7 @@ export async function openEngine(place: EnginePlace, signal: AbortSignal): Promi
     return {
       name,
       load: (write, asked) => load(place, dispatcher, write, asked),
+      save: (image, asked) => save(place, dispatcher, image, asked),
       close: () => dispatcher.destroy(),
     };
   } catch (cause) {
@@ -80,6 +83,20 @@ async function load(
     if (failed instanceof TbuildError) throw failed;
     throw error instanceof TbuildError ? error : refused(reasonOf(error), error);
   }
+}
+
+async function save(
+  { origin, address }: EnginePlace,
+  dispatcher: Dispatcher,
+  name: string,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Buffer>> {
+  const url = `${origin}/images/${encodeURIComponent(name)}/get`;
+  const { statusCode, body } = await request(url, { dispatcher, signal });
+  if (statusCode === 200) return body;
+  const why = messageOf(await readText(body));
+  if (statusCode === 404) throw new TbuildError('image/unknown', `no image named ${name} at ${address}`);
+  throw new TbuildError('registry/not-saved', `the image ${name} cannot be had of ${address}: ${statusCode} ${why}`.trim());
 }
 
 async function readText(body: AsyncIterable<Buffer>): Promise<string> {

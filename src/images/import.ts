@@ -1,17 +1,18 @@
 // `import`: a tar of files becomes an image of one layer. The layer's diff ID is the digest of the tar as it was given, whose framing is kept; nothing is
 // in the store before the whole of it was read. Loaded when something is imported.
 
-import { createWriteStream, type Stats } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { TbuildError } from '../base/errors.ts';
 import { redactUrl } from '../http/url.ts';
+import type { LayerSummary } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
 import { encodeImageConfig } from '../oci/image-config.ts';
 import { hostPlatform } from '../oci/platform.ts';
 import { isPinned, normalizeName } from '../oci/reference.ts';
-import type { Layer } from '../snapshots/layers.ts';
+import type { Origin } from '../snapshots/layers.ts';
 import { unpackedLimit } from '../snapshots/unpacked.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { loadError, openArchiveFile } from './archive-files.ts';
@@ -42,8 +43,9 @@ export async function importImage(place: Workplace, store: Images, options: Impo
   const names = name === undefined ? [] : [fullName(name)];
   const config = await configFromChanges(changes, platform);
   const label = labelOf(input);
-  const layer = await unpackTar(place, await takeArchive(place, input, signal), label);
+  const { layer: summary, origin } = await unpackTar(place, await takeArchive(place, input, signal), label);
   signal.throwIfAborted();
+  const layer = place.layers.commit(summary, place.driver.driver, origin);
   const created = new Date(epoch === undefined ? Date.now() : epoch * 1000).toISOString();
   const { os, architecture, variant } = platform;
   const bytes = encodeImageConfig({
@@ -52,7 +54,7 @@ export async function importImage(place: Workplace, store: Images, options: Impo
     ...(variant !== undefined && { variant }),
     created,
     config,
-    rootfs: { type: 'layers', diff_ids: [layer.diffId as string] },
+    rootfs: { type: 'layers', diff_ids: [origin.diffId] },
     history: [{ created, comment: options.message || `Imported from ${'url' in input ? label : '-'}` }],
   });
   return store.put({ config: bytes, layers: [layer], names });
@@ -92,17 +94,21 @@ async function downloadArchive({ store, newPath }: Workplace, url: string, signa
   return `${root}/archive`;
 }
 
-async function unpackTar(place: Workplace, archive: string, label: string): Promise<Layer> {
+async function unpackTar(
+  place: Workplace,
+  archive: string,
+  label: string,
+): Promise<{ readonly layer: LayerSummary; readonly origin: Origin }> {
   const { driver } = place.driver;
   const out = place.newPath();
-  const { size }: Pick<Stats, 'size'> = await stat(archive);
+  const { size } = await stat(archive);
   const { maxBytes, why, hint } = unpackedLimit(size);
   const summary = await place.serve
     .call('unpack', { driver, out, archive, whiteouts: true, split: true, maxBytes })
     .catch((cause) => Promise.reject(importError(label, why, hint, cause)));
   const { tarSize, split } = summary;
   const diffId = `sha256:${summary.diffId}` as const;
-  return place.layers.commit(summary, driver, { diffId, tarSize, blob: diffId, splitFile: split ?? `${out}.split` });
+  return { layer: summary, origin: { diffId, tarSize, blob: diffId, splitFile: split ?? `${out}.split` } };
 }
 
 function importError(label: string, why: string, hint: string, cause: unknown): unknown {

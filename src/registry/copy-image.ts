@@ -15,6 +15,7 @@ import { formatReference, type Reference } from '../oci/reference.ts';
 import { RegistryClient } from './client.ts';
 import { copyManifest, type ManifestSource, remoteSource } from './copy.ts';
 import { openDockerArchive, writeDockerArchive } from './docker-archive.ts';
+import { openEngineImage, writeEngineImage } from './engine-image.ts';
 import { openLayout, typed } from './layout-source.ts';
 import { type LayoutLocation, type Location, parseLocation } from './locations.ts';
 import type { FetchedManifest } from './repository.ts';
@@ -33,15 +34,9 @@ export async function copyImage(source: string, destination: string, options: Co
   const client = new RegistryClient({ signal: options.signal });
   const folder = await mkdtemp(join(tmpdir(), 'tbuild-cp-'));
   try {
-    const opened =
-      from.kind === 'docker-archive'
-        ? await openDockerArchive(from, folder, to.kind === 'docker-archive' ? 'none' : 'gzip', options.signal)
-        : await openSource(client, from, folder);
+    const opened = await openSource(client, from, folder, to, options.signal);
     const root = options.isAll ? opened.root : await chooseOne(opened.from, opened.root, options.platform ?? hostPlatform());
-    if (to.kind === 'docker-archive') return await writeDockerArchive(opened.from, root, to, folder, options.signal);
-    if (to.kind === 'registry') await writeRemote(client, opened.from, to.reference, root);
-    else await writeLayout(opened.from, to, root);
-    return root.descriptor;
+    return await writeImage(client, opened.from, root, to, folder, options.signal);
   } finally {
     await client.close();
     await rm(folder, { recursive: true, force: true });
@@ -55,9 +50,15 @@ interface Opened {
 
 async function openSource(
   client: RegistryClient,
-  location: Exclude<Location, { kind: 'docker-archive' }>,
+  location: Location,
   folder: string,
+  to: Location,
+  signal: AbortSignal,
 ): Promise<Opened> {
+  // To docker, layers go as they are there; anywhere else compressed.
+  const compression = to.kind === 'docker-archive' || to.kind === 'engine' ? 'none' : 'gzip';
+  if (location.kind === 'docker-archive') return openDockerArchive(location, folder, compression, signal);
+  if (location.kind === 'engine') return openEngineImage(location.name, folder, compression, signal);
   if (location.kind === 'registry') {
     const { reference } = location;
     const repository = await client.open(reference, { actions: ['pull'] });
@@ -67,6 +68,22 @@ async function openSource(
   const { kind, path, tag } = location;
   const files = kind === 'folder' ? openFolder(path) : await spoolArchive(await openArchiveFile(path), path, folder);
   return openLayout(files, path, tag);
+}
+
+/** What it is called at its destination. */
+async function writeImage(
+  client: RegistryClient,
+  from: ManifestSource,
+  root: FetchedManifest,
+  to: Location,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  if (to.kind === 'docker-archive') return writeDockerArchive(from, root, { to: to.path, name: to.name }, folder, signal);
+  if (to.kind === 'engine') return writeEngineImage(from, root, to.name, folder, signal);
+  if (to.kind === 'registry') await writeRemote(client, from, to.reference, root);
+  else await writeLayout(from, to, root);
+  return root.descriptor;
 }
 
 async function chooseOne(from: ManifestSource, root: FetchedManifest, platform: Platform): Promise<FetchedManifest> {

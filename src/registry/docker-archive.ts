@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
+import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import pLimit from 'p-limit';
@@ -38,23 +38,33 @@ interface Place {
   readonly path: string;
   /** In full. */
   readonly name: string | undefined;
+  /** What messages call it; unset: by its path. */
+  readonly label?: string;
+}
+
+interface Destination {
+  /** A file, or whoever takes it. */
+  readonly to: string | Writable;
+  /** In full. */
+  readonly name: string | undefined;
 }
 
 /** `compression`: of the layers, as they are handed on. `folder` is for files of this copy alone. */
 export async function openDockerArchive(
-  { path, name }: Place,
+  { path, name, label = path }: Place,
   folder: string,
   compression: 'none' | 'gzip',
   signal: AbortSignal,
 ): Promise<{ readonly from: ManifestSource; readonly root: FetchedManifest }> {
-  const files = await spoolArchive(await openArchiveFile(path), path, folder);
+  const files = await spoolArchive(await openArchiveFile(path), label, folder);
   const images = await readDockerImages(files);
-  if (!images) throw badArchive(path, 'it has no manifest.json');
+  if (!images) throw badArchive(label, 'it has no manifest.json');
   const [image, ...others] = images.filter(({ names }) => name === undefined || names.includes(name));
-  if (!image) throw new TbuildError('image/unknown', `${path} has no image${name === undefined ? '' : ` ${familiarName(name)}`}`);
+  if (!image)
+    throw new TbuildError('image/unknown', `${label} has no image${name === undefined ? '' : ` ${familiarName(name)}`}`);
   if (others.length > 0) {
     const known = images.flatMap(({ names }) => names.slice(0, 1).map(familiarName)).slice(0, 10);
-    throw new TbuildError('image/ambiguous', `${path} has several images`, { hint: `name one of them: ${known.join(', ')}` });
+    throw new TbuildError('image/ambiguous', `${label} has several images`, { hint: `name one of them: ${known.join(', ')}` });
   }
   const layers = await mapLayers(image.layers, signal, async ({ diffId, fetch }, position, ending) => {
     const stored = join(folder, `stored-${position}`);
@@ -74,8 +84,8 @@ export async function openDockerArchive(
   );
   const paths = new Map(layers.map((layer) => [layer.descriptor.digest, layer.path]));
   const from: ManifestSource = {
-    name: path,
-    fetchManifest: () => Promise.reject(badArchive(path, 'it has one manifest')),
+    name: label,
+    fetchManifest: () => Promise.reject(badArchive(label, 'it has one manifest')),
     fetchBlob: async () => image.config,
     openBlob: async (blob) =>
       blob.digest === config.digest ? bytesSource(blob, image.config) : fileSource(blob, paths.get(blob.digest) as string),
@@ -87,7 +97,7 @@ export async function openDockerArchive(
 export async function writeDockerArchive(
   from: ManifestSource,
   root: FetchedManifest,
-  { path, name }: Place,
+  { to, name }: Destination,
   folder: string,
   signal: AbortSignal,
 ): Promise<Descriptor> {
@@ -105,12 +115,11 @@ export async function writeDockerArchive(
     throw badArchive(from.name, `it has ${manifest.layers.length} layers, its config speaks of ${diffIds.length}`);
   const layers = await mapLayers(manifest.layers, signal, async (blob, position, ending) => {
     const source = Readable.from((await from.openBlob(blob)).read(0), { objectMode: false });
-    const to = join(folder, `plain-${position}`);
     return recode(source, {
       label: from.name,
       diffId: diffIds[position] as Digest,
       compression: 'none',
-      to,
+      to: join(folder, `plain-${position}`),
       signal: ending,
       storedBytes: blob.size,
     });
@@ -132,8 +141,8 @@ export async function writeDockerArchive(
       { bytes: encodeDockerManifest([{ id, names: name === undefined ? [] : [name], layers: descriptors, diffIds }]) },
     ],
   ]);
-  makeParents(resolve(path));
-  await writeArchive(path, files);
+  if (typeof to === 'string') makeParents(resolve(to));
+  await writeArchive(to, files);
   return made.descriptor;
 }
 

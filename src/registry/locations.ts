@@ -8,7 +8,9 @@ export type Location =
   /** An OCI layout: `tag` is what its index calls the image. */
   | { readonly kind: 'folder' | 'archive'; readonly path: string; readonly tag: string | undefined }
   /** An archive for docker: `name` in full. */
-  | { readonly kind: 'docker-archive'; readonly path: string; readonly name: string | undefined };
+  | { readonly kind: 'docker-archive'; readonly path: string; readonly name: string | undefined }
+  /** The image of that name, in full, of the Docker or podman that is running. */
+  | { readonly kind: 'engine'; readonly name: string };
 
 export type LayoutLocation = Extract<Location, { kind: 'folder' | 'archive' }>;
 
@@ -28,18 +30,17 @@ export function parseLocation(text: string): Location {
       const [, path = '', name] = /^([^:]*)(?::(.*))?$/s.exec(rest) ?? [];
       return { kind: 'docker-archive', path: named(path, text), name: name === undefined ? undefined : normalizeName(name) };
     }
+    case 'docker-daemon':
+      return { kind: 'engine', name: normalizeName(named(rest, text)) };
     default:
       throw new TbuildError(
         'unsupported/transport',
-        `${transport}: is not copied to or from: registries, oci:, oci-archive: and docker-archive: are`,
-        {
-          hint: transport === 'docker-daemon' ? 'docker save and docker load, with docker-archive:FILE between them' : undefined,
-        },
+        `${transport}: is not copied to or from: registries, oci:, oci-archive:, docker-archive: and docker-daemon: are`,
       );
   }
 }
 
 function named(path: string, text: string): string {
   if (path !== '') return path;
-  throw new TbuildError('usage/bad-value', `${text} names no file`);
+  throw new TbuildError('usage/bad-value', `${text} names nothing`);
 }

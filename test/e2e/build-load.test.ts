@@ -70,6 +70,18 @@ describe('podman', () => {
     podman('image', 'exists', name);
   });
 
+  it('is copied from and to, by docker-daemon:', async () => {
+    const env = { ...nowhere, DOCKER_HOST: `unix://${at('podman.sock')}` };
+    await tbuildOk(['build', '-q', '-t', 'quay.io/team/copied:1', '--load', context], { store, env });
+    const cp = (...args: string[]) => tbuild(['cp', ...args], { store: '/nowhere', env });
+    expect((await cp('docker-daemon:quay.io/team/copied:1', `oci:${at('layout')}:x`)).stderr).toBe('');
+    expect((await cp(`oci:${at('layout')}:x`, 'docker-daemon:quay.io/team/again:2')).stderr).toBe('');
+    const idOf = (name: string) => podman('image', 'inspect', '--format', '{{.Id}}', name);
+    expect(idOf('quay.io/team/again:2')).toBe(idOf('quay.io/team/copied:1'));
+    const { code, stderr } = await cp('docker-daemon:quay.io/team/none', `oci:${at('none')}`);
+    expect([code, existsSync(at('none'))], stderr).toEqual([6, false]);
+  });
+
   it('is found by its default socket, and handed what -o type=docker says', async () => {
     const runtime = at('runtime');
     execFileSync('sh', ['-c', 'mkdir -p "$1/podman" && ln -s "$2" "$1/podman/podman.sock"', 'sh', runtime, at('podman.sock')]);

@@ -23,6 +23,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
   'test/e2e/build-load.test.ts': {
     'podman > has the image that was built, by DOCKER_HOST': PODMAN,
     'podman > has the image that was built, by CONTAINER_HOST': PODMAN,
+    'podman > is copied from and to, by docker-daemon:': PODMAN,
     'podman > is found by its default socket, and handed what -o type=docker says': PODMAN,
   },
   'test/e2e/drivers.test.ts': MOUNTS,

@@ -1,8 +1,7 @@
 // `--load`, `type=docker` without a destination: what was built is in the store; where a Docker or a podman is running it is handed to that too, as an
 // archive that docker save would write. Loaded only when it is asked for.
 
-import type { Engine } from '../../http/engine.ts';
-import { enginePlaces } from '../../http/engine-places.ts';
+import { findEngine } from '../../http/find-engine.ts';
 import { writeImages } from '../../images/save.ts';
 import type { Images } from '../../images/store.ts';
 import { hostPlatform, matchesPlatform } from '../../oci/platform.ts';
@@ -30,7 +29,7 @@ export async function handOver(
   tags: readonly string[],
   signal: AbortSignal,
 ): Promise<HandedOver> {
-  const engine = await findEngine(signal);
+  const engine = await findEngine(process.env, signal);
   if (!engine)
     return { paths: [], note: 'no Docker or podman is listening here: the image is in the store of tbuild, for tbuild run' };
   try {
@@ -52,13 +51,4 @@ export async function handOver(
   } finally {
     await engine.close();
   }
-}
-
-async function findEngine(signal: AbortSignal): Promise<Engine | undefined> {
-  for (const place of enginePlaces(process.env)) {
-    const { openEngine } = await import('../../http/engine.ts');
-    const engine = await openEngine(place, signal);
-    if (engine) return engine;
-  }
-  return undefined;
 }

@@ -11,7 +11,7 @@ export const cp = defineCommand({
   name: 'cp',
   usage: '[OPTIONS] SOURCE DESTINATION\n        tbuild cp fail:PATH|step:STEP:PATH DESTINATION',
   description:
-    'Copy an image between registries, layouts and archives (NAME or docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME])',
+    'Copy an image between registries, layouts and archives (NAME or docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], docker-daemon:NAME)',
   positionals: [2, 2],
   flags: {
     all: { short: 'a', help: 'Copy all images, where there are several, and not that for this machine alone' },
