@@ -41,13 +41,17 @@ export function prepareCopy(
   const local = select(operation, source);
   const keepOwners = source.owner === undefined && operation.owner === undefined;
   const indexes = indexesOf(workshop, below);
+  let texts: readonly string[] | undefined;
   return {
     record: recordOf(operation, remotes),
     exact: [selectionDigest(local.flat(), keepOwners), ...remotes.map(({ digest }) => digest)],
     inputs: below.map(({ id }) => id),
     matches: (trace) => holds(trace.gaps[0] ?? [], rootView(operation.link ? [] : indexes)),
     views: () => [rootView(operation.link ? [] : indexes)],
-    inputTexts: () => [selectionText(local.flat(), keepOwners), ...remotes.map(({ told }) => told)],
+    inputTexts: () => {
+      texts ??= [selectionText(local.flat(), keepOwners), ...remotes.map(({ told }) => told)];
+      return texts;
+    },
     execute: async (report) => {
       const fetched = await Promise.all(remotes.map((remote) => takeRemote(workshop, operation, remote, report)));
       const taken = inOrder(operation, ...(await withData(workshop, operation, from, source, local)), fetched);

@@ -169,6 +169,19 @@ const cases: Case[] = [
     misses: { 'RUN echo new > new': 'new instruction', [BUILT]: 'because `RUN echo new > new`: new instruction' },
   },
   {
+    name: 'a COPY where no command looked before',
+    files: {
+      Dockerfile: 'FROM busybox\nCOPY a /places\nRUN cat /places > /r1\nRUN cat /places > /r2\n',
+      a: 'places\n',
+      b: 'b\n',
+    },
+    edit: (context) =>
+      writeFiles(context, {
+        Dockerfile: 'FROM busybox\nCOPY a /places\nRUN cat /places > /r1\nCOPY b /between\nRUN cat /places > /r2\n',
+      }),
+    misses: { 'COPY b /between': 'new instruction', 'RUN cat /places > /r2': 'because `COPY b /between`: new instruction' },
+  },
+  {
     name: 'a RUN that was taken out',
     files: { Dockerfile: 'FROM busybox\nRUN echo old > /old\nRUN echo rest > /rest\n' },
     edit: (context) => writeFiles(context, { Dockerfile: 'FROM busybox\nRUN echo rest > /rest\n' }),
@@ -383,6 +396,17 @@ describe('compared with what was built before,', () => {
     });
   });
 
+  it('a stage that was not wanted before is not called new, nor is what follows in a build that broke off', async () => {
+    const context = makeContext({
+      Dockerfile: 'FROM busybox AS some\nRUN echo some\nFROM some AS rest\nRUN [ -e /b ] || echo rest\nRUN echo end of it\n',
+    });
+    await steps('--target', 'some', context);
+    expect(await steps(context)).toEqual({
+      'RUN [ -e /b ] || echo rest': 'never built here',
+      'RUN echo end of it': 'never built here',
+    });
+  });
+
   it('platforms are told apart', async () => {
     const context = makeContext({ Dockerfile: 'FROM scratch\nCOPY a /\n', a: '1' });
     const platforms = ['--platform', 'linux/amd64,linux/arm64'];
@@ -417,7 +441,7 @@ describe('tbuild why --dry-run', () => {
     expect((await dryRun()).map(([, how]) => how)).toEqual(['would-run', 'would-run', 'depends', 'depends', 'depends']);
     expect((await build([context], { store })).code).toBe(0);
     writeFiles(context, { other: 'edited\n' });
-    const before = filesOf(store);
+    const before = [...filesOf(store), await tbuildOk(['builds', 'ls', '-q'], { store })];
     expect(await dryRun()).toEqual([
       ['COPY . /app', 'would-run', 'other: content'],
       // It never looked at what changed.
@@ -426,7 +450,7 @@ describe('tbuild why --dry-run', () => {
       ['RUN cat /out > /end', 'depends', 'RUN cat /app/other > /other'],
       ['COPY --from=one /end /', 'depends', 'RUN cat /app/other > /other'],
     ]);
-    expect(filesOf(store)).toEqual(before);
+    expect([...filesOf(store), await tbuildOk(['builds', 'ls', '-q'], { store })]).toEqual(before);
     expect(missesOf(await build([context], { store }))).toMatchObject({ 'COPY . /app': 'other: content' });
   });
 
@@ -439,10 +463,10 @@ describe('tbuild why --dry-run', () => {
   });
 });
 
-/** Names, sizes and times: what a process has while it lives, and what is remembered of contexts' files, left out. */
+/** Names and times: what a process has while it lives, what is remembered of contexts' files and the records left out. */
 function filesOf(root: string): string[] {
   const names = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => !/^(?:tmp|contexts|tbuild\.db-)/.test(name),
+    (name) => !/^(?:tmp|contexts|tbuild\.db)/.test(name),
   );
   return names.sort().map((name) => `${name} ${statSync(path.join(root, name)).mtimeMs}`);
 }

@@ -59,6 +59,12 @@ export function pastAtPlace(past: readonly BuildRecord[], steps: readonly StepOu
   return undefined;
 }
 
+/** Whether its stage was built, with something in it that is no source. */
+export function hadStage(past: readonly BuildRecord[], step: StepOutcome): boolean {
+  const lane = laneOf(step);
+  return past.some(({ steps }) => steps.some((outcome) => outcome.key !== undefined && laneOf(outcome) === lane));
+}
+
 function pairStages(now: readonly StepOutcome[], then: readonly StepOutcome[], step: StepOutcome): Pair[] {
   const lane = laneOf(step);
   const inLane = (steps: readonly StepOutcome[]) =>

@@ -10,7 +10,7 @@ import { changedAnswers, haveSamePlaces } from '../../steps/changed/answers.ts';
 import { areModesForGit, changedFiles, readSelection } from '../../steps/changed/files.ts';
 import { changedRecord } from '../../steps/changed/record.ts';
 import type { Prepared, Workshop } from '../../steps/step.ts';
-import { align, bareName, chainTo, findPast, type PastStep, type Project, pastAtPlace, pastWithKey } from './past.ts';
+import { align, bareName, chainTo, findPast, hadStage, type PastStep, type Project, pastAtPlace, pastWithKey } from './past.ts';
 import { MAX_CHANGES, sentenceOf, visible } from './sentence.ts';
 
 /** A step as it was, or is about to be. */
@@ -99,7 +99,7 @@ export class Explainer {
     const record = before?.outcome.key && readRecord(this.#workshop.db, before.outcome.key);
     const changes = record && record.kind === now.record.kind ? changedRecord(record, now.record) : [];
     if (changes.length > 0) return reasonOf('changed', { ...NOTHING, changes });
-    const isNew = this.#past.some(({ status }) => status === 'completed') && before === undefined;
+    const isNew = before === undefined && hadStage(this.#past, this.#steps[now.place] as StepOutcome);
     return reasonOf('new', { ...NOTHING, changes: [isNew ? 'new instruction' : 'never built here'] });
   }
 
@@ -159,7 +159,7 @@ export class Explainer {
   async #compareRuns(now: Side, then: Side): Promise<Difference> {
     const [step, past] = [now.steps[now.place] as StepOutcome, then.steps[then.place] as StepOutcome];
     // Watched in the same places: layers that are watched did not make the difference.
-    const isExact = now.isWatched && then.isWatched && now.exact.length === then.exact.length;
+    const isExact = now.isWatched && now.views !== undefined && then.trace !== undefined && haveSamePlaces(then.trace, now.views);
     const because = await this.#causes(now.steps, step.parent, then.steps, past.parent, isExact ? ['image', 'run'] : undefined);
     for (const [i, from] of isExact ? [] : (step.from ?? []).entries())
       because.push(...(await this.#causes(now.steps, from, then.steps, past.from?.[i])));

@@ -116,3 +116,26 @@ test('a line that never ends is given out in parts, and kept short', () => {
 test('events of a step that no plan announced are shown all the same', () => {
   expect(play([at.start(0, 2), at.done(100, 2)]).stderr.text).toBe('#2 step 2\n#2 DONE 0.1s\n\n');
 });
+
+test('why a step is executed', () => {
+  const { stderr } = play([
+    at.plan(0, '[1/2] RUN one', '[2/2] RUN two'),
+    at.start(0, 1),
+    at.miss(5, 1, 'src/a\x1b[2J: content'),
+    at.done(10, 1),
+    at.start(10, 2),
+    at.miss(15, 2, 'never built here', 'new'),
+    at.done(20, 2),
+  ]);
+  expect(stderr.text).toMatchInlineSnapshot(`
+    "#1 [1/2] RUN one
+    #1 not cached: src/a: content
+    #1 DONE 0.0s
+
+    #2 [2/2] RUN two
+    #2 not cached: never built here
+    #2 DONE 0.0s
+
+    "
+  `);
+});

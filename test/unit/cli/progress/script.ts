@@ -2,6 +2,7 @@
 
 import type { ErrorObject } from '../../../../src/base/error-object.ts';
 import type { BuildEvent } from '../../../../src/build/events.ts';
+import type { Reason } from '../../../../src/cache/builds.ts';
 
 /** Sat, 21 Nov 2026 08:00:00 GMT. */
 export const startMs = Date.UTC(2026, 10, 21, 8);
@@ -25,6 +26,12 @@ export const at = {
     text,
   }),
   status: (atMs: number, step: number, text: string): BuildEvent => ({ type: 'status', time: startMs + atMs, step, text }),
+  miss: (atMs: number, step: number, text: string, kind: Reason['kind'] = 'changed'): BuildEvent => ({
+    type: 'miss',
+    time: startMs + atMs,
+    step,
+    why: { kind, text, changes: [text], because: [] },
+  }),
   done: (atMs: number, step: number): BuildEvent => ({
     type: 'done',
     time: startMs + atMs,

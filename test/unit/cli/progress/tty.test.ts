@@ -247,3 +247,24 @@ test('warnings and exports come last', () => {
     log      /store/builds/1/log"
   `);
 });
+
+test('why a step is executed, while it runs and at the end; of first builds nothing', () => {
+  const { terminal, progress, play } = display(60, 16);
+  play(
+    at.plan(0, '[1/2] RUN one', '[2/2] RUN two'),
+    at.start(0, 1),
+    at.miss(10, 1, 'src/a: content, src/b appeared, src/c disappeared and 12 more'),
+    at.start(20, 2),
+    at.miss(30, 2, 'never built here', 'new'),
+  );
+  expect(terminal.screen).toMatchInlineSnapshot(`
+    "[+] Building 0.1s (0/2)
+     => [1/2] RUN one                                      0.1s
+     => => not cached: src/a: content, src/b appeared, src/c di…
+     => [2/2] RUN two                                      0.1s"
+  `);
+  play(at.done(1000, 1), at.done(1000, 2), at.result(1000, []));
+  progress.succeed(image);
+  expect(terminal.screen).toContain(' => => not cached: src/a: content');
+  expect(terminal.screen).not.toContain('never built here');
+});
