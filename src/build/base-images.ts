@@ -9,11 +9,10 @@ import type { Image } from '../images/image.ts';
 import type { Images } from '../images/store.ts';
 import type { ImageConfig, Platform } from '../oci/config.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import { familiarName } from '../oci/reference.ts';
 import type { ImageOperation } from '../plan/graph.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Report, State } from '../steps/step.ts';
-import { isLayoutReference, LayoutImages } from './contexts/layout-images.ts';
+import { isLayoutReference, LayoutImages, shownReference } from './contexts/layout-images.ts';
 import type { FoundRemote, RemoteImages } from './remote-images.ts';
 
 /** Where an image is; `remote`: its layers are still to be fetched. */
@@ -63,7 +62,7 @@ export class BaseImageFinder {
     return image.layers.map((id) => {
       const layer = this.#workplace.layers.get(id);
       if (layer) return layer;
-      throw new TbuildError('store/layer-gone', `the layer ${id} of ${shownName(reference)} is not in the store`, {
+      throw new TbuildError('store/layer-gone', `the layer ${id} of ${shownReference(reference)} is not in the store`, {
         hint: 'load or pull the image again; tbuild fsck lists what else is missing',
       });
     });
@@ -104,5 +103,3 @@ export class BaseImageFinder {
     return new RemoteImages(this.#workplace, this.#images, this.#signal);
   }
 }
-
-const shownName = (reference: string): string => (isLayoutReference(reference) ? reference : familiarName(reference));

@@ -23,6 +23,7 @@ import { inputsOf } from '../solve/solver.ts';
 import type { Explainer } from '../solve/why/why.ts';
 import type { Prepared, Workshop } from '../steps/step.ts';
 import { type BuildRequest, flagsOf, placesOf } from './build-request.ts';
+import { shownReference } from './contexts/layout-images.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -91,7 +92,7 @@ export class BuildRecorder {
   image(operation: ImageOperation, digest: Digest, layers: readonly { readonly id: Digest }[]): void {
     const step = this.#steps[this.#places.get(operation) ?? -1];
     if (!step) return;
-    step.source = { name: familiarName(operation.reference), digest };
+    step.source = { name: shownReference(operation.reference), digest };
     step.layers = layers.map(({ id }) => id);
   }
 

@@ -7,6 +7,7 @@ import type { Image } from '../../images/image.ts';
 import type { Images } from '../../images/store.ts';
 import type { Platform } from '../../oci/config.ts';
 import { formatPlatform } from '../../oci/platform.ts';
+import { familiarName } from '../../oci/reference.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 
 const PREFIX = 'oci-layout://';
@@ -16,6 +17,9 @@ export function layoutReference({ folder, tag, digest }: NamedSource & { kind: '
 }
 
 export const isLayoutReference = (reference: string): boolean => reference.startsWith(PREFIX);
+
+/** As people write it. */
+export const shownReference = (reference: string): string => (isLayoutReference(reference) ? reference : familiarName(reference));
 
 /** Each is loaded once in a build. */
 export class LayoutImages {
