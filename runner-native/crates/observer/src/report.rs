@@ -6,11 +6,11 @@ use std::fmt::Write;
 use crate::connection::Connection;
 use crate::log::Question;
 
-/// `{"failed": null|"why", "observed": {…}}`
-pub fn report(connections: &[Connection], failed: Option<&str>, taint: Option<&str>) -> String {
+/// `{"failed": null|"why", "wasCut": bool, "observed": {…}}`. `was_cut`: the kernel asks nothing any more.
+pub fn report(connections: &[Connection], failed: Option<&str>, was_cut: bool, taint: Option<&str>) -> String {
     let mut text = String::from("{\"failed\":");
     put_maybe(&mut text, failed);
-    text.push_str(",\"observed\":{\"gaps\":[");
+    let _ = write!(text, ",\"wasCut\":{was_cut},\"observed\":{{\"gaps\":[");
     for (position, connection) in connections.iter().enumerate() {
         if position > 0 {
             text.push(',');

@@ -39,7 +39,9 @@ pub fn serve(connections: Vec<Connection>, mut control: UnixStream, taint: impl 
     }
     let _ = control.read_to_end(&mut Vec::new());
     let failed = connections.iter().find_map(Connection::failed);
-    if control.write_all(report(&connections, failed.as_deref(), taint()).as_bytes()).is_ok() {
+    // All is still mounted, unless the root could not be made.
+    let was_cut = running.load(Ordering::Relaxed) < connections.len() * THREADS_OF_CONNECTION;
+    if control.write_all(report(&connections, failed.as_deref(), was_cut, taint()).as_bytes()).is_ok() {
         return;
     }
     let start = Instant::now();

@@ -106,18 +106,23 @@ impl Observer {
         self.process.as_ref().map(|process| process.pid)
     }
 
-    /// After the container's end: nothing is served any more.
-    pub fn finish(&mut self) -> Observed {
+    /// After the container's end: nothing is served any more. `has_run`: there was one, for which all was mounted, and still is.
+    pub fn finish(&mut self, has_run: bool) -> Observed {
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Report {
             failed: Option<String>,
+            was_cut: bool,
             observed: Box<RawValue>,
         }
         let Some(mut process) = self.process.take() else { return Observed::Nothing };
         let mut text = String::new();
         let heard = process.control.shutdown(Shutdown::Write).and_then(|()| process.control.read_to_string(&mut text));
         match heard.ok().and_then(|_| serde_json::from_str(&text).ok()) {
-            Some(Report { failed: None, observed }) => Observed::Seen(observed),
+            Some(Report { failed: None, was_cut: true, .. }) if has_run => {
+                Observed::Failed("the connection to the file observer ended before the container did".into())
+            }
+            Some(Report { failed: None, observed, .. }) => Observed::Seen(observed),
             Some(Report { failed: Some(why), .. }) => Observed::Failed(why),
             None => Observed::Failed("the file observer ended before the container did".into()),
         }

@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
     };
     let _network = enter_own_network(&mut spec, arguments.say_host_network)?;
     match run_observed(&spec, &program, arguments.lifeline, &mut observer) {
-        Err(error) => match observer.finish() {
+        Err(error) => match observer.finish(false) {
             Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
             _ => Err(error),
         },
@@ -105,7 +105,7 @@ fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, o
     };
     fullness.look();
     let upper_full = fullness.was_full;
-    let (observed, observer_failed) = match observer.finish() {
+    let (observed, observer_failed) = match observer.finish(true) {
         Observed::Nothing => (None, None),
         Observed::Seen(observed) => (Some(observed), None),
         Observed::Failed(why) => (None, Some(why)),
