@@ -60,7 +60,7 @@ async function readEpoch(
   if (value === 'context') return timeOf(await sources.contexts.open(''));
   if (Object.hasOwn(sources.contexts.named, value)) {
     const { kind } = sources.contexts.named[value] as { kind: string };
-    return kind === 'directory' ? timeOf(await sources.contexts.open(value)) : undefined;
+    return kind === 'directory' ? timeOf(await sources.contexts.open(value, options.pins)) : undefined;
   }
   const stage = dockerfile.stages.find(({ name }) => name === value.toLowerCase());
   if (stage !== undefined) return timeOfStage(stage, dockerfile, options, sources);
