@@ -73,6 +73,8 @@ export class BuildRecorder {
     this.#workshop = workshop;
     // A build may begin again.
     this.#steps.length = 0;
+    this.#startedMs.length = 0;
+    this.#places.clear();
     for (const step of steps) {
       const { id, name, stage, op, parent } = step;
       const from = inputsOf(step).slice(parent === undefined ? 0 : 1);

@@ -98,7 +98,7 @@ export function align(
 ): Pair[] {
   const a = nowPlaces.map((place) => ({ place, kind: now[place]?.kind, text: bareName(now[place]?.name ?? '') }));
   const b = thenPlaces.map((place) => ({ place, kind: then[place]?.kind, text: bareName(then[place]?.name ?? '') }));
-  const same = a.length * b.length <= MAX_COMPARISONS ? commonSequence(a, b) : [];
+  const same = sameSteps(a, b);
   const pairs: Pair[] = [];
   let [i, j] = [0, 0];
   for (const [nextA, nextB] of [...same, [a.length, b.length] as const]) {
@@ -114,6 +114,21 @@ export function align(
     [i, j] = [nextA + 1, nextB + 1];
   }
   return pairs;
+}
+
+/** Positions in both. Mostly all but a few instructions in the middle are the same: only those cost more than a look. */
+function sameSteps(a: readonly { text: string }[], b: readonly { text: string }[]): [number, number][] {
+  let start = 0;
+  while (start < a.length && start < b.length && a[start]?.text === b[start]?.text) start++;
+  let [endA, endB] = [a.length, b.length];
+  while (endA > start && endB > start && a[endA - 1]?.text === b[endB - 1]?.text) [endA, endB] = [endA - 1, endB - 1];
+  const isFeasible = (endA - start) * (endB - start) <= MAX_COMPARISONS;
+  const middle = isFeasible ? commonSequence(a.slice(start, endA), b.slice(start, endB)) : [];
+  return [
+    ...Array.from({ length: start }, (_, i): [number, number] => [i, i]),
+    ...middle.map(([i, j]): [number, number] => [start + i, start + j]),
+    ...Array.from({ length: a.length - endA }, (_, i): [number, number] => [endA + i, endB + i]),
+  ];
 }
 
 /** The longest common subsequence, as positions in both. */
