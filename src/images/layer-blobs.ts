@@ -15,6 +15,8 @@ export interface LayerBlob {
   readonly descriptor: Descriptor;
   /** Where its bytes are: in the store, or in this process's folder. */
   readonly file: string;
+  /** Its digest was computed while it was written, by this process. */
+  readonly isMade?: true;
 }
 
 /** One that is elsewhere, and good as it is. */
@@ -137,5 +139,5 @@ export async function makeBlob(place: Workplace, blob: UnmadeBlob, file: string 
       },
     );
   }
-  return { descriptor: { mediaType, digest: `sha256:${summary.digest}`, size: summary.size }, file };
+  return { descriptor: { mediaType, digest: `sha256:${summary.digest}`, size: summary.size }, file, isMade: true };
 }

@@ -15,7 +15,8 @@ import { besides, naming, placeFile } from './place-file.ts';
 
 export type Content =
   | { readonly bytes: Uint8Array }
-  | { readonly file: string; readonly size: number; readonly digest: Digest }
+  /** `isMade`: by this process, which knows its digest from the same bytes. */
+  | { readonly file: string; readonly size: number; readonly digest: Digest; readonly isMade?: true }
   /** From elsewhere, as it is written. */
   | { readonly open: () => AsyncIterable<Uint8Array>; readonly size: number; readonly digest: Digest };
 
@@ -49,8 +50,9 @@ async function* readVerified(content: Content): AsyncGenerator<Uint8Array> {
     yield content.bytes;
     return;
   }
-  const state = createHash('sha256');
   const chunks = 'open' in content ? content.open() : createReadStream(content.file, { highWaterMark: 1 << 20 });
+  if ('isMade' in content) return yield* chunks;
+  const state = createHash('sha256');
   for await (const chunk of chunks) {
     state.update(chunk);
     yield chunk;

@@ -95,7 +95,7 @@ async function stageAll(
     return 'open' in layer && staged.fresh ? keepLayer(place, blobs, staged, staged.fresh, kept) : staged;
   };
   const stageOnce = async (image: IncomingImage, layer: IncomingLayer): Promise<StagedLayer> => {
-    const isHereNow = place.layers.withDiffId(layer.diffId).length > 0;
+    const isHereNow = place.layers.withDiffId(layer.diffId).some(isPresent);
     try {
       if (isHereNow || !('open' in layer)) return await stage(image, layer);
       return await withLayerLock(place, layer, check, () => stage(image, layer));
@@ -111,11 +111,8 @@ async function stageAll(
   // What takes longest goes first, so that nothing else waits for it alone at the end.
   for (const { image, layer } of all.sort((a, b) => sizeOf(b.layer) - sizeOf(a.layer))) {
     const key = keyOf(layer);
-    if (!staging.has(key))
-      staging.set(
-        key,
-        limit(() => stageOnce(image, layer)),
-      );
+    const staged = staging.get(key) ?? limit(() => stageOnce(image, layer));
+    staging.set(key, staged);
   }
   await Promise.allSettled(staging.values());
   if (failures.length > 0) throw failures[0];
@@ -202,10 +199,12 @@ async function unpackInto(place: Workplace, folder: string, image: IncomingImage
   const limit = unpackedLimit(layer.blob.size);
   const { unpacked, out, file } = await unpackStream(place, folder, layer.open(), { maxBytes: limit.maxBytes });
   if (!('failure' in unpacked)) return checkedLayer(image, layer, unpacked, out, file);
+  const error = layerError(image, layer, limit, unpacked.failure);
+  if (error === unpacked.failure) throw error;
   // What cannot be unpacked may be something else than the layer that was asked for.
   const { digest, size } = await place.serve.call('sha256', { path: file });
   assertBlob(image, layer.blob, digest, size);
-  throw layerError(image, layer, limit, unpacked.failure);
+  throw error;
 }
 
 /** `file`: the blob, to be kept or removed. */

@@ -170,7 +170,7 @@ function pack(
     contents: [
       [descriptor.digest, { bytes }],
       [image.id, { bytes: Buffer.from(image.configText) }],
-      ...blobs.map(({ descriptor: { digest, size }, file }) => [digest, { file, size, digest }] as const),
+      ...blobs.map(({ descriptor: { digest, size }, ...where }) => [digest, { ...where, size, digest }] as const),
     ],
   };
 }

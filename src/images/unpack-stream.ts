@@ -1,11 +1,9 @@
-// A layer's blob that is unpacked while it arrives: what comes is written to a file, to be kept, and to a FIFO that the helper reads from. Both wait
-// for the slower. Nothing is checked here but that the helper could read it. Loaded when something is pulled.
+// A layer's blob that is unpacked while it arrives: what comes goes to a FIFO that the helper reads from, which keeps the blob besides. Nothing is
+// checked here but that the helper could read it. Loaded when something is pulled.
 
-import { constants, createWriteStream, openSync, rmSync } from 'node:fs';
+import { constants, openSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UnpackedLayer } from '../native/serve.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
@@ -37,7 +35,7 @@ export async function unpackStream(
   await place.serve.call('fifo', { path: fifo });
   let hasEnded = false;
   const unpacking = place.serve
-    .call('unpack', { driver: place.driver.driver, out, archive: fifo, whiteouts: true, split, ...options })
+    .call('unpack', { driver: place.driver.driver, out, archive: fifo, keep: file, whiteouts: true, split, ...options })
     .catch((failure: unknown) => ({ failure }))
     .finally(() => {
       hasEnded = true;
@@ -45,7 +43,7 @@ export async function unpackStream(
   const reader = await openFifo(fifo, () => hasEnded);
   rmSync(fifo, { force: true });
   try {
-    await copyTo(file, reader, chunks);
+    if (reader) await copyTo(reader, chunks);
   } catch (error) {
     reader?.destroy();
     await unpacking;
@@ -70,38 +68,26 @@ async function openFifo(path: string, hasEnded: () => boolean): Promise<Socket |
   return undefined;
 }
 
-/** Both run ahead of the slower by `AHEAD_BYTES`, so that nobody waits for a single chunk to be written. */
-async function copyTo(path: string, reader: Socket | undefined, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-  const written = finished(file);
-  // It is waited for at the end; until then `room` sees that it failed.
-  written.catch(() => {});
-  try {
-    for await (const chunk of chunks) {
-      file.write(chunk);
-      // What a reader that is gone does not take is not missed.
-      if (reader?.writable) reader.write(chunk);
-      await Promise.all([room(file), reader && room(reader)]);
-      if (file.errored) throw file.errored;
-    }
-  } catch (error) {
-    file.destroy();
-    throw error;
+/** What a reader that is gone does not take is not missed. */
+async function copyTo(reader: Socket, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of chunks) {
+    if (!reader.writable) return;
+    reader.write(chunk);
+    if (reader.writableLength >= AHEAD_BYTES) await room(reader);
   }
-  file.end();
-  await written;
 }
 
+/** It runs ahead of the helper by so much, so that neither waits for a single chunk. */
 const AHEAD_BYTES = 2 << 20;
 
 /** When there is some again, or never will be. */
-function room(stream: Writable): Promise<void> | undefined {
-  if (stream.writableLength < AHEAD_BYTES || stream.destroyed) return undefined;
+function room(reader: Socket): Promise<void> {
+  if (reader.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const go = (): void => {
-      stream.off('drain', go).off('close', go);
+      reader.off('drain', go).off('close', go);
       resolve();
     };
-    stream.on('drain', go).on('close', go);
+    reader.on('drain', go).on('close', go);
   });
 }

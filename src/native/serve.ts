@@ -103,6 +103,7 @@ interface Operations {
       whiteouts: boolean;
       split: boolean;
       maxBytes?: number;
+      keep?: string;
       digest?: string;
       like?: string;
     },

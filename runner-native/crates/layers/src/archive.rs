@@ -2,8 +2,9 @@
 //! way in and after decompression. Reading, decompressing, hashing and whatever the caller does run on a thread each, with little in between.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -55,24 +56,28 @@ pub struct Sum {
 
 /// What reading an archive may come to.
 #[derive(Clone, Copy, Default)]
-pub struct Bounds {
+pub struct Bounds<'a> {
     /// Of the plain bytes.
     pub max_bytes: Option<u64>,
     /// It is a regular file, and its BLAKE3 is wanted.
     pub is_steady_file: bool,
+    /// Where the bytes read go, too: all that there are, even when nobody wants the plain ones any more.
+    pub keep: Option<&'a Path>,
 }
 
-/// The plain bytes. Threads end by themselves when this is dropped.
+/// The plain bytes. Threads end by themselves when this is dropped; the one that keeps what it reads is waited for.
 pub struct Archive {
     plain: ChunkReader,
-    reading: JoinHandle<Sum>,
-    decoding: JoinHandle<Option<Sum>>,
+    reading: Option<JoinHandle<Sum>>,
+    decoding: Option<JoinHandle<Option<Sum>>>,
+    is_kept: bool,
 }
 
 impl Archive {
     /// Opening a FIFO waits for its other end, unless a file was promised.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self> {
-        let Bounds { max_bytes, is_steady_file } = bounds;
+        let Bounds { max_bytes, is_steady_file, keep } = bounds;
+        let kept = keep.map(create_kept).transpose()?;
         let file = if is_steady_file { open_regular(path)? } else { File::open(path).map_err(|error| failed(error, path))? };
         if !is_steady_file {
             // Of a FIFO, so that its two ends wait for each other less often. What is none has no such size.
@@ -80,20 +85,40 @@ impl Archive {
         }
         let (raw_out, raw_in) = sync_channel(CHUNKS_AHEAD);
         let (plain_out, plain_in) = sync_channel(CHUNKS_AHEAD);
-        let reading = std::thread::spawn(move || read_chunks(file, &raw_out, is_steady_file));
+        let reading = std::thread::spawn(move || read_chunks(file, &raw_out, is_steady_file, kept));
         let decoding = std::thread::spawn(move || decode(ChunkReader::new(raw_in), &plain_out));
-        Ok(Self { plain: ChunkReader { left: max_bytes.unwrap_or(u64::MAX), ..ChunkReader::new(plain_in) }, reading, decoding })
+        let plain = ChunkReader { left: max_bytes.unwrap_or(u64::MAX), ..ChunkReader::new(plain_in) };
+        Ok(Self { plain, reading: Some(reading), decoding: Some(decoding), is_kept: keep.is_some() })
     }
 
     /// Of the plain bytes and of those read, once the caller has read all.
-    pub fn finish(self) -> Result<(Sum, Sum)> {
-        drop(self.plain);
+    pub fn finish(mut self) -> Result<(Sum, Sum)> {
+        self.stop();
         let ended = || NativeError::new("internal/assertion", "read archive").detail("a reading thread ended");
-        let raw = self.reading.join().map_err(|_| ended())?;
-        let plain = self.decoding.join().map_err(|_| ended())?;
+        let raw = self.reading.take().and_then(|thread| thread.join().ok()).ok_or_else(ended)?;
+        let plain = self.decoding.take().and_then(|thread| thread.join().ok()).ok_or_else(ended)?;
         let plain = plain.unwrap_or_else(|| Sum { digest: raw.digest.clone(), size: raw.size, blake3: None });
         Ok((plain, raw))
     }
+
+    /// No more plain bytes are wanted.
+    fn stop(&mut self) {
+        self.plain = ChunkReader::new(sync_channel(0).1);
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(reading) = self.reading.take().filter(|_| self.is_kept) {
+            // What it met is of no interest to whoever did not ask for its sum.
+            let _ = reading.join();
+        }
+    }
+}
+
+fn create_kept(path: &Path) -> Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path).map_err(|error| NativeError::io("create", error).path(path))
 }
 
 /// A file of someone else's: it may have become a FIFO or a link since it was looked at.
@@ -127,7 +152,7 @@ impl BufRead for Archive {
     }
 }
 
-fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>, blake3: bool) -> Sum {
+fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>, blake3: bool, mut keep: Option<File>) -> Sum {
     let mut hasher = Sha256::new();
     let mut content = blake3.then(blake3::Hasher::new);
     let mut size = 0;
@@ -135,7 +160,11 @@ fn read_chunks(mut file: impl Read, out: &SyncSender<io::Result<Chunk>>, blake3:
         let (chunk, result) = read_chunk(&mut file);
         if !chunk.is_empty() {
             let chunk = Arc::new(chunk);
-            if out.send(Ok(Arc::clone(&chunk))).is_err() {
+            if out.send(Ok(Arc::clone(&chunk))).is_err() && keep.is_none() {
+                break;
+            }
+            if let Some(Err(error)) = keep.as_mut().map(|keep| keep.write_all(&chunk)) {
+                let _ = out.send(Err(error));
                 break;
             }
             hasher.update(&*chunk);

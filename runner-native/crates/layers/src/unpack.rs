@@ -48,6 +48,8 @@ pub struct UnpackOptions<'a> {
     pub split: bool,
     /// Of the plain tar, and again of its holes; more is `native/over-limit`.
     pub max_bytes: Option<u64>,
+    /// A copy of the archive's bytes goes there: whole, whatever becomes of the layer.
+    pub keep: Option<&'a Path>,
     /// What the archive's bytes must have: it is a file that someone may be changing, and others are `context/changed`.
     pub digest: Option<Digest>,
     /// The layer's index is here already, in this file: a tar that holds anything else is `native/bad-archive`.
@@ -66,9 +68,9 @@ pub fn unpack(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions
 }
 
 fn unpack_into(driver: Driver, out: &Path, archive: &Path, options: UnpackOptions<'_>, split: Option<&Path>) -> Result<UnpackSummary> {
-    let UnpackOptions { whiteouts, max_bytes, digest, .. } = options;
+    let UnpackOptions { whiteouts, max_bytes, digest, keep, .. } = options;
     let failed = |error: crate::error::NativeError| if error.path.is_none() { error.path(archive) } else { error };
-    let input = Archive::open(archive, Bounds { max_bytes, is_steady_file: digest.is_some() })?;
+    let input = Archive::open(archive, Bounds { max_bytes, is_steady_file: digest.is_some(), keep })?;
     let framing = split.map(FramingWriter::create).transpose()?;
     let mut unpacking = Unpacking {
         reader: TarReader::new(input, framing),

@@ -64,6 +64,7 @@ struct Unpack {
     split: bool,
     #[serde(rename = "maxBytes")]
     max_bytes: Option<u64>,
+    keep: Option<PathBuf>,
     digest: Option<String>,
     like: Option<PathBuf>,
 }
@@ -162,9 +163,9 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
         }
         "unpack" => {
-            let Unpack { driver, out, archive, whiteouts, split, max_bytes, digest, like } = parse(op, line)?;
+            let Unpack { driver, out, archive, whiteouts, split, max_bytes, keep, digest, like } = parse(op, line)?;
             let digest = digest.map(|hex| parse_digest(op, &hex)).transpose()?;
-            let options = UnpackOptions { whiteouts, split, max_bytes, digest, like: like.as_deref() };
+            let options = UnpackOptions { whiteouts, split, max_bytes, keep: keep.as_deref(), digest, like: like.as_deref() };
             ok(tbuild_layers::unpack(driver, &out, &archive, options)?)
         }
         "tar" => {

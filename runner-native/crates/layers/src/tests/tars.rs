@@ -244,6 +244,27 @@ fn refused(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn what_is_read_is_kept_whole_even_where_it_is_no_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let keep_as = |name: &str, bytes: &[u8]| {
+        let (from, to) = (dir.path().join(name), dir.path().join(name).with_extension("kept"));
+        fs::write(&from, bytes).unwrap();
+        let options = UnpackOptions { whiteouts: true, keep: Some(&to), ..UnpackOptions::default() };
+        let result = unpack(Driver::Erofs, &from.with_extension("layer"), &from, options);
+        assert!(fs::read(&to).unwrap() == bytes, "{name}");
+        result
+    };
+    assert_eq!(keep_as("noise", &bytes).unwrap_err().code, "native/bad-archive");
+    let layer = write(Driver::Erofs, &dir.path().join("layer"), vec![file("file", &bytes)]);
+    let tar = export(&layer, None, &dir.path().join("tar"), Compression::Gzip);
+    bytes = fs::read(dir.path().join("tar")).unwrap();
+    assert_eq!(keep_as("sound", &bytes).unwrap().diff_id, tar.diff_id);
+    bytes.truncate(bytes.len() / 2);
+    assert!(keep_as("cut", &bytes).is_err());
+}
+
+#[test]
 fn gzip_members_and_zeros_behind_them_are_one_archive() {
     let dir = tempfile::tempdir().unwrap();
     let layer = write(Driver::Erofs, &dir.path().join("layer"), vec![directory(""), file("large", &vec![7; 3 << 20])]);
