@@ -233,7 +233,8 @@ async function build(
   const steps = graph.steps.map(({ id, name, stage }) => ({ step: id + 1, name, stage }));
   emit({ type: 'plan', time: Date.now(), steps: pushes ? [...steps, ...pushes.planned] : steps });
   const reproducible = options.reproducible ? await import('./reproducible.ts') : undefined;
-  const workshop = workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME });
+  const findMount = reader && ((name: string) => reader.findMount(name));
+  const workshop = workshopOf(workplace, { made: epoch, fixed: reproducible?.FIXED_TIME }, findMount);
   recorder.plan(graph.steps, workshop);
   const slots = availableParallelism();
   const open = (name: string) => contexts.open(name, hold?.pins);

@@ -1,7 +1,10 @@
 // `--cache-from` and `--cache-to`: opens what they name, and gives a build's results to those that it is to write to. Loaded by builds that have them.
 
+import { existsSync } from 'node:fs';
 import { TbuildError } from '../base/errors.ts';
+import type { Backend } from '../cache/remote/backend.ts';
 import { readSigningKey, readVerifyingKey } from '../cache/remote/entry.ts';
+import { keepMount, type MountOptions, type MountToKeep } from '../cache/remote/mounts.ts';
 import { openBackend } from '../cache/remote/open.ts';
 import { RemoteReader, type Source } from '../cache/remote/reader.ts';
 import { RemoteWriter, type StepToKeep, type Written } from '../cache/remote/writer.ts';
@@ -13,6 +16,7 @@ import type { CacheAddress } from '../snapshots/absent-data.ts';
 import type { Layer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Solved } from '../solve/solver.ts';
+import { cachesOf } from '../steps/cache-mounts.ts';
 
 export interface CacheSource {
   readonly address: CacheAddress;
@@ -30,6 +34,10 @@ export interface CacheDestination {
   readonly level?: number;
   /** PEM of the private key that entries are signed with. */
   readonly signingKey?: KeyText;
+  /** Ids of the cache mounts whose contents are kept, too; unset: none. */
+  readonly mounts?: 'all' | readonly string[];
+  /** Of each; unset: 1 GiB. */
+  readonly mountsMaxBytes?: number;
   /** A cache that cannot be written is no failure of the build. */
   readonly ignoresErrors: boolean;
 }
@@ -84,7 +92,7 @@ export async function writeCaches(
     const addresses = addressesOf(destination, built, note);
     for (const address of addresses) {
       try {
-        const { added, known, bytes } = await writeCache(place, built, destination, address, signal);
+        const { added, known, bytes } = await writeCache(place, built, destination, address, note, signal);
         written.push(`cache to ${labelOf(address)}: ${added} results added, ${known} there already, ${bytes} bytes sent`);
       } catch (cause) {
         signal.throwIfAborted();
@@ -119,8 +127,9 @@ function labelOf(address: CacheAddress): string {
 async function writeCache(
   place: Workplace,
   { graph, solved }: BuiltSteps,
-  { mode, compression = 'gzip', level, signingKey }: CacheDestination,
+  { mode, compression = 'gzip', level, signingKey, mounts = [], mountsMaxBytes = DEFAULT_MOUNT_BYTES }: CacheDestination,
   address: CacheAddress,
+  note: (line: string) => void,
   signal: AbortSignal,
 ): Promise<Written> {
   const key = signingKey && readSigningKey(signingKey.pem, signingKey.name);
@@ -130,17 +139,46 @@ async function writeCache(
   const images = results.flatMap(({ op, result }): (readonly Layer[])[] =>
     op.kind === 'image' && result.kind === 'state' && result.state.length > 0 ? [result.state] : [],
   );
-  const backend = await openBackend(address, { isWritten: true, mountsOf: mountsIn(place, address), signal });
+  const backend = await openBackend(address, { isWritten: true, mountsOf: blobPlacesIn(place, address), signal });
   try {
     const options = { compression, level, ...(key && { key }) };
-    return await new RemoteWriter(place, backend, options).write(made, images);
+    const written = await new RemoteWriter(place, backend, options).write(made, images);
+    const caches = mountsIn(graph, mounts).filter(({ name }) => existsSync(place.store.path('mounts', name)));
+    const bytes = await keepMounts(place, backend, caches, { maxBytes: mountsMaxBytes, signal, ...(key && { key }) }, note);
+    return { ...written, bytes: written.bytes + bytes };
   } finally {
     await backend.close();
   }
 }
 
+const DEFAULT_MOUNT_BYTES = 2 ** 30;
+
+/** Of the build's RUNs, each once. */
+function mountsIn({ steps }: Plan, wanted: 'all' | readonly string[]): MountToKeep[] {
+  const all = steps.flatMap(({ op }) => (op.kind === 'run' ? cachesOf(op.mounts) : []));
+  const chosen = all.filter(({ id }) => wanted === 'all' || wanted.includes(id));
+  return [...new Map(chosen.map((mount) => [mount.name, mount])).values()];
+}
+
+/** Bytes that were sent. */
+async function keepMounts(
+  place: Workplace,
+  backend: Backend,
+  mounts: readonly MountToKeep[],
+  options: MountOptions,
+  note: (line: string) => void,
+): Promise<number> {
+  let bytes = 0;
+  for (const mount of mounts) {
+    const kept = await keepMount(place, backend, mount, options);
+    if (typeof kept === 'number') bytes += kept;
+    else note(`the cache mount ${mount.id} is not kept: ${kept}`);
+  }
+  return bytes;
+}
+
 /** Of the repositories that have a blob, those of this registry. */
-function mountsIn({ store }: Workplace, address: CacheAddress): NonNullable<Parameters<typeof openBackend>[1]['mountsOf']> {
+function blobPlacesIn({ store }: Workplace, address: CacheAddress): NonNullable<Parameters<typeof openBackend>[1]['mountsOf']> {
   if (address.type !== 'registry') return () => [];
   const { domain } = parseReference(address.repository);
   return (digest) =>

@@ -11,6 +11,7 @@ import { formatReference, parseReference } from '../oci/reference.ts';
 import type { CacheAddress } from '../snapshots/absent-data.ts';
 import { checkKeys, parseKeyValues } from './key-values.ts';
 import { nearest } from './nearest.ts';
+import { parseBytes } from './run-values.ts';
 import type { Environment } from './surroundings.ts';
 
 type Values = ReadonlyMap<string, string>;
@@ -35,7 +36,17 @@ const typeKeys: Readonly<Record<string, readonly string[]>> = {
   gha: ['scope', 'url', 'url_v2', 'token'],
   inline: [],
 };
-const ownKeys = ['type', 'mode', 'compression', 'compression-level', 'ignore-error', 'public-key', 'signing-key'];
+const ownKeys = [
+  'type',
+  'mode',
+  'compression',
+  'compression-level',
+  'ignore-error',
+  'public-key',
+  'signing-key',
+  'mounts',
+  'mounts-max',
+];
 /** Of BuildKit's form of a cache. */
 const idleKeys = [
   'force-compression',
@@ -100,6 +111,7 @@ function parseDestination(text: string, env: Environment): CacheDestination {
     mode: isInline ? 'min' : mode,
     ignoresErrors: readBoolean(flag, values, 'ignore-error') ?? false,
     ...compressionOf(flag, values),
+    ...mountsOf(values),
     ...(signingKey && { signingKey }),
   };
 }
@@ -181,6 +193,14 @@ function compressionOf(flag: string, values: Values): { compression?: Compressio
   return {
     ...(text !== undefined && { compression: text === 'uncompressed' ? 'none' : (text as Compression) }),
     ...(level !== undefined && { level: Number(level) }),
+  };
+}
+
+function mountsOf(values: Values): { mounts?: 'all' | readonly string[]; mountsMaxBytes?: number } {
+  const [mounts, most] = [values.get('mounts'), values.get('mounts-max')];
+  return {
+    ...(mounts !== undefined && { mounts: mounts === 'all' ? ('all' as const) : mounts.split(';').filter((id) => id !== '') }),
+    ...(most !== undefined && { mountsMaxBytes: parseBytes(most, 'mounts-max in --cache-to') }),
   };
 }
 

@@ -67,12 +67,15 @@ export async function holdCaches(
 const strictness = (sharing: Sharing): number => ['locked', 'private', 'shared'].indexOf(sharing);
 
 function wish(workshop: Workshop, mount: CacheMount, input: Result | undefined, source: MountSource | undefined): Wanted {
+  const name = cacheName(mount, source?.exact() ?? []);
   const make = async () => {
+    const kept = await workshop.findMount?.(name);
+    if (kept !== undefined) return giveAttributes(workshop, mount, kept);
     if (!source) return emptyCache(workshop, mount);
     const open = openSource(workshop, await presentResult(workshop, input));
     return copyTreeOut(workshop, open, selectTree(open.tree, mount.source, open.what));
   };
-  return { name: cacheName(mount, source?.exact() ?? []), id: mount.id, target: mount.target, sharing: mount.sharing, make };
+  return { name, id: mount.id, target: mount.target, sharing: mount.sharing, make };
 }
 
 /** Caches of another owner, mode or origin are others (BuildKit: the state a cache begins with is part of its name). */
@@ -80,10 +83,20 @@ function cacheName({ id, uid, gid, mode, source }: CacheMount, origin: readonly 
   return hexOf(sha256(JSON.stringify(['cache', id, uid, gid, mode, ...(origin.length > 0 ? [source, ...origin] : [])])));
 }
 
-async function emptyCache({ serve, newPath }: Workshop, { uid, gid, mode }: CacheMount): Promise<string> {
-  const folder = newPath();
+/** The directories of cache mounts that begin empty: others' beginnings are not known before their stages are. */
+export function cachesOf(mounts: readonly RunMount[]): { readonly name: string; readonly id: string }[] {
+  const own = mounts.filter((mount): mount is CacheMount => mount.type === 'cache' && mount.from === undefined);
+  return own.map((mount) => ({ name: cacheName(mount, []), id: mount.id }));
+}
+
+function emptyCache(workshop: Workshop, mount: CacheMount): Promise<string> {
+  const folder = workshop.newPath();
+  mkdirSync(join(folder, 'source'), { recursive: true });
+  return giveAttributes(workshop, mount, folder);
+}
+
+async function giveAttributes({ serve }: Workshop, { uid, gid, mode }: CacheMount, folder: string): Promise<string> {
   const path = join(folder, 'source');
-  mkdirSync(path, { recursive: true });
   chmodSync(path, mode);
   await serve.call('setOwner', { path, uid, gid });
   return folder;

@@ -68,6 +68,8 @@ export interface Workshop {
   readonly newPath: () => string;
   readonly storePath: (...parts: string[]) => string;
   readonly times: Times;
+  /** A directory of this process with what another machine has kept of a cache mount, as `source`. Unset: nobody is asked. */
+  readonly findMount?: ((name: string) => Promise<string | undefined>) | undefined;
 }
 
 /** Seconds since the epoch. Neither is part of any key: `solve` keeps results of builds with a fixed time apart. */

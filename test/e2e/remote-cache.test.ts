@@ -47,6 +47,7 @@ function changedContext(base = `${proxy.host}/base`): string {
 const cached = (output: string): string[] =>
   [...output.matchAll(/^#(\d+) CACHED$/gm)].map(([, number]) => new RegExp(`^#${number} (\\[.*)$`, 'm').exec(output)?.[1] ?? '');
 const imageOf = (output: string): string => /^image +(sha256:[0-9a-f]{64})/m.exec(output)?.[1] ?? '';
+const sentBytes = (output: string): number => Number(/(\d+) bytes sent/.exec(output)?.[1]);
 const dataFiles = (store: string) => readdirSync(path.join(store, 'layers')).filter((name) => !name.endsWith('.index'));
 
 describe('in the registry that the image is pushed to', () => {
@@ -128,6 +129,63 @@ describe('in the registry that the image is pushed to', () => {
     const { stderr } = await tbuild(['--cache-from', `${proxy.host}/inline:1`, context()], { store: emptyStore() });
     // Of the other stage nothing is kept: its result is in a layer of the image.
     expect(cached(stderr)).toEqual(expect.arrayContaining(['[stage-1 3/4] COPY readme /readme']));
+  });
+});
+
+describe('cache mounts', () => {
+  const mounted = (command: string) =>
+    makeContext({ Dockerfile: `FROM busybox\nRUN --mount=type=cache,id=deps,target=/deps,uid=7,mode=0750 ${command}\n` });
+  const fill =
+    'seq 500000 > /deps/numbers; mkdir /deps/d; ln -s ../numbers /deps/d/link; chown 9:9 /deps/d; echo one > /deps/word';
+  const stores: Record<string, () => string> = {
+    registry: () => `type=registry,ref=${proxy.host}/mounts`,
+    local: () => `type=local,src=${folder}/mounts,dest=${folder}/mounts`,
+  };
+
+  it.each(Object.keys(stores))('survive in a %s, and a small change sends little', async (kind) => {
+    const where = (stores[kind] as () => string)();
+    const first = await tbuild(['--cache-to', `${where},mounts=deps`, mounted(fill)], { store: freshStore() });
+    expect(first.code, first.stderr).toBe(0);
+    const store = freshStore();
+    const look =
+      'stat -c "%a %u %g" /deps /deps/d; cat /deps/d/link | md5sum; md5sum < /deps/numbers; cat /deps/word; echo two > /deps/word';
+    const second = await tbuild(['--progress=plain', '--cache-from', where, '--cache-to', `${where},mounts=all`, mounted(look)], {
+      store,
+    });
+    expect(second.code, second.stderr).toBe(0);
+    expect(second.stderr).toMatch(/750 7 0\n.*755 9 9\n.*(\w{32}) {2}-\n.*\1 {2}-\n.* one\n/);
+    expect(sentBytes(second.stderr)).toBeLessThan(sentBytes(first.stderr));
+    // The newest counts; what is here already stays.
+    const third = await tbuild(['--progress=plain', '--cache-from', where, mounted('cat /deps/word')], { store: freshStore() });
+    expect(third.stderr).toMatch(/ two\n/);
+  });
+
+  it('has a budget, and is not kept without being asked for', async () => {
+    const where = `type=local,src=${folder}/budget,dest=${folder}/budget`;
+    const over = await tbuild(['--cache-to', `${where},mounts=all,mounts-max=100kb`, mounted(fill)], { store: freshStore() });
+    expect(over.stderr).toContain('the cache mount deps is not kept: it has ');
+    await tbuildOk(['--cache-to', where, mounted(fill)], { store: freshStore() });
+    const { stderr } = await tbuild(['--progress=plain', '--cache-from', where, mounted('ls /deps | wc -l')], {
+      store: freshStore(),
+    });
+    expect(stderr).toMatch(/ 0\n/);
+  });
+
+  it('whose chunks are not whole begin empty', async () => {
+    const directory = path.join(folder, 'broken-mounts');
+    const where = `type=local,src=${directory},dest=${directory}`;
+    await tbuildOk(['--cache-to', `${where},mounts=all`, mounted(fill)], { store: freshStore() });
+    for (const file of filesOf(path.join(directory, 'blobs'))) {
+      const bytes = readFileSync(file);
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+      writeFileSync(file, bytes);
+    }
+    const { code, stderr } = await tbuild(['--progress=plain', '--cache-from', where, mounted('ls /deps | wc -l')], {
+      store: freshStore(),
+    });
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/ 0\n/);
+    expect(stderr).toContain('holds an entry that cannot be used');
   });
 });
 

@@ -34,7 +34,7 @@ export interface Backend {
   /** As messages name it. */
   readonly label: string;
   readonly address: CacheAddress;
-  /** The newest first, where that is known. */
+  /** Those whose traces sort last come first, or the newest. */
   find(key: Digest, exact: Digest): AsyncIterable<Buffer>;
   /** Of several entries with one key and the same exact inputs it finds the newest alone: another name for each is worth its place. */
   readonly findsNewestOnly?: true;

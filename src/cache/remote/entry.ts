@@ -31,22 +31,58 @@ export interface CacheEntry {
   readonly layers: readonly EntryLayer[];
 }
 
+/** The contents of a cache mount. */
+export interface MountEntry {
+  /** Of its directory in mounts/. */
+  readonly name: string;
+  readonly id: string;
+  readonly created: number;
+  /** Of the tar. */
+  readonly bytes: number;
+  /** Of the tar, in order, each compressed. */
+  readonly chunks: readonly Descriptor[];
+}
+
+export type SigningKey = KeyObject;
+
 const FORMAT = 'tbuild cache entry 1';
+const MOUNT_FORMAT = 'tbuild cache mount 1';
+
+export function encodeEntry(entry: CacheEntry, key: KeyObject | undefined): Buffer {
+  return seal(FORMAT, entry, key);
+}
+
+export function encodeMountEntry(entry: MountEntry, key: KeyObject | undefined): Buffer {
+  return seal(MOUNT_FORMAT, entry, key);
+}
 
 /** Lines: the format, the entry as JSON, and where it is signed `ed25519` with the signature of both in base64. */
-export function encodeEntry(entry: CacheEntry, key: KeyObject | undefined): Buffer {
-  const text = `${FORMAT}\n${canonicalJson(entry)}\n`;
+function seal(format: string, entry: CacheEntry | MountEntry, key: KeyObject | undefined): Buffer {
+  const text = `${format}\n${canonicalJson(entry)}\n`;
   return Buffer.from(key ? `${text}ed25519 ${sign(null, Buffer.from(text), key).toString('base64')}\n` : text);
 }
 
 /** Of a text what is wrong with it. */
 export function decodeEntry(bytes: Buffer, key: KeyObject | undefined): CacheEntry | string {
+  return unseal(FORMAT, bytes, key, parseEntry);
+}
+
+export function decodeMountEntry(bytes: Buffer, key: KeyObject | undefined): MountEntry | string {
+  return unseal(MOUNT_FORMAT, bytes, key, parseMount);
+}
+
+function unseal<T>(
+  wanted: string,
+  bytes: Buffer,
+  key: KeyObject | undefined,
+  parse: (value: unknown) => T | undefined,
+): T | string {
   const [format, json, signature = ''] = bytes.toString().split('\n');
-  if (format !== FORMAT || json === undefined) return 'is of a form that this tbuild does not know';
+  if (format !== wanted || json === undefined) return 'is of a form that this tbuild does not know';
   if (key && !isSigned(`${format}\n${json}\n`, signature, key))
     return signature === '' ? 'is not signed' : 'is signed by another key';
   try {
-    return parseEntry(JSON.parse(json)) ?? 'is not well-formed';
+    return parse(JSON.parse(json)) ?? 'is not well-formed';
   } catch {
     return 'is not well-formed';
   }
@@ -69,6 +105,14 @@ function parseEntry(value: unknown): CacheEntry | undefined {
   if ((isStep && (!trace || layers.length !== 1 || !layers[0]?.blob)) || layers.length > 1000) return undefined;
   if (!layers.every((layer) => layer !== undefined)) return undefined;
   return { record: record as StepRecord, created, durationMs, layers, ...(trace && { trace }) };
+}
+
+function parseMount(value: unknown): MountEntry | undefined {
+  if (!isMembers(value) || !Array.isArray(value.chunks)) return undefined;
+  const { name, id, created, bytes } = value;
+  const chunks = value.chunks.map(parseBlob);
+  if (typeof name !== 'string' || typeof id !== 'string' || !isCount(created) || !isCount(bytes)) return undefined;
+  return chunks.every((chunk) => chunk !== undefined) ? { name, id, created, bytes, chunks } : undefined;
 }
 
 function parseLayer(value: unknown): EntryLayer | undefined {

@@ -54,7 +54,8 @@ const UNSETTLED_MS = 3_600_000;
 
 async function* readEntries(folder: string): AsyncGenerator<Buffer> {
   const files = await listFiles(folder);
-  for (const { path, bytes } of files.sort((a, b) => b.modified - a.modified)) {
+  // Where it matters which is the newest, names begin with a time: those of files are too coarse.
+  for (const { path, bytes } of files.sort((a, b) => (a.path > b.path ? -1 : 1))) {
     if (bytes > ENTRY_BYTES_MAX) continue;
     const entry = await readWhole(path);
     if (!entry) continue;

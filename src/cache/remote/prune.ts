@@ -2,7 +2,7 @@
 
 import { hexOf } from '../../base/digest.ts';
 import type { PruneOptions } from './backend.ts';
-import { decodeEntry } from './entry.ts';
+import { decodeEntry, decodeMountEntry } from './entry.ts';
 
 export interface KeptEntry {
   /** What its backend removes it by. */
@@ -39,7 +39,10 @@ export function chooseLeaving(
 }
 
 function blobsOf({ text }: KeptEntry): string[] | undefined {
-  const entry = text && decodeEntry(text, undefined);
-  if (entry === undefined || typeof entry === 'string') return undefined;
+  if (text === undefined) return undefined;
+  const mount = decodeMountEntry(text, undefined);
+  if (typeof mount !== 'string') return [...new Set(mount.chunks.map(({ digest }) => hexOf(digest)))];
+  const entry = decodeEntry(text, undefined);
+  if (typeof entry === 'string') return undefined;
   return entry.layers.flatMap(({ index, blob }) => [hexOf(index.digest), ...(blob ? [hexOf(blob.digest)] : [])]);
 }

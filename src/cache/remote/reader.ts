@@ -13,7 +13,8 @@ import type { Layer } from '../../snapshots/layers.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
 import { exactDigest, type StepRecord, stepKey, storeTrace, type Trace } from '../traces.ts';
 import { type Backend, ENTRIES_MAX, faulty } from './backend.ts';
-import { type CacheEntry, decodeEntry, type EntryLayer } from './entry.ts';
+import { type CacheEntry, decodeEntry, decodeMountEntry, type EntryLayer } from './entry.ts';
+import { fetchMount, mountKey } from './mounts.ts';
 
 /** A cache to read, and the public key that its entries must be signed with; undefined: any entry will do. */
 export interface Source {
@@ -55,7 +56,7 @@ export class RemoteReader {
     const wanted = exact.map(exactDigest);
     const isIt = ({ trace }: CacheEntry) =>
       trace !== undefined && wanted.includes(exactDigest(trace.exact)) && holds(matches, trace);
-    const found = await this.#search(key, wanted, isIt, async (entry, backend) => {
+    const found = await this.#searchEntry(key, wanted, isIt, async (entry, backend) => {
       const [layer] = entry.layers as [EntryLayer];
       const { trace, created, durationMs } = entry as CacheEntry & { trace: Trace };
       const from = { blob: layer.blob as Descriptor, places: [backend.address], isForeign: false };
@@ -73,11 +74,20 @@ export class RemoteReader {
     const places: CacheAddress[] = [{ type: 'registry', repository: image.repository }];
     const wanted = image.diffIds.join();
     const isIt = ({ layers }: CacheEntry) => layers.map(({ diffId }) => diffId).join() === wanted;
-    return this.#search(stepKey(imageRecord(image.diffIds)), [exactDigest([])], isIt, async ({ layers }, backend) => {
+    return this.#searchEntry(stepKey(imageRecord(image.diffIds)), [exactDigest([])], isIt, async ({ layers }, backend) => {
       const adopted = layers.map((layer, position) =>
         this.#adopt(backend, layer, { blob: image.blobs[position] as Descriptor, places, isForeign: true }),
       );
       return Promise.all(adopted);
+    });
+  }
+
+  /** A directory of this process with the contents of a cache mount, as `source`. */
+  findMount(name: string): Promise<string | undefined> {
+    return this.#search(mountKey(name), [exactDigest([])], async (bytes, { backend, key }) => {
+      const entry = decodeMountEntry(bytes, key);
+      if (typeof entry === 'string') this.#sayOnce(`an entry of the cache ${backend.label} ${entry}: such entries are not used`);
+      return typeof entry === 'string' || entry.name !== name ? undefined : fetchMount(this.#place, backend, entry);
     });
   }
 
@@ -90,16 +100,16 @@ export class RemoteReader {
     await Promise.all(this.#sources.map(({ backend }) => backend.close()));
   }
 
+  /** What `take` makes of the first entry that it makes something of. */
   async #search<T>(
     key: Digest,
     exacts: readonly Digest[],
-    isIt: (entry: CacheEntry) => boolean,
-    take: (entry: CacheEntry, backend: Backend) => Promise<T>,
+    take: (bytes: Buffer, source: Source) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     for (const source of [...this.#sources]) {
       try {
         for (const exact of exacts) {
-          const taken = await this.#take(source, key, exact, isIt, take);
+          const taken = await this.#searchIn(source, key, exact, take);
           if (taken !== undefined) return taken;
         }
       } catch (error) {
@@ -110,24 +120,32 @@ export class RemoteReader {
     return undefined;
   }
 
-  async #take<T>(
+  async #searchIn<T>(
     source: Source,
     key: Digest,
     exact: Digest,
-    isIt: (entry: CacheEntry) => boolean,
-    take: (entry: CacheEntry, backend: Backend) => Promise<T>,
+    take: (bytes: Buffer, source: Source) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     const { backend } = source;
     let count = 0;
     for await (const bytes of backend.find(key, exact)) {
-      const entry = this.#read(bytes, key, source);
-      if (entry && isIt(entry) && !this.#isLost(entry)) {
-        const taken = await take(entry, backend).catch((error) => this.#passOver(backend, error));
-        if (taken !== undefined) return taken;
-      }
-      if (++count === ENTRIES_MAX) break;
+      const taken = await take(bytes, source).catch((error) => this.#passOver(backend, error));
+      if (taken !== undefined || ++count === ENTRIES_MAX) return taken;
     }
     return undefined;
+  }
+
+  /** An entry of a step or an image that is the one. */
+  async #searchEntry<T>(
+    key: Digest,
+    exacts: readonly Digest[],
+    isIt: (entry: CacheEntry) => boolean,
+    take: (entry: CacheEntry, backend: Backend) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.#search(key, exacts, async (bytes, source) => {
+      const entry = this.#read(bytes, key, source);
+      return entry && isIt(entry) && !this.#isLost(entry) ? take(entry, source.backend) : undefined;
+    });
   }
 
   #read(bytes: Buffer, key: Digest, { backend, key: signer }: Source): CacheEntry | undefined {

@@ -20,6 +20,8 @@ const TAG = /^tbuild-([0-9a-f]{40})-([0-9a-f]{16})-([0-9a-f]{24})$/;
 const TAGS_MAX = 500_000;
 /** Blobs up to this size stand in the manifest. */
 const INLINE_MAX_BYTES = 64 << 10;
+/** Registries take manifests up to 4 MiB. */
+const INLINE_TOTAL_BYTES = 1 << 20;
 
 export interface RegistryOptions {
   readonly isWritten: boolean;
@@ -120,7 +122,8 @@ class RegistryCache {
 
   async *#find(key: Digest, exact: Digest): AsyncGenerator<Buffer> {
     const tags = (await this.#listed()).get(group(key, exact)) ?? [];
-    for (const tag of tags.slice(0, ENTRIES_MAX)) {
+    // Those of cache mounts begin with their time.
+    for (const tag of tags.toSorted().reverse().slice(0, ENTRIES_MAX)) {
       const entry = await this.#fetch(tag);
       if (entry) yield entry.text;
     }
@@ -170,9 +173,11 @@ class RegistryCache {
   async #put(name: EntryName, entry: Buffer, blobs: readonly Descriptor[]): Promise<void> {
     const config = { mediaType: `${ENTRY_TYPE}+text`, digest: sha256(entry), size: entry.length };
     await this.#putBlob(config, { bytes: entry });
+    let room = INLINE_TOTAL_BYTES;
     const withData = (blob: Descriptor): InlineDescriptor => {
       const bytes = this.#inline.get(blob.digest);
-      return bytes ? { ...blob, data: bytes.toString('base64') } : blob;
+      room -= bytes?.length ?? 0;
+      return bytes && room > 0 ? { ...blob, data: bytes.toString('base64') } : blob;
     };
     const manifest: EntryManifest = {
       schemaVersion: 2,

@@ -31,7 +31,8 @@ export function openS3(address: S3Address, signal: AbortSignal, env: NodeJS.Proc
     address,
     find: async function* (key, exact) {
       const found = await bucket.list(folderOf(key, exact));
-      for (const { name, bytes } of found.sort((a, b) => b.modified - a.modified).slice(0, ENTRIES_MAX)) {
+      // Where it matters which is the newest, names begin with a time: S3's are too coarse.
+      for (const { name, bytes } of found.sort((a, b) => (a.name > b.name ? -1 : 1)).slice(0, ENTRIES_MAX)) {
         const entry = bytes > ENTRY_BYTES_MAX ? undefined : await bucket.read(name);
         if (entry) yield entry;
       }
