@@ -2,7 +2,6 @@
 // Nothing of a failed or cancelled build is visible afterwards but the results of its finished steps, which the next build uses.
 
 import { availableParallelism } from 'node:os';
-import { debug } from '../base/debug.ts';
 import type { Digest } from '../base/digest.ts';
 import { toErrorObject } from '../base/error-object.ts';
 import { TbuildError } from '../base/errors.ts';
@@ -17,9 +16,8 @@ import { familiarName, normalizeName } from '../oci/reference.ts';
 import { givenArg } from '../plan/global-scope.ts';
 import type { Target } from '../plan/graph.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
-import { isLost, type Listener, type Solved, solve } from '../solve/solver.ts';
-import type { Report, State } from '../steps/step.ts';
-import { assembleConfig } from './assemble.ts';
+import { isLost, type Listener, solve } from '../solve/solver.ts';
+import type { Report } from '../steps/step.ts';
 import type { AttestedBuild } from './attest/attested-build.ts';
 import type { AttestOptions } from './attest/options.ts';
 import { BaseImageFinder } from './base-images.ts';
@@ -36,6 +34,7 @@ import { planBuild } from './plan-build.ts';
 import { wantedPlatforms } from './platforms.ts';
 import type { BuiltSteps, RemoteCacheOptions } from './remote-cache.ts';
 import { openSandbox, type Sandbox, type SandboxOptions } from './sandbox-options.ts';
+import { storeImages, storeIndex } from './store-images.ts';
 import { workshopOf } from './workshop.ts';
 
 export interface BuildOptions extends ContextOptions, ExportOptions, SandboxOptions {
@@ -104,8 +103,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     const { exported, ...result } = await withoutLost(place, () => build(options, place, names, recorder, emit));
     recorder.end('completed', result.image);
     emit({ type: 'result', time: Date.now(), image: result.image, names: result.names, exported, log: log.path });
-    const unkept = hasMade ? await makeRoom(workplace) : [];
-    if (hasMade) await keepLogs(workplace);
+    const unkept = hasMade ? await (await import('./aftermath.ts')).clearUp(workplace) : [];
     return { ...result, notes: [...(result.notes ?? []), ...unkept] };
   } catch (error) {
     const shown =
@@ -115,7 +113,7 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     recorder.end(options.signal.aborted ? 'canceled' : 'failed', undefined, shown);
     emit({ type: 'error', time: Date.now(), error: toErrorObject(shown), log: log.path });
     if (options.onFailure !== undefined && shown instanceof TbuildError && shown.code === 'run/exit')
-      await takeOutFailed(workplace, options.onFailure, options);
+      await (await import('./aftermath.ts')).takeOutFailed(workplace, options.onFailure, options.outputs, options.signal);
     throw shown;
   } finally {
     log.close();
@@ -123,38 +121,6 @@ export async function buildImage(options: BuildOptions): Promise<BuildResult> {
     await reader?.close();
     await workplace.close();
   }
-}
-
-/** A path that is not there is no further failure. */
-async function takeOutFailed(workplace: Workplace, path: string, { outputs, signal }: BuildOptions): Promise<void> {
-  const { takeOutInto } = await import('./take-out.ts');
-  for (const output of outputs) {
-    if (output.type !== 'local') continue;
-    await takeOutInto(workplace, path, output.destination, signal).catch((error: unknown) => {
-      if (!(error instanceof TbuildError) || error.code !== 'context/not-found') throw error;
-    });
-  }
-}
-
-/** Only for a build that took some. What hinders it is no failure of the build's: returned as notes, a line each. */
-async function makeRoom(workplace: Workplace): Promise<string[]> {
-  try {
-    const { keepWithinBudget } = await import('../upkeep/budget.ts');
-    const pruned = await keepWithinBudget(workplace, process.env);
-    debug(
-      () =>
-        `the build cache is within its budget${pruned ? `: ${pruned.items.length} things removed, ${pruned.sizeBytes} bytes` : ''}`,
-    );
-    return [];
-  } catch (error) {
-    return [`the build cache was not kept within its budget: ${(error as Error).message}`];
-  }
-}
-
-/** Logs that cannot be compressed stay as they are. */
-async function keepLogs({ store }: Workplace): Promise<void> {
-  const { keepLogsSmall } = await import('./history/logs.ts');
-  await keepLogsSmall(store).catch((error: unknown) => debug(() => `logs are not compressed: ${String(error)}`));
 }
 
 /** Where nothing is pushed, what does it is not loaded. */
@@ -269,12 +235,8 @@ async function build(
     checks.refuse();
   }
   const hasIndex = wanted.isIndex || options.attest !== undefined;
-  const built: BuiltImage[] = [];
-  for (const target of graph.targets) {
-    const state = stateAt(target, solved);
-    const dated = reproducible ? await reproducible.dateLayers(workplace, graph, target, state, epoch as number) : state;
-    built.push(await storeImage(workplace, images, target, dated, solved, epoch, hasIndex ? [] : names));
-  }
+  const dates = { epoch, isReproducible: options.reproducible === true };
+  const built = await storeImages(workplace, images, graph, solved, { ...dates, names: hasIndex ? [] : names });
   const told = { options, workplace, contexts, plan: graph, solved, built, names, startedAt };
   const said = options.attest && (await attest(told, bases, options.attest));
   const index = hasIndex ? await storeIndex(workplace, images, said?.built ?? built, names) : undefined;
@@ -297,13 +259,6 @@ async function attest(told: Omit<AttestedBuild, 'imageOf'>, bases: BaseImageFind
   const { attestImages } = await import('./attest/attest.ts');
   const silent: Report = { output: () => {}, status: () => {}, signal: told.options.signal };
   return attestImages({ ...told, imageOf: (operation) => bases.image(operation, silent) }, asked);
-}
-
-async function storeIndex(workplace: Workplace, images: Images, built: readonly BuiltImage[], names: readonly string[]) {
-  const { keepIndex } = await import('../images/keep-index.ts');
-  const isAttested = built.some(({ said = [] }) => said.length > 0);
-  const from = isAttested ? (await import('./attest/attest.ts')).attester(built, names) : undefined;
-  return keepIndex(workplace, images, built, names, from);
 }
 
 function listenerOf(emit: (event: BuildEvent) => void, recorder: BuildRecorder): Listener {
@@ -332,35 +287,6 @@ function listenerOf(emit: (event: BuildEvent) => void, recorder: BuildRecorder):
       recorder.canceled(step);
       emit({ type: 'canceled', ...at(step) });
     },
-  };
-}
-
-function stateAt({ state }: Target, solved: ReadonlyMap<number, Solved>): State {
-  const result = state === undefined ? undefined : solved.get(state)?.result;
-  return result?.kind === 'state' ? result.state : [];
-}
-
-async function storeImage(
-  workplace: Workplace,
-  images: Images,
-  target: Target,
-  state: State,
-  solved: ReadonlyMap<number, Solved>,
-  epoch: number | undefined,
-  names: readonly string[],
-): Promise<BuiltImage> {
-  const layers = await Promise.all(state.map((layer) => workplace.layers.describe(layer)));
-  const config = assembleConfig(
-    target,
-    layers.map(({ diffId }) => diffId),
-    (step) => solved.get(step)?.created,
-    epoch,
-  );
-  return {
-    platform: target.platform,
-    image: images.put({ config, layers, names }),
-    state,
-    ...(epoch !== undefined && { epoch }),
   };
 }
 
