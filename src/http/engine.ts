@@ -57,6 +57,8 @@ async function load(
   const refused = (why: string, cause?: unknown) =>
     new TbuildError('registry/not-loaded', `the image could not be loaded at ${place.address}: ${why}`, { cause });
   const archive = new PassThrough({ highWaterMark: 1 << 20 });
+  // It fails with the request or with the writing, which say why.
+  archive.on('error', () => {});
   const writing = write(archive).then(
     () => undefined,
     (error: Error) => {
@@ -75,6 +77,9 @@ async function load(
     const text = await readText(body);
     if (statusCode !== 200) throw refused(`${statusCode} ${messageOf(text)}`.trim());
     refuseErrors(text, refused);
+    // Of an engine that is content before it has read all.
+    archive.destroy();
+    await writing;
   } catch (error) {
     archive.destroy();
     const failed = await writing;

@@ -157,6 +157,12 @@ describe('a server that is not as it should be', () => {
     expect(await failure(early)).toMatch(/^5 error: the image could not be loaded at HOST: /);
   });
 
+  it('is content before it has read anything', async () => {
+    const hasty = await serve('hasty', (_, response) => void response.end('{"stream":"Loaded"}'));
+    const { code, stderr } = await load({ DOCKER_HOST: hasty }, '-t', 'kept');
+    expect([code, stderr.includes('kept:latest (Docker)')], stderr).toEqual([0, true]);
+  });
+
   it('answers without end', async () => {
     const endless = await serve('endless', (request, response) => {
       request.resume();
