@@ -12,7 +12,7 @@ import type { Platform } from '../oci/config.ts';
 import type { PullEvent, Pulled } from '../registry/pull.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { filesOfOwnNetwork, hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
-import type { Limits } from '../sandbox/limits.ts';
+import type { Cgroup, Limits } from '../sandbox/limits.ts';
 import { type NetworkMode, networkOf } from '../sandbox/network.ts';
 import type { OtherRuntime } from '../sandbox/runtime.ts';
 import { diskUpper, memoryUpperBytes } from '../sandbox/upper.ts';
@@ -58,6 +58,8 @@ export interface RunOptions {
   readonly readOnly: boolean;
   readonly hostname?: string;
   readonly limits?: Limits;
+  /** The cgroup that the container's is made in; unset: tbuild's own choice. */
+  readonly cgroupParent?: string;
   /** Another OCI runtime than the bundled one: a name in PATH, or a path. */
   readonly runtime?: string;
 }
@@ -139,7 +141,7 @@ function rootSpec(
   // Who is on the host's network by his own wish is to be somebody there; another runtime finds the root by its path, where a mapped root may not go.
   const isMapped = !runtime && options.userns !== 'host' && options.network !== 'host' && workplace.driver.userns;
   const userns = isMapped ? 'private' : 'host';
-  const limits = options.limits && { limits: options.limits };
+  const cgroup = cgroupOf(options);
   const volumes = options.volumes.map((text) => parseVolume(text, workplace.store));
   return {
     scratch,
@@ -162,14 +164,20 @@ function rootSpec(
       hostname,
       network,
       userns,
+      bindsSys: runtime?.bindsSys(network),
       terminal: options.tty,
       consoleSize: options.terminalSize,
-      cgroup: runtime ? runtime.cgroupOf(limits, [], false) : limits,
+      cgroup: runtime ? runtime.cgroupOf(cgroup, [], false) : cgroup,
       readonlyRoot: options.readOnly,
       mounts: [...placed.mounts, ...volumes.map((volume) => volumeMount(volume, userns))],
     }),
     commit: null,
   };
+}
+
+function cgroupOf({ limits, cgroupParent }: RunOptions): Cgroup | undefined {
+  if (limits === undefined && cgroupParent === undefined) return undefined;
+  return { ...(limits && { limits }), ...(cgroupParent !== undefined && { parent: cgroupParent }) };
 }
 
 /** Docker's rule: an entrypoint given here also takes the image's CMD away. */

@@ -60,6 +60,8 @@ export interface ContainerSpec {
   readonly hostname: string;
   readonly network: Network;
   readonly userns: UserNamespace;
+  /** /sys is the host's; unset: one of the container's own network. */
+  readonly bindsSys?: boolean | undefined;
   readonly terminal: boolean;
   /** Of the terminal, where it is known. */
   readonly consoleSize?: { readonly width: number; readonly height: number } | undefined;
@@ -118,7 +120,7 @@ const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysr
 
 const SHM_BYTES = 64 << 20;
 
-const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure }: ContainerSpec): Mount[] => [
+const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure, bindsSys }: ContainerSpec): Mount[] => [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
   {
@@ -134,7 +136,15 @@ const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure }: ContainerSpec): Moun
     source: 'shm',
     options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${shmBytes}`],
   },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', isInsecure ? 'rw' : 'ro'] },
+  {
+    destination: '/sys',
+    ...(bindsSys ? { type: 'bind', source: '/sys' } : { type: 'sysfs', source: 'sysfs' }),
+    options: [...(bindsSys ? ['rbind', 'rprivate'] : []), 'nosuid', 'noexec', 'nodev', isInsecure ? 'rw' : 'ro'],
+  },
+  // Those of the host that come along may be the account's own, and writable.
+  ...(bindsSys
+    ? [{ destination: '/sys/fs/cgroup', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'nodev', 'ro', 'size=4k'] }]
+    : []),
 ];
 
 /** Directories and files that mounts need; they come from a stub below the image, so that no layer ever holds them. */

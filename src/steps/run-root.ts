@@ -116,6 +116,7 @@ export function rootSpec(workshop: Workshop, settings: RunSettings, job: Job, { 
       hostname,
       network: job.network,
       userns,
+      bindsSys: settings.runtime?.bindsSys(job.network),
       terminal: visit?.terminal ?? false,
       consoleSize: visit?.terminalSize,
       readonlyRoot: false,

@@ -1,7 +1,7 @@
-// The disk of the guests: Debian's base image, this checkout's bundle with its Node, the base images as OCI layouts, and the Rust tests as cargo
-// built them, all at the paths that they have here. Made anew for each run of the tests.
+// The disk of the guests: Debian's base image, this checkout's bundle with its Node, the base images as OCI layouts, what maps the ids of an
+// account, and the Rust tests as cargo built them, all at the paths that they have here. Made anew for each run of the tests.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeBaseImages } from '../../setup/base-images.ts';
 
@@ -10,6 +10,11 @@ const native = path.join(repository, 'runner-native');
 
 /** Where base images are on the disk. */
 export const layouts = '/guest/layouts';
+
+/** What shows the place of an error in a Dockerfile. */
+const FOR_ERRORS = ['dockerfile-ast', 'vscode-languageserver-textdocument', 'vscode-languageserver-types'].map(
+  (name) => `node_modules/${name}`,
+);
 
 /** Path by name, as `limits` of tests/limits.rs. */
 export type RustTests = Readonly<Record<string, string>>;
@@ -51,7 +56,7 @@ export async function makeDisk(file: string, rustTests: RustTests, say: (line: s
     mkdirSync(path.join(root, path.dirname(absolute)), { recursive: true });
     execFileSync('cp', ['-rL', absolute, path.join(root, absolute)]);
   };
-  for (const name of ['bin', 'dist', 'package.json', 'node_modules/.bin/node']) add(path.join(repository, name));
+  for (const name of ['bin', 'dist', 'package.json', 'node_modules/.bin/node', ...FOR_ERRORS]) add(path.join(repository, name));
   const builds = path.join(path.dirname(Object.values(rustTests)[0] ?? ''), '..');
   for (const executable of [...Object.values(rustTests), path.join(builds, 'tbuild-runner')]) {
     add(executable);
@@ -59,6 +64,10 @@ export async function makeDisk(file: string, rustTests: RustTests, say: (line: s
   }
   mkdirSync(path.join(root, builds, '../tmp'), { recursive: true });
   add('/bin/busybox');
+  for (const name of ['newuidmap', 'newgidmap']) {
+    add(`/usr/bin/${name}`);
+    chmodSync(path.join(root, `/usr/bin/${name}`), 0o4755);
+  }
   cpSync(path.join(import.meta.dirname, 'session.sh'), path.join(root, 'guest/session.sh'));
   for (const name of ['dev', 'proc', 'sys', 'run', 'tmp']) mkdirSync(path.join(root, name), { recursive: true });
   writeFileSync(file, '');

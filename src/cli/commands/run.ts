@@ -19,6 +19,7 @@ export const run = defineCommand({
   positionals: [1, Number.POSITIVE_INFINITY],
   stopAtPositional: true,
   flags: {
+    'cgroup-parent': { value: 'string', help: 'Optional parent cgroup for the container' },
     'cpu-period': { value: 'int', help: 'Limit CPU CFS (Completely Fair Scheduler) period' },
     'cpu-quota': { value: 'int', help: 'Limit CPU CFS (Completely Fair Scheduler) quota' },
     'cpu-shares': { short: 'c', value: 'int', help: 'CPU shares (relative weight)' },
@@ -78,6 +79,7 @@ export const run = defineCommand({
       ...(!flags.quiet && { showPull: () => showPull(image!, flags.pull, stderr) }),
       ...(platform && { platform }),
       ...(limits && { limits }),
+      ...(flags['cgroup-parent'] !== undefined && { cgroupParent: await checkParent(flags['cgroup-parent']) }),
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
       ...(flags.user !== undefined && { user: flags.user }),
       ...(flags.entrypoint !== undefined && { entrypoint: flags.entrypoint }),
@@ -99,6 +101,10 @@ const limitFlags = 'memory memory-swap cpus cpu-shares cpu-period cpu-quota cpus
 async function readLimits(flags: Partial<LimitFlags>): Promise<Limits | undefined> {
   if (limitFlags.every((name) => flags[name as keyof LimitFlags] === undefined)) return undefined;
   return (await import('../limit-values.ts')).parseLimits(flags);
+}
+
+async function checkParent(parent: string): Promise<string> {
+  return (await import('../../sandbox/limits.ts')).checkCgroupParent(parent);
 }
 
 /** `NAME` alone takes the value from tbuild's own environment, and is left out when it has none. */
