@@ -18,8 +18,8 @@ export async function readBytes({ body, url }: HttpResponse, limitBytes: number,
   return Buffer.concat(chunks);
 }
 
-export async function readText(response: HttpResponse): Promise<string> {
-  return (await readBytes(response, MAX_ANSWER_BYTES, 'the answer')).toString();
+export async function readText(response: HttpResponse, limitBytes = MAX_ANSWER_BYTES): Promise<string> {
+  return (await readBytes(response, limitBytes, 'the answer')).toString();
 }
 
 /** RFC 8288, of the one relation that registries use: the query of the page after this one, which leads nowhere else; undefined: this is the last. */

@@ -23,3 +23,5 @@ export const registryLimits: RegistryLimits = {
 
 /** Of an error, a token, a page of tags: whatever is no manifest and no blob. */
 export const MAX_ANSWER_BYTES = 4 << 20;
+/** A page of tags: there are registries that know no pages, and repositories with as many tags as a cache has entries. */
+export const MAX_TAGS_BYTES = 64 << 20;

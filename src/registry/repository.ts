@@ -9,7 +9,7 @@ import { type Descriptor, MAX_MANIFEST_BYTES, mediaTypes } from '../oci/descript
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { nextPageQuery, readBytes, readText } from './answers.ts';
 import type { Asked, Connection } from './connection.ts';
-import type { RegistryLimits } from './limits.ts';
+import { MAX_TAGS_BYTES, type RegistryLimits } from './limits.ts';
 
 /** What a tag or a digest stands for, in the registry's own bytes. */
 export interface FetchedManifest {
@@ -181,7 +181,7 @@ export class Repository {
     while (path !== undefined && !seen.has(path)) {
       seen.add(path);
       const response: HttpResponse = await this.#ask({ method: 'GET', path, statuses: [200], subject: this.name });
-      const { tags } = parseTags(await readText(response), this.name);
+      const { tags } = parseTags(await readText(response, MAX_TAGS_BYTES), this.name);
       yield* tags;
       path = nextTags(response, this.name);
     }

@@ -248,6 +248,33 @@ describe('in a directory', () => {
     expect(stderr).not.toContain('warning');
   });
 
+  it('what one driver has written another one reads: layers are the same where their contents stand elsewhere', async () => {
+    const directory = await fill('drivers');
+    const env = { TBUILD_DRIVER: 'directory' };
+    const store = emptyStore();
+    const archive = path.join(folder, 'busybox.tar');
+    await tbuildOk(['save', '-o', archive, 'busybox'], { store: freshStore() });
+    await tbuildOk(['load', '-i', archive], { store, env });
+    const from = ['--cache-from', `type=local,src=${directory}`];
+    const all = await tbuild(['-t', 'all', ...from, context({}, base)], { store, env });
+    expect(cached(all.stderr).length, all.stderr).toBe(5);
+    const { code, stderr } = await tbuild(['-t', 'app', ...from, changedContext(base)], { store, env });
+    expect(code, stderr).toBe(0);
+    expect(cached(stderr).length).toBe(4);
+    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store, env })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['run', 'all', 'cat', '/count'], { store, env })).toBe('2 /sorted\n');
+    expect(await tbuildOk(['fsck'], { store, env })).toContain('no problems');
+    // And back again.
+    await tbuildOk(['--cache-to', `type=local,dest=${folder}/back,mode=max`, changedContext(base)], { store, env });
+    const other = freshStore();
+    const back = await tbuild(['-t', 'app', '--cache-from', `type=local,src=${folder}/back`, changedContext(base)], {
+      store: other,
+    });
+    expect(cached(back.stderr).length, back.stderr).toBe(5);
+    expect(await tbuildOk(['run', 'app', 'cat', '/reversed'], { store: other })).toBe('b\na\n');
+    expect(await tbuildOk(['fsck'], { store: other })).toContain('no problems');
+  });
+
   it('min keeps the steps of the image alone', async () => {
     const directory = path.join(folder, 'min');
     await tbuildOk(['--cache-to', `type=local,dest=${directory}`, context({}, base)], { store: freshStore() });
@@ -296,6 +323,28 @@ describe('in a directory', () => {
     const args = ['-t', 'app', '--cache-from', `type=local,src=${directory}`];
     const built = await tbuild([...args, changedContext(base)], { store });
     expect(built.code, built.stderr).toBe(0);
+    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
+  });
+
+  it('an index that is of another layer does not survive its data', async () => {
+    const directory = await fill('swapped');
+    const read = (entry: string) => JSON.parse(readFileSync(entry, 'utf8').split('\n')[1] as string);
+    const steps = entriesOf(directory).filter((entry) => read(entry).trace);
+    const sorted = steps.find((entry) => JSON.stringify(read(entry).record).includes('/sorted"')) as string;
+    const readme = steps.find((entry) => JSON.stringify(read(entry).record).includes('readme')) as string;
+    const [lying, other] = [read(sorted), read(readme)];
+    const { index, tree } = other.layers[0];
+    writeFileSync(
+      sorted,
+      `tbuild cache entry 1\n${JSON.stringify({ ...lying, layers: [{ ...lying.layers[0], index, tree }] })}\n`,
+    );
+    const store = freshStore();
+    const { code, stderr } = await tbuild(['-t', 'app', '--cache-from', `type=local,src=${directory}`, changedContext(base)], {
+      store,
+    });
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('what leads to it is built again');
     expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
     expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
   });

@@ -93,12 +93,16 @@ function isSigned(text: string, line: string, key: KeyObject): boolean {
   return encoded !== undefined && verify(null, Buffer.from(text), key, Buffer.from(encoded, 'base64'));
 }
 
+/** Beyond it no image can say when it was made. */
+const YEAR_10000_MS = 253_402_300_800_000;
+
 type Members = Readonly<Record<string, unknown>>;
 
 function parseEntry(value: unknown): CacheEntry | undefined {
   if (!isMembers(value) || !isMembers(value.record) || !Array.isArray(value.layers)) return undefined;
   const { record, created, durationMs } = value;
-  if (record.version !== 1 || typeof record.kind !== 'string' || !isCount(created) || !isCount(durationMs)) return undefined;
+  if (record.version !== 1 || typeof record.kind !== 'string' || !isCount(durationMs)) return undefined;
+  if (!isCount(created) || created > YEAR_10000_MS) return undefined;
   const trace = value.trace === undefined ? undefined : parseTrace(value.trace);
   const layers = value.layers.map(parseLayer);
   const isStep = value.trace !== undefined;

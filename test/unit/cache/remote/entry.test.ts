@@ -50,6 +50,7 @@ describe('what is not well-formed is no entry', () => {
     'a digest that is a path': { ...entry, layers: [{ ...layer, blob: { ...layer.blob, digest: 'sha256:../../x' } }] },
     'a negative size': { ...entry, layers: [{ ...layer, index: { ...layer.index, size: -1 } }] },
     'a size that is none': { ...entry, layers: [{ ...layer, tarSize: 1e300 }] },
+    'a time that no image has': { ...entry, created: 8.7e15 },
     'a tree of another kind': { ...entry, layers: [{ ...layer, tree: sha('2') }] },
     'a trace of another version': { ...entry, trace: { ...entry.trace, version: 1 } },
     'an observation that is none': { ...entry, trace: { version: 2, exact: [], gaps: [[['L', 'a']]] } },
