@@ -2,6 +2,7 @@
 // Layers that were made of the context or of stages it is watched reading; of the others its trace has the digests (run-inputs.ts).
 
 import { sha256 } from '../base/digest.ts';
+import { TbuildError } from '../base/errors.ts';
 import type { LayerSummary } from '../native/serve.ts';
 import { type RootResult, type RootSpec, startInRoot } from '../native/with-root.ts';
 import type { RunOperation } from '../plan/graph.ts';
@@ -144,18 +145,29 @@ async function executeWatched(
   report: Report,
 ): Promise<Executed> {
   const { from, operation } = job;
-  const first = await runWithRoom(workshop, settings, job, held, report);
-  if (!first.observerFailed) {
+  const first = await runIfWatchable(workshop, settings, job, held, report);
+  const why = first instanceof TbuildError ? first.message : first.observerFailed;
+  if (!(first instanceof TbuildError) && !why) {
     const gaps = first.observed && from.gapsOf(first.observed, { user: operation.user, paths: first.lookedUp });
-    return gaps
-      ? { summary: layerOf(workshop, job, first), gaps }
-      : { summary: layerOf(workshop, job, first), gaps: from.unwatched, exact: from.whole() };
+    const summary = layerOf(workshop, job, first);
+    return gaps ? { summary, gaps } : { summary, gaps: from.unwatched, exact: from.whole() };
   }
-  if (first.layer) workshop.layers.discard(first.layer);
+  if (!(first instanceof TbuildError) && first.layer) workshop.layers.discard(first.layer);
   report.signal.throwIfAborted();
-  report.status(`watching what it reads failed (${first.observerFailed}): running once more without`);
+  report.status(`watching what it reads failed (${why}): running once more without`);
   const second = await runWithRoom(workshop, settings, { ...job, from: { ...from, isWatched: false } }, held, report);
   return { summary: layerOf(workshop, job, second), gaps: from.unwatched, exact: from.whole() };
+}
+
+/** The error where it was watched and a mount failed, before anything ran: it may have been the observer's. */
+async function runIfWatchable(...run: Parameters<typeof runWithRoom>): Promise<RunEnd | TbuildError> {
+  try {
+    return await runWithRoom(...run);
+  } catch (error) {
+    const [, , { from }] = run;
+    if (from.isWatched && error instanceof TbuildError && error.code === 'native/mount') return error;
+    throw error;
+  }
 }
 
 function layerOf(workshop: Workshop, job: Job, end: RunEnd): LayerSummary {

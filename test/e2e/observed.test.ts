@@ -1,5 +1,6 @@
 // RUN steps that are repeated only for what they looked at: what hits and what misses, told by real builds.
 
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -10,7 +11,7 @@ import { tryPairs } from '../soundness/trials.ts';
 import { type ContextFile, makeContext, writeFiles } from '../support/contexts.ts';
 import { build } from '../support/events.ts';
 import { emptyStore, freshStore } from '../support/stores.ts';
-import { tbuild, tbuildOk } from '../support/tbuild.ts';
+import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
 
 let store: string;
 beforeAll(() => {
@@ -230,6 +231,15 @@ describe('when the observer', () => {
     expect(await tbuildOk(['run', 'killed'], { store: own })).toBe('there\n');
     expect(traces(own)[0]?.gaps.every((gap) => gap === null)).toBe(true);
     expect(traces(own)[0]?.exact).toHaveLength(2);
+  });
+
+  it('cannot begin any more, the command is run without', async () => {
+    const context = makeContext({ Dockerfile: dockerfile('FROM busybox', 'COPY . /app', 'RUN cat /app/a > /made'), a: 'a\n' });
+    const script = 'mount --bind /dev/null /dev/fuse && exec "$@"';
+    const args = ['--mount', 'sh', '-c', script, 'sh', path.join(repository, 'bin/tbuild'), '--progress=plain', context];
+    const { status, stderr } = spawnSync('unshare', args, { env: { ...process.env, TBUILD_ROOT: store }, encoding: 'utf8' });
+    expect(status, stderr).toBe(0);
+    expect(stderr).toContain('running once more without');
   });
 
   it('is asked again after the kernel’s caches were dropped, what it says is right', async () => {

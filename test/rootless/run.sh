@@ -44,9 +44,11 @@ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 mkdir -p "$state"
 echo "nameserver $address" >"$state/resolv.conf"
 mount --bind "$state/resolv.conf" /etc/resolv.conf
-# Everywhere else udev gives it to everybody (50-udev-default.rules).
+# Everywhere else udev gives them to everybody (50-udev-default.rules).
 mknod -m 666 "$state/tun" c 10 200
 mount --bind "$state/tun" /dev/net/tun
+mknod -m 666 "$state/fuse" c 10 229
+mount --bind "$state/fuse" /dev/fuse
 
 chmod 755 "$place"
 useradd --no-create-home --home-dir "$place/.tbuild/home" --shell /bin/sh "$account"

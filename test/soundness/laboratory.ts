@@ -128,7 +128,9 @@ class Made implements Ran {
 
 function prepareCommand(place: Workplace, below: State, mount: State | undefined, command: Command): Promise<Prepared> {
   const { store, serve, layers, driver, newPath } = place;
-  const { args, workdir = '/', userns = 'private', writable = false } = command;
+  const { args, workdir = '/', writable = false } = command;
+  // An account's containers have its own.
+  const userns = place.ids ? 'host' : (command.userns ?? 'private');
   const times = { made: undefined, fixed: undefined };
   const workshop: Workshop = { db: store.db, serve, layers, driver: driver.driver, newPath, storePath: store.path, times };
   const bind: RunMount = { type: 'bind', target: '/m', from: 0, source: '/m', writable };

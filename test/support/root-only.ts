@@ -51,6 +51,11 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'limits > limits are no part of a step': CGROUPS,
     'limits > run has docker’s flags': CGROUPS,
   },
+  'test/e2e/observed.test.ts': {
+    'when the observer > cannot begin any more, the command is run without': MOUNTS,
+    'when the observer > is asked again after the kernel’s caches were dropped, what it says is right':
+      'drops the caches of the whole machine',
+  },
   'test/e2e/outputs.test.ts': {
     'beside what others make of the same image': NODES,
     'a directory that is there > is as it was when the disk is full, and so is a tar': MOUNTS,

@@ -4,7 +4,15 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Database, openDatabase } from '../../../src/base/database.ts';
 import type { Digest } from '../../../src/base/digest.ts';
-import { findEqualResult, findTraces, type StepRecord, stepKey, storeTrace } from '../../../src/cache/traces.ts';
+import {
+  findEqualResult,
+  findSame,
+  findTraces,
+  rememberSame,
+  type StepRecord,
+  stepKey,
+  storeTrace,
+} from '../../../src/cache/traces.ts';
 
 let folder: string;
 let db: Database;
@@ -64,6 +72,16 @@ describe('traces', () => {
     expect(found).toHaveLength(32);
     expect(found.at(-1)?.layer).toBe(layer('r8'));
     expect([...findTraces(db, stepKey(record), [layer('b')])]).toHaveLength(1);
+  });
+
+  it('are found by the very same inputs, those of later hits too, and then read only when they are asked for', () => {
+    const same = (name: string): Digest => `sha256:${name}`;
+    store('one', [layer('a')]);
+    const [recorded] = [...findTraces(db, stepKey(record), [layer('a')])];
+    expect(findSame(db, stepKey(record), same('these'))).toBeUndefined();
+    rememberSame(db, recorded?.id as number, same('these'));
+    expect(findSame(db, stepKey(record), same('these'))).toEqual(recorded);
+    expect(findSame(db, stepKey({ ...record, kind: 'copy' }), same('these'))).toBeUndefined();
   });
 
   it('know the oldest equal result of a step', () => {

@@ -215,6 +215,13 @@ describe('bind mounts', () => {
     expect(split(state, [bind(source, 'source', 'file')]).matches(trace)).toBe(false);
   });
 
+  it('are part of what is the very same', () => {
+    const same = (binds: MountSource[]) => split(state, binds).same;
+    expect(same([bind(source)])).toBe(same([bind(source)]));
+    const others = [[], [bind(source, 'elsewhere')], [bind(source, 'source', 'file')], [bind({ ...source, more: {} })]];
+    for (const other of others) expect(same(other)).not.toBe(same([bind(source)]));
+  });
+
   it('are told from layers where everything takes part as a whole', () => {
     const one = split([base, exact(app)], [bind(source)], false);
     const whole: Trace = { version: 2, exact: one.whole(), gaps: one.unwatched };
