@@ -19,8 +19,8 @@ export interface UploadRegistry {
   chunkMinLength: number | undefined;
   /** What is done in place of the right answer, for as often as they say. */
   readonly faults: Fault[];
-  /** When the first byte of an upload came, by performance.now(). */
-  firstByteAt: number | undefined;
+  /** A first byte of an upload has come. */
+  hasBegun: boolean;
   /** Sessions are forgotten when a connection is cut. */
   forgets: boolean;
 }
@@ -35,7 +35,7 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
     cuts: [],
     refusals: new Map(),
     faults: [],
-    firstByteAt: undefined,
+    hasBegun: false,
     chunkMinLength: undefined,
     forgets: false,
   };
@@ -44,7 +44,7 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
     const before = sessions.get(id) as Buffer;
     let bytes = before;
     for await (const chunk of request as AsyncIterable<Buffer>) {
-      registry.firstByteAt ??= performance.now();
+      registry.hasBegun = true;
       bytes = Buffer.concat([bytes, chunk]);
       sessions.set(id, bytes);
       const [cut] = registry.cuts;

@@ -1,14 +1,10 @@
 // A registry that does everything wrong while a blob goes up, one thing at a time: each fault passes with another try, or is an error that names it.
 
 import { hash, randomBytes } from 'node:crypto';
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TbuildError } from '../../../src/base/errors.ts';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
-import { bytesSource, growingSource } from '../../../src/registry/blob-source.ts';
+import { bytesSource } from '../../../src/registry/blob-source.ts';
 import { RegistryClient } from '../../../src/registry/client.ts';
 import { uploadBlob } from '../../../src/registry/upload.ts';
 import { type Act, type Fault, hangUp, redirect, serveFaulty, silence, status } from '../../support/faulty-registry.ts';
@@ -125,22 +121,4 @@ it('a manifest that the registry calls otherwise is told', async () => {
   const repository = await client.open({ domain: faulty.host, path: 'app' }, { actions: ['push'] });
   const putting = repository.putManifest({ ...descriptor, mediaType: 'x/y' }, bytes, '1');
   await expect(putting).rejects.toMatchObject({ code: 'registry/wrong-digest' });
-});
-
-it('the first bytes arrive while the blob is being made', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'tbuild-upload-'));
-  const file = path.join(folder, 'blob');
-  let madeAt = 0;
-  const source = growingSource(file, async () => {
-    appendFileSync(file, bytes.subarray(0, 1000));
-    // Made to its end only when something of it has arrived: who waited for all of it would wait here for ever.
-    for (let waited = 0; registry.firstByteAt === undefined && waited < 20_000; waited += 5) await sleep(5);
-    appendFileSync(file, bytes.subarray(1000));
-    madeAt = performance.now();
-    return descriptor;
-  });
-  await uploadBlob(await open(), source);
-  rmSync(folder, { recursive: true });
-  expect(registry.firstByteAt).toBeLessThan(madeAt);
-  expect(registry.blobs.get(descriptor.digest)?.equals(bytes)).toBe(true);
 });
