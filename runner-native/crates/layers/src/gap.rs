@@ -34,28 +34,23 @@ struct Origin {
     layer: u32,
     /// Names that the file has in its layer, those that others hide included.
     links: u32,
-    number: u64,
+    /// Where there are several: their number.
+    group: Option<u64>,
 }
 
 impl Gap {
     /// Bottom to top.
     pub fn read(layers: &[GapLayer]) -> Result<Self> {
-        let mut data = Vec::with_capacity(layers.len());
-        let mut paths = BTreeMap::new();
-        for (position, layer) in layers.iter().enumerate() {
-            data.push(Data::open(&layer.data)?);
-            let found = with_origins(Index::read(&layer.index)?.tree, position as u32);
-            match position {
-                0 => paths = found.map(|(origin, entry)| (entry.path.clone(), (origin, entry))).collect(),
-                _ => found.for_each(|(origin, entry)| put(&mut paths, origin, entry)),
+        let data = layers.iter().map(|layer| Data::open(&layer.data)).collect::<Result<_>>()?;
+        let mut trees = layers.iter().map(|layer| Ok(Index::read(&layer.index)?.tree)).collect::<Result<Vec<_>>>()?;
+        // Most gaps are one layer, which is the tree that it makes.
+        let (tree, origins) = match (trees.pop(), trees.is_empty()) {
+            (Some(tree), true) => {
+                let origins = origins(&tree, 0);
+                (tree, origins)
             }
-        }
-        let (origins, mut entries): (Vec<_>, Vec<_>) = paths.into_values().unzip();
-        for (entry, origin) in entries.iter_mut().zip(&origins) {
-            // Numbers are a layer's own.
-            entry.inode |= u64::from(origin.layer) << 32;
-        }
-        let tree = Tree::new(entries, Names::Any)?;
+            (last, _) => merge(trees.into_iter().chain(last))?,
+        };
         let (ranges, listed) = list_children(&tree);
         Ok(Self { tree, origins, data, ranges, listed })
     }
@@ -94,7 +89,7 @@ impl Gap {
 
     /// The number of an inode: of its path, or for hard links of their group, which is known by its first path and its layer.
     pub fn number(&self, position: usize) -> u64 {
-        self.origins[position].number
+        self.origins[position].group.unwrap_or_else(|| number(None, &self.tree.entries()[position].path))
     }
 
     /// Reads a part of a regular file's content; short only at its end.
@@ -109,20 +104,36 @@ impl Gap {
     }
 }
 
-fn with_origins(tree: Tree, layer: u32) -> impl Iterator<Item = (Origin, Entry)> {
-    let entries = tree.into_entries();
-    let mut links: HashMap<u64, u32> = HashMap::new();
-    for (position, entry) in entries.iter().enumerate() {
-        if entry.inode != position as u64 {
-            *links.entry(entry.inode).or_insert(1) += 1;
+fn merge(trees: impl Iterator<Item = Tree>) -> Result<(Tree, Vec<Origin>)> {
+    let mut paths = BTreeMap::new();
+    for (layer, tree) in trees.enumerate() {
+        let found = origins(&tree, layer as u32).into_iter().zip(tree.into_entries());
+        match layer {
+            0 => paths = found.map(|(origin, entry)| (entry.path.clone(), (origin, entry))).collect(),
+            _ => found.for_each(|(origin, entry)| put(&mut paths, origin, entry)),
         }
     }
-    let numbers: HashMap<u64, u64> = links.keys().map(|lead| (*lead, number(Some(layer), &entries[*lead as usize].path))).collect();
-    entries.into_iter().map(move |entry| {
-        let links = links.get(&entry.inode).copied().unwrap_or(1);
-        let number = numbers.get(&entry.inode).copied().unwrap_or_else(|| number(None, &entry.path));
-        (Origin { layer, links, number }, entry)
-    })
+    let (origins, mut entries): (Vec<Origin>, Vec<_>) = paths.into_values().unzip();
+    for (entry, origin) in entries.iter_mut().zip(&origins) {
+        // Numbers are a layer's own.
+        entry.inode |= u64::from(origin.layer) << 32;
+    }
+    Ok((Tree::new(entries, Names::Any)?, origins))
+}
+
+fn origins(tree: &Tree, layer: u32) -> Vec<Origin> {
+    let entries = tree.entries();
+    let mut groups: HashMap<u64, (u32, u64)> = HashMap::new();
+    for (position, entry) in entries.iter().enumerate().filter(|(position, _)| !tree.leads(*position)) {
+        debug_assert!(entry.inode < position as u64, "a group is numbered by its first entry");
+        let lead = || (1, number(Some(layer), &entries[entry.inode as usize].path));
+        groups.entry(entry.inode).or_insert_with(lead).0 += 1;
+    }
+    let origin = |entry: &Entry| match groups.get(&entry.inode) {
+        Some(&(links, number)) => Origin { layer, links, group: Some(number) },
+        None => Origin { layer, links: 1, group: None },
+    };
+    entries.iter().map(origin).collect()
 }
 
 /// The same on every machine; of two paths never the same by chance.

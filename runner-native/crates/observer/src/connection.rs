@@ -153,7 +153,8 @@ impl Connection {
             return Err(Errno::INVAL);
         }
         self.log.note(Question::Content, position);
-        answer.zeros(size.min(READ_BYTES_MAX) as usize);
+        let left = entry.size().saturating_sub(offset).min(size.min(READ_BYTES_MAX).into());
+        answer.zeros(left as usize);
         match self.gap.read_at(position, &mut answer.0, offset) {
             Ok(count) => answer.0.truncate(count),
             Err(error) => {

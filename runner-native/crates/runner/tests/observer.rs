@@ -415,32 +415,6 @@ fn nothing_counts_once_the_observer_has_died() {
 }
 
 #[test]
-fn nothing_counts_once_the_connection_is_cut() {
-    let (fixture, child, _) = waiting("[ -e /src/a.txt ] && echo there; exit 0");
-    let observer = observer_of(child.id()).expect("there is an observer");
-    // Its /dev/fuse says which connection it is (Linux 6.16).
-    let facts =
-        fs::read_dir(format!("/proc/{observer}/fdinfo")).unwrap().flatten().map(|file| fs::read_to_string(file.path()).unwrap_or_default());
-    let number =
-        facts.collect::<String>().lines().find_map(|line| line.strip_prefix("fuse_connection:").map(|number| number.trim().to_owned()));
-    let abort = number.map(|number| format!("/sys/fs/fuse/connections/{number}/abort"));
-    match abort.filter(|abort| Path::new(abort).exists()) {
-        Some(abort) => fs::write(abort, "1").unwrap(),
-        None => return skip(child, "this kernel does not say which FUSE connection is whose"),
-    }
-    fs::write(fixture.path("gate/go"), "").unwrap();
-    let output = fixture.output(child.wait_with_output().unwrap());
-    assert_eq!((output.status, output.stdout.as_str()), (0, ""), "{} {}", output.stderr, output.result);
-    assert!(output.result["observerFailed"].as_str().unwrap().contains("connection"), "{}", output.result);
-}
-
-fn skip(mut child: Child, why: &str) {
-    eprintln!("skipped: {why}");
-    kill(child.id());
-    child.wait().unwrap();
-}
-
-#[test]
 fn what_cannot_be_read_fails_the_observation() {
     let (fixture, child, _) = waiting("cat /src/a.txt || exit 0");
     fs::OpenOptions::new().write(true).open(fixture.path("traced.erofs")).unwrap().set_len(0).unwrap();

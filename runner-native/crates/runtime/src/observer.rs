@@ -219,3 +219,45 @@ pub fn probe() -> Option<String> {
     };
     mount(&device).err().map(|errno| format!("cannot mount by FUSE: {errno}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said at the end of a connection that is, or is not, cut before.
+    fn report(is_cut: bool) -> serde_json::Value {
+        assert!(rustix::process::getuid().is_root(), "this test needs root");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("root")).unwrap();
+        let layer =
+            tbuild_layers::pack_dir(tbuild_layers::Driver::Erofs, &directory.path().join("layer"), &directory.path().join("root"), false)
+                .unwrap();
+        let gap = Gap::read(&[GapLayer { index: layer.index.into(), data: layer.data.into() }]).unwrap();
+        let device = fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let mut mounted = Some(mount(&device).unwrap());
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let connection = Connection::new(Arc::new(gap), device, Owners::Own, false);
+        let server = std::thread::spawn(|| tbuild_observer::serve(vec![connection], theirs, || None));
+        ours.write_all(&[MOUNTED]).unwrap();
+        fs::fstat(mounted.as_ref().unwrap()).unwrap();
+        if is_cut {
+            mounted.take();
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        ours.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        ours.read_to_string(&mut text).unwrap();
+        drop(mounted);
+        server.join().unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_connection_that_was_cut_is_told_of() {
+        assert_eq!(report(true)["wasCut"], serde_json::json!(true));
+        let whole = report(false);
+        let gap = serde_json::json!({ "S": [""] });
+        let observed = serde_json::json!({ "gaps": [gap], "taint": null, "lost": false });
+        assert_eq!(whole, serde_json::json!({ "failed": null, "wasCut": false, "observed": observed }));
+    }
+}
