@@ -146,20 +146,22 @@ function record(
   const present = views.filter((view) => view !== null);
   if (lost || gaps.length !== present.length) return undefined;
   const visited = pathsOnTheWay(present[0]?.root ?? [], told.paths);
-  let left = MAX_OBSERVATIONS;
-  const recorded = views.map((view, place) => {
-    if (!view) return null;
+  const recorded: (Observation[] | null)[] = [];
+  for (const [place, view] of views.entries()) {
+    if (!view) {
+      recorded.push(null);
+      continue;
+    }
     const at = present.indexOf(view);
-    const observed = answers(view, questionsOf(view, gaps[at] ?? {}, taint !== null));
-    if (!observed) left = -1;
-    else left -= observed.length;
-    const first: Question[] = [
-      ...(at === 0 ? [['U', JSON.stringify(told.user)] as const] : []),
-      ...(place < rootGaps ? [] : [['M', ''] as const]),
-    ];
-    return unique([...(answers(view, first) ?? []), ...(place < rootGaps ? looksAt(view, visited) : []), ...(observed ?? [])]);
-  });
-  return left >= 0 ? recorded : undefined;
+    // Who the user is has its place in the first gap, whichever layers say it.
+    const user = at === 0 ? answers(view, [['U', JSON.stringify(told.user)]]) : [];
+    const own = place < rootGaps ? looksAt(view, visited) : answers(view, [['M', '']]);
+    const asked = answers(view, questionsOf(view, gaps[at] ?? {}, taint !== null));
+    if (!user || !own || !asked) return undefined;
+    recorded.push(unique([...user, ...own, ...asked]));
+  }
+  const count = recorded.reduce((sum, gap) => sum + (gap?.length ?? 0), 0);
+  return count <= MAX_OBSERVATIONS ? recorded : undefined;
 }
 
 type Question = readonly [kind: string, path: string];
