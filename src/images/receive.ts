@@ -106,10 +106,7 @@ async function stageAll(
     }
   };
   const keyOf = ({ diffId, blob }: IncomingLayer) => `${diffId} ${blob?.digest}`;
-  const sizeOf = ({ blob }: IncomingLayer) => blob?.size ?? 0;
-  const all = incoming.flatMap((image) => image.layers.map((layer) => ({ image, layer })));
-  // What takes longest goes first, so that nothing else waits for it alone at the end.
-  for (const { image, layer } of all.sort((a, b) => sizeOf(b.layer) - sizeOf(a.layer))) {
+  for (const { image, layer } of largestFirst(incoming)) {
     const key = keyOf(layer);
     const staged = staging.get(key) ?? limit(() => stageOnce(image, layer));
     staging.set(key, staged);
@@ -118,6 +115,13 @@ async function stageAll(
   if (failures.length > 0) throw failures[0];
   const stagedAs = (layer: IncomingLayer) => staging.get(keyOf(layer)) as Promise<StagedLayer>;
   return Promise.all(incoming.map(({ layers }) => Promise.all(layers.map(stagedAs))));
+}
+
+/** What takes longest is begun first, so that it is not alone at the end. */
+function largestFirst(incoming: readonly IncomingImage[]): { image: IncomingImage; layer: IncomingLayer }[] {
+  const sizeOf = ({ blob }: IncomingLayer) => blob?.size ?? 0;
+  const all = incoming.flatMap((image) => image.layers.map((layer) => ({ image, layer })));
+  return all.sort((a, b) => sizeOf(b.layer) - sizeOf(a.layer));
 }
 
 async function* checked(chunks: AsyncIterable<Uint8Array>, check: () => void): AsyncGenerator<Uint8Array> {
