@@ -1,7 +1,7 @@
 // RUN steps that are repeated only for what they looked at: what hits and what misses, told by real builds.
 
-import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -215,7 +215,7 @@ describe('when the observer', () => {
     const db = new DatabaseSync(path.join(root, 'tbuild.db'), { readOnly: true });
     const rows = db.prepare('SELECT trace FROM traces ORDER BY id DESC').all() as { trace: string }[];
     db.close();
-    return rows.map(({ trace }) => JSON.parse(trace) as { exact: string[]; gaps: (unknown[] | null)[] });
+    return rows.map(({ trace }) => JSON.parse(trace) as { exact: string[]; gaps: (string[][] | null)[] });
   };
 
   it('is killed, the command is run once more without, and nothing that it saw is kept', async () => {
@@ -240,6 +240,26 @@ describe('when the observer', () => {
     const { status, stderr } = spawnSync('unshare', args, { env: { ...process.env, TBUILD_ROOT: store }, encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     expect(stderr).toContain('running once more without');
+  });
+
+  it('has seen all, and the disk is full then, nothing is kept of it', async () => {
+    const own = emptyStore();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tbuild-test', own]);
+    try {
+      const write = 'cat /app/a && dd if=/dev/urandom of=/big bs=1M count=100 2> /dev/null';
+      const applets = ['cat', 'dd', 'sh'].map((name) => `RUN ["/bin/busybox", "ln", "/bin/busybox", "/bin/${name}"]`);
+      const lines = ['FROM scratch', 'COPY busybox /bin/busybox', ...applets, 'COPY a /app/a', `RUN ${write}`];
+      const context = makeContext({ Dockerfile: dockerfile(...lines), a: 'a\n' });
+      copyFileSync('/bin/busybox', path.join(context, 'busybox'));
+      const { code, stderr } = await tbuild([context], { store: own });
+      expect(code, stderr).toBe(7);
+      expect(stderr).toContain('no space left');
+      const watched = traces(own).flatMap(({ gaps }) => gaps.flatMap((gap) => gap ?? []));
+      expect(watched.some(([, at]) => at === 'bin/busybox')).toBe(true);
+      expect(watched.filter(([, at]) => at === 'app/a')).toEqual([]);
+    } finally {
+      execFileSync('umount', [own]);
+    }
   });
 
   it('is asked again after the kernel’s caches were dropped, what it says is right', async () => {
