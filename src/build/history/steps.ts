@@ -49,7 +49,7 @@ export function stepDetails(place: Place, build: BuildRecord, at: number): StepD
     madeInMs: trace?.duration,
     layer: trace?.layer,
     exact: trace?.trace.exact.length ?? 0,
-    observed: gaps.flatMap((gap) => (gap ?? []).map(([kind, path, answer]) => ({ kind, path, answer }))),
+    observed: unique(gaps.flatMap((gap) => (gap ?? []).map(([kind, path, answer]) => ({ kind, path, answer })))),
     produced: trace && producedBy(place, build, at, trace.layer),
   };
 }
@@ -115,6 +115,11 @@ function producedBy(place: Place, build: BuildRecord, at: number, layer: Digest)
   const below = stackOf(place, build, build.steps[at]?.parent);
   if (!below || !place.layers.get(layer)) return undefined;
   return differences(below, [...below, place.layers.index(layer)]);
+}
+
+/** A question has the same answer in many a gap. */
+function unique(seen: readonly Seen[]): Seen[] {
+  return [...new Map(seen.map((one) => [JSON.stringify(one), one])).values()];
 }
 
 function traceOf({ store }: Pick<Place, 'store'>, { trace }: StepOutcome): PastTrace | undefined {
