@@ -465,8 +465,9 @@ describe('tbuild why --dry-run', () => {
 
 /** Names and times: what a process has while it lives, what is remembered of contexts' files and the records left out. */
 function filesOf(root: string): string[] {
-  const names = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => !/^(?:tmp|contexts|tbuild\.db)/.test(name),
+  const folders = readdirSync(root).filter(
+    (name) => !/^(?:tmp|contexts|tbuild\.db)/.test(name) && statSync(path.join(root, name)).isDirectory(),
   );
+  const names = folders.flatMap((folder) => readdirSync(path.join(root, folder)).map((name) => path.join(folder, name)));
   return names.sort().map((name) => `${name} ${statSync(path.join(root, name)).mtimeMs}`);
 }
