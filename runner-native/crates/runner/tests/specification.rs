@@ -52,6 +52,23 @@ fn scheduling_that_cannot_be_is_an_error_before_anything_is_made() {
     }
 }
 
+/// runtime-spec, config-linux.md: what a runtime has not it may leave alone; a label that would protect it must not be lost silently.
+#[test]
+fn labels_are_refused_and_what_is_for_other_machines_is_ignored() {
+    for (part, field) in [("linux", "mountLabel"), ("process", "apparmorProfile"), ("process", "selinuxLabel")] {
+        let (bundle, id) = (Bundle::with("true", |config| config[part][field] = json!("some")), id("labels"));
+        assert!(bundle.error(&["run", &id]).contains(&format!("{part}.{field} is not supported")), "{field}");
+        assert!(!bundle.path("states").join(&id).exists() && cgroups(&id) == 0);
+    }
+    let change = |config: &mut Value| {
+        config["linux"]["intelRdt"] = json!({ "closID": "guaranteed", "l3CacheSchema": "L3:0=7f0;1=1f" });
+        config["vm"] = json!({ "kernel": { "path": "/nowhere/vmlinuz" } });
+        config["ofTheFuture"] = json!(1);
+    };
+    let bundle = Bundle::with("echo runs", change);
+    assert_eq!(bundle.ok(&["run", &id("ignored")]), "runs\n");
+}
+
 #[test]
 fn capabilities_that_cannot_be_granted_are_said_and_done_without() {
     let some = json!(["CAP_CHOWN", "CAP_OF_THE_FUTURE"]);

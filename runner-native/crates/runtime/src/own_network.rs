@@ -118,7 +118,7 @@ fn start_one(namespace: RawFd) -> Result<()> {
     Err(NativeError::new(NAMESPACE, "give the container a network").detail(why))
 }
 
-/// Gives the namespace the host's own addresses. No port is forwarded either way, and no address stands for the host (podman: pasta_linux.go).
+/// Gives the namespace the host's own addresses. No port is forwarded either way, and no address stands for the host (containers/common: pasta_linux.go).
 /// Goes to the background, as our child, when all is set up; told not to look whether the namespace is still there, for by the name that it
 /// is given it soon is not.
 fn pasta(namespace: &str) -> Started {
@@ -129,10 +129,9 @@ fn pasta(namespace: &str) -> Started {
     Program::start(command)?.ends_well()
 }
 
-/// A network 10.0.2.0/24 with the container at .100 (podman: slirp4netns.go). Says when it is ready, and stays as it is.
+/// A network 10.0.2.0/24 with the container at .100 (containers/common: slirp4netns.go). Says when it is ready, and stays as it is.
 fn slirp4netns(namespace: &str) -> Started {
-    let pipe = rustix::pipe::pipe().map_err(|errno| Some(errno.to_string()));
-    let (ready, written) = pipe?;
+    let (ready, written) = rustix::pipe::pipe().map_err(|errno| Some(errno.to_string()))?;
     let _ = rustix::io::fcntl_setfd(&ready, FdFlags::CLOEXEC);
     let number = written.as_raw_fd().to_string();
     let mut command = Command::new("slirp4netns");
