@@ -68,6 +68,7 @@ export async function keepMount(
         await backend.putBlob(blob, { bytes });
         sent += blob.size;
       });
+      send.catch(() => {}); // Heard of when all are waited for.
       sending.push(send);
       // No more is held than is under way.
       if (limit.pendingCount > AT_A_TIME) await Promise.race(sending.slice(-AT_A_TIME));
