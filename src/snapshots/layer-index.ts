@@ -279,7 +279,7 @@ export class LayerIndex {
     while (at < end) {
       const nameLength = this.#u16(at);
       const valueLength = this.#u32(at + 2);
-      const name = this.#file.toString('utf8', at + 6, at + 6 + nameLength);
+      const name = textOf(this.#file.subarray(at + 6, at + 6 + nameLength));
       xattrs[name] = this.#file.toString('base64', at + 6 + nameLength, at + 6 + nameLength + valueLength);
       at += 6 + nameLength + valueLength;
     }

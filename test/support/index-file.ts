@@ -22,6 +22,10 @@ const TYPES = ['', 'file', 'dir', 'symlink', 'char', 'block', 'fifo', 'socket', 
 
 /** Parents are added as directories. `passwd` and `group` are inlined from etc/passwd and etc/group. */
 export function indexOf(tree: Readonly<Record<string, Described>>): LayerIndex {
+  return new LayerIndex(indexFile(tree), 'test');
+}
+
+export function indexFile(tree: Readonly<Record<string, Described>>): Buffer {
   const all = new Map<string, Described>(Object.entries(tree));
   for (const path of [...all.keys(), '']) {
     for (let end = path.lastIndexOf('/'); end >= 0; end = path.lastIndexOf('/', end - 1)) {
@@ -108,5 +112,5 @@ export function indexOf(tree: Readonly<Record<string, Described>>): LayerIndex {
   const group = inline('etc/group');
   header.writeUInt32LE(group[1], 108);
   header.writeBigUInt64LE(BigInt(group[0]), 112);
-  return new LayerIndex(Buffer.concat([header, ...entries, ...strings, ...xattrs, ...tail]), 'a test');
+  return Buffer.concat([header, ...entries, ...strings, ...xattrs, ...tail]);
 }
