@@ -14,6 +14,7 @@ import {
   type StepOutcome,
   storeBuild,
 } from '../cache/builds.ts';
+import { addPending, bringIn, PENDING_BUILDS } from '../cache/pending-builds.ts';
 import { exactDigest, stepKey } from '../cache/traces.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { ImageOperation, Operation, Step } from '../plan/graph.ts';
@@ -149,9 +150,24 @@ export class BuildRecorder {
     this.#build.status = status;
     this.#build.image = image;
     this.#build.error = error === undefined ? undefined : toErrorObject(error).message;
+    if (!this.#isStored && status === 'completed' && this.#wait()) return;
     const wasStored = this.#isStored;
     this.#store();
     if (wasStored) dropOldBuilds(this.#workplace.store.db);
+  }
+
+  /** Whether the record can wait for the next to be stored: nothing was executed. */
+  #wait(): boolean {
+    if (this.#isDry) return false;
+    try {
+      return addPending(this.#workplace.store.path(PENDING_BUILDS), this.#record());
+    } catch {
+      return false; // Storing it will say why.
+    }
+  }
+
+  #record(): BuildRecord {
+    return { ...this.#build, steps: this.#steps.length > MAX_STEPS ? [] : this.#steps };
   }
 
   #end({ id }: Step, how: How): Mutable<StepOutcome> {
@@ -169,8 +185,9 @@ export class BuildRecorder {
   #store(): void {
     if (this.#isDry) return;
     try {
-      const steps = this.#steps.length > MAX_STEPS ? [] : this.#steps;
-      storeBuild(this.#workplace.store.db, { ...this.#build, steps });
+      const { db, path } = this.#workplace.store;
+      if (!this.#isStored) bringIn(db, path(PENDING_BUILDS));
+      storeBuild(db, this.#record());
       this.#isStored = true;
       this.#storedAt = Date.now();
     } catch (error) {

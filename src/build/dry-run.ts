@@ -4,6 +4,7 @@
 import { TbuildError } from '../base/errors.ts';
 import type { Reason } from '../cache/builds.ts';
 import { fetchLater } from '../cache/fetch-later.ts';
+import { bringIn, PENDING_BUILDS } from '../cache/pending-builds.ts';
 import { Checks } from '../dockerfile/checks.ts';
 import { findHere } from '../images/find-here.ts';
 import { Images } from '../images/store.ts';
@@ -56,6 +57,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryStep[]> {
     const { steps } = planned.graph;
     const fixed = options.reproducible ? (await import('./reproducible.ts')).FIXED_TIME : undefined;
     const workshop = workshopOf(workplace, { made: planned.epoch, fixed });
+    bringIn(workplace.store.db, workplace.store.path(PENDING_BUILDS));
     const recorder = new BuildRecorder(workplace, options, options.tags.map(normalizeName), undefined);
     recorder.plan(steps, workshop);
     const found = new DryRun(recorder);

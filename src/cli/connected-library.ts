@@ -72,12 +72,9 @@ export const library: Library = {
     return withWorkplace(({ place, images }) => saveImages(place, images, names, options));
   },
   listBuilds: async () => {
-    const [{ statusOf }, { listBuilds }] = await Promise.all([
-      import('../build/history/builds.ts'),
-      import('../cache/builds.ts'),
-    ]);
+    const { allBuilds, statusOf } = await import('../build/history/builds.ts');
     return withWorkplace(async ({ place: { store } }) =>
-      listBuilds(store.db).map((build) => ({ ...build, shownStatus: statusOf(store, build) })),
+      allBuilds(store).map((build) => ({ ...build, shownStatus: statusOf(store, build) })),
     );
   },
   describeBuild: async (id, step) => {

@@ -4,6 +4,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { TbuildError } from '../../base/errors.ts';
 import type { Store } from '../../base/store.ts';
 import { type BuildRecord, type BuildStatus, findBuilds, listBuilds, removeBuild } from '../../cache/builds.ts';
+import { bringIn, PENDING_BUILDS } from '../../cache/pending-builds.ts';
 import { readLog } from './logs.ts';
 
 /** `killed`: its process is gone, and it had not ended. */
@@ -13,10 +14,22 @@ export function statusOf(store: Store, { status, lease }: Pick<BuildRecord, 'sta
   return status === 'running' && !existsSync(store.path('tmp', lease)) ? 'killed' : status;
 }
 
+/** Newest first. */
+export function allBuilds(store: Store): BuildRecord[] {
+  return listBuilds(recordsOf(store));
+}
+
+/** With those that waited. */
+function recordsOf({ db, path }: Store): Store['db'] {
+  bringIn(db, path(PENDING_BUILDS));
+  return db;
+}
+
 /** By its id or a beginning of it; undefined: the last one. Throws `usage/unknown-build`, `usage/ambiguous-build`. */
 export function findBuild(store: Store, id: string | undefined): BuildRecord {
   const hint = 'tbuild builds ls lists them';
-  const found = id === undefined ? listBuilds(store.db, 1) : findBuilds(store.db, id);
+  const db = recordsOf(store);
+  const found = id === undefined ? listBuilds(db, 1) : findBuilds(db, id);
   if (found.length > 1) {
     const ids = found.map((build) => build.id).join(', ');
     throw new TbuildError('usage/ambiguous-build', `several builds begin with ${id}: ${ids}`, { hint: 'write more of it' });
@@ -36,7 +49,7 @@ export async function buildLog(store: Store, id: string | undefined): Promise<st
 
 /** Their ids. Undefined: all that have ended. */
 export function removeBuilds(store: Store, ids: readonly string[] | undefined): string[] {
-  const builds = ids?.map((id) => findBuild(store, id)) ?? listBuilds(store.db);
+  const builds = ids?.map((id) => findBuild(store, id)) ?? allBuilds(store);
   const going = builds.filter((build) => {
     if (statusOf(store, build) !== 'running') return true;
     if (ids === undefined) return false;
