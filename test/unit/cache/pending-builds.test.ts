@@ -42,7 +42,7 @@ test('they come in, in their order, and wait no more', () => {
   expect(ids()).toEqual([]);
   bringIn(db, file);
   expect(ids()).toEqual(['b', 'a']);
-  expect(listBuilds(db)[0]).toEqual(build('b'));
+  expect(listBuilds(db)[0]).toMatchObject(build('b'));
   expect(existsSync(file)).toBe(false);
   bringIn(db, file);
   expect(ids()).toEqual(['b', 'a']);
