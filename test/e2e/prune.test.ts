@@ -84,7 +84,7 @@ describe('prune', () => {
   test('takes no more than a limit asks for, the longest unused first', async () => {
     const store = freshStore();
     const context = makeContext({
-      Dockerfile: 'FROM busybox\nCOPY input /\nRUN dd if=/dev/urandom of=/l bs=1M count=2',
+      Dockerfile: 'FROM busybox\nCOPY input /\nRUN cat /input && dd if=/dev/urandom of=/l bs=1M count=2',
       input: '1',
     });
     for (const input of ['1', '2', '3']) {
