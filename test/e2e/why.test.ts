@@ -270,6 +270,16 @@ const cases: Case[] = [
     },
   },
   {
+    name: 'a file that two commands look at, one above the other',
+    files: { Dockerfile: 'FROM busybox\nCOPY src /src\nRUN cat /src/a > /below\nRUN cat /below /src/a > /above\n', 'src/a': 'a\n' },
+    edit: (context) => writeFiles(context, { 'src/a': 'for both\n' }),
+    misses: {
+      'COPY src /src': 'src/a: content',
+      'RUN cat /src/a > /below': '/src/a: content',
+      'RUN cat /below /src/a > /above': 'because `RUN cat /src/a > /below`: /src/a: content',
+    },
+  },
+  {
     name: 'a stage that a COPY takes from',
     files: {
       Dockerfile: 'FROM busybox AS make\nCOPY src /src\nRUN cat /src/* > /out\nFROM busybox\nCOPY --from=make /out /out\n',

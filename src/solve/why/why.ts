@@ -164,7 +164,9 @@ export class Explainer {
     for (const [i, from] of isExact ? [] : (step.from ?? []).entries())
       because.push(...(await this.#causes(now.steps, from, then.steps, past.from?.[i])));
     const seen = isExact && now.views && then.trace ? changedAnswers(then.trace, now.views, bindTargets(now.record)) : [];
-    if (because.length > 0 && seen.length > 0) because.push({ step: '', changes: seen });
+    // What another step was executed for needs not be said twice.
+    const alone = seen.filter((change) => !because.some(({ changes }) => changes.includes(change)));
+    if (because.length > 0 && alone.length > 0) because.push({ step: '', changes: alone });
     if (because.length > 0) return { ...NOTHING, because: unique(because) };
     const changes = changedMounts(now, then);
     if (changes.length > 0 || now.isWatched === then.isWatched) return { ...NOTHING, changes };
