@@ -42,10 +42,10 @@ describe('du', () => {
     const rows = await du(store);
     const large = rows.find(({ Description }) => Description.startsWith('RUN dd if=/dev/urandom'));
     expect(large).toMatchObject({ Type: 'regular', Reclaimable: false, Shared: true });
-    expect(large?.Size).toBeGreaterThan(2 << 20);
+    expect(large?.Size).toBeGreaterThanOrEqual(2 << 20);
     const cache = rows.find(({ Type }) => Type === 'exec.cachemount');
     expect(cache).toMatchObject({ Description: 'cache mount kept', Reclaimable: true });
-    expect(cache?.Size).toBeGreaterThan(2 << 20);
+    expect(cache?.Size).toBeGreaterThanOrEqual(2 << 20);
     const table = await tbuildOk(['du', '--filter', 'type=regular'], { store });
     expect(table).toMatch(/^ID +TYPE +RECLAIMABLE +SIZE +LAST USED +DESCRIPTION\n/);
     expect(table).toMatch(/Reclaimable: +0B\nTotal: +2\.\d+MB\n$/);

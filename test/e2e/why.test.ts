@@ -271,7 +271,10 @@ const cases: Case[] = [
   },
   {
     name: 'a file that two commands look at, one above the other',
-    files: { Dockerfile: 'FROM busybox\nCOPY src /src\nRUN cat /src/a > /below\nRUN cat /below /src/a > /above\n', 'src/a': 'a\n' },
+    files: {
+      Dockerfile: 'FROM busybox\nCOPY src /src\nRUN cat /src/a > /below\nRUN cat /below /src/a > /above\n',
+      'src/a': 'a\n',
+    },
     edit: (context) => writeFiles(context, { 'src/a': 'for both\n' }),
     misses: {
       'COPY src /src': 'src/a: content',

@@ -1,5 +1,5 @@
 // The network of an account's containers: one of their own by pasta or slirp4netns, from which the host's loopback is out of reach.
-// run.sh gives this machine an address that is not on loopback, and names a server of names there, which this file is.
+// alone.sh gives this machine an address that is not on loopback, and names a server of names there, which this file is.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

@@ -1,8 +1,7 @@
 #!/bin/sh
-# The end-to-end tests by an account with no group but its own: all of them with the further ids of /etc/subuid, then a short
-# part with none. Root makes the account and removes it; what cannot be tested so is in test/support/root-only.ts, and printed.
-# Everything is mounted in a mount namespace of this script's own, and the network is its own, too: nobody else is on it, and what helps
-# containers to a network finds the same everywhere. Words after it are vitest's: names of test files.
+# The end-to-end tests by an account with no group but its own: all of them with the further ids of /etc/subuid, those of networks on a network of their
+# own (alone.sh), then a short part with no further ids. Root makes the account and removes it; what cannot be tested so is in test/support/root-only.ts,
+# and printed. Everything is mounted in a mount namespace of this script's own. Words after it are vitest's: names of test files, and all that is run then.
 set -eu
 cd "${0%/*}/../.."
 [ "$(id -u)" = 0 ] || {
@@ -13,7 +12,7 @@ if [ "${TBUILD_ROOTLESS_SCRIPT-}" != "$$" ]; then
     PATH=$PWD/node_modules/.bin:$PATH
     node --eval "import('./setup/base-images.ts').then(({ makeBaseImages }) => makeBaseImages(console.log))"
     export TBUILD_ROOTLESS_SCRIPT=$$
-    exec unshare --mount --net --propagation private sh test/rootless/run.sh "$@"
+    exec unshare --mount --propagation private sh test/rootless/run.sh "$@"
 fi
 unset TBUILD_ROOTLESS_SCRIPT
 
@@ -31,19 +30,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# A way out that leads nowhere, and an address of this machine that is not on loopback, whose port 53 the account may serve.
-address=198.19.0.2
-ip link set lo up
-ip link add way0 type veth peer name out0
-ip link set out0 up
-ip link set way0 up
-ip address add 198.18.0.2/24 dev way0
-ip route add default via 198.18.0.1
-ip address add "$address/32" dev lo
-echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 mkdir -p "$state"
-echo "nameserver $address" >"$state/resolv.conf"
-mount --bind "$state/resolv.conf" /etc/resolv.conf
 # Everywhere else udev gives them to everybody (50-udev-default.rules).
 mknod -m 666 "$state/tun" c 10 200
 mount --bind "$state/tun" /dev/net/tun
@@ -53,6 +40,9 @@ mount --bind "$state/fuse" /dev/fuse
 chmod 755 "$place"
 useradd --no-create-home --home-dir "$place/.tbuild/home" --shell /bin/sh "$account"
 grep -q "^$account:" /etc/subuid || usermod --add-subuids 2000000000-2000065535 --add-subgids 2000000000-2000065535 "$account"
+
+# Before what the account executes: nothing, or what gives it a network of its own.
+enter=
 
 # as_account NAME COMMAND…: with folders of its own for what it writes, which outlive it
 as_account() {
@@ -69,7 +59,8 @@ as_account() {
     status=0
     (
         cd "$place"
-        exec env -i HOME="$place/.tbuild/home" XDG_RUNTIME_DIR="$place/.tbuild/runtime" USER="$account" TBUILD_TEST_ADDRESS="$address" \
+        # shellcheck disable=SC2086 # They are several words.
+        exec $enter env -i HOME="$place/.tbuild/home" XDG_RUNTIME_DIR="$place/.tbuild/runtime" USER="$account" TBUILD_TEST_ADDRESS="$TBUILD_TEST_ADDRESS" \
             PATH="$place/node_modules/.bin:$PATH" TERM="${TERM-}" CI="${CI-}" \
             setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all "$@"
     ) || status=$?
@@ -89,7 +80,20 @@ run() {
 }
 
 mkdir -p .tbuild/ci
-run many --project e2e --project behaviours --project rootless --exclude test/rootless/one-id.test.ts "$@"
+export TBUILD_TEST_ADDRESS=198.19.0.2
+alone="unshare --mount --net --propagation private sh test/rootless/alone.sh $PWD/$state"
+if [ "$*" = network ]; then
+    enter=$alone
+    run network --project rootless test/rootless/network.test.ts
+    [ -z "$failed" ]
+    exit
+fi
+run many --project e2e --project behaviours --project rootless --exclude test/rootless/one-id.test.ts --exclude test/rootless/network.test.ts "$@"
+if [ $# -eq 0 ]; then
+    enter=$alone
+    run network --project rootless test/rootless/network.test.ts
+    enter=
+fi
 range=$(sed -n "s/^$account:\([0-9]*\):.*/\1/p" /etc/subuid)
 usermod --del-subuids "$range-$((range + 65535))" --del-subgids "$range-$((range + 65535))" "$account"
 run one --project rootless test/rootless/one-id.test.ts
