@@ -25,7 +25,8 @@ beforeAll(() => {
     Dockerfile: [
       'FROM busybox',
       'COPY nonce /',
-      'RUN echo running; i=0; while [ $i -lt 30 ]; do dd if=/dev/urandom of=/r$i bs=100k count=1 2>/dev/null; i=$((i+1)); sleep 0.01; done; rm /r*; dd if=/dev/urandom of=/big bs=1M count=96 2>/dev/null; echo written',
+      // It looks at the nonce, or it would be reused.
+      'RUN cat /nonce; echo running; i=0; while [ $i -lt 30 ]; do dd if=/dev/urandom of=/r$i bs=100k count=1 2>/dev/null; i=$((i+1)); sleep 0.01; done; rm /r*; dd if=/dev/urandom of=/big bs=1M count=96 2>/dev/null; echo written',
       'COPY . /all',
     ].join('\n'),
   });
