@@ -7,7 +7,7 @@ import { type Laboratory, openLaboratory } from '../soundness/laboratory.ts';
 import { type Narrow, type Pair, tryPairs } from '../soundness/trials.ts';
 import { emptyStore } from '../support/stores.ts';
 
-const budgetMs = Number(process.env.SOUNDNESS_MS ?? 120_000);
+const budgetMs = Number(process.env.SOUNDNESS_MS ?? 60_000);
 const firstSeed = Number(process.env.SOUNDNESS_SEED ?? Date.now() % 1_000_000_000);
 
 describe.for(['a disk', 'a tmpfs', 'directories'] as const)('on %s', (place) => {
