@@ -30,6 +30,7 @@ const before: Files = {
   't/empty': text(''),
   't/d': dir,
   't/d/b': text('in it'),
+  't/o': dir,
   't/l': { type: 'symlink', mode: 0o777, link: 'd' },
   't/p': { type: 'fifo', mode: 0o600 },
   't/c': { type: 'char', mode: 0o600, rdev: [1, 3] },
@@ -67,6 +68,9 @@ const changes: Readonly<Record<string, Files>> = {
   'a name that is a file of its own': { 't/h': text('content') },
 };
 
+/** Nobody may see this, and once SEEK_END did: a directory that only one layer has was listed in another way when it had a whiteout. */
+const invisible: Readonly<Record<string, Files>> = { 'a whiteout over nothing': { 't/o/none': { type: 'whiteout' } } };
+
 /** Of the wanderer. */
 const operations =
   'lstat stat fstat access executable slash read head beyond far end hole data fionread statx statx_cached statx_birth list link xattr acl xattrs map parent real execute same send append truncate empty create unlink rmdir mkdir rename exchange hardlink symlink chmod chown setxattr touch fifo'.split(
@@ -81,6 +85,7 @@ const paths = [
   '/t/d/b',
   '/t/d/under',
   '/t/d/new',
+  '/t/o',
   '/t/l',
   '/t/l/b',
   '/t/p',
@@ -108,7 +113,7 @@ it('what a command can learn of a path, it is observed to learn', { timeout: 580
     const words = ['EACH', operation, '/out/log', ...paths];
     const first = await laboratory.run(treeOf({}), { args: words });
     if (typeof first === 'string') throw new Error(`${operation}: ${first}`);
-    for (const [name, change] of Object.entries(changes)) {
+    for (const [name, change] of Object.entries({ ...changes, ...invisible })) {
       const holds = await laboratory.holds(treeOf(change), { args: words });
       const difference = first.differenceTo((await laboratory.run(treeOf(change), { args: words })) as Ran);
       if (difference === undefined) continue;

@@ -203,7 +203,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a directory holds whiteouts is not noted: only who lists it learns of it, and that says it too.
     fn attribute(&self, position: usize, entry: &Entry, (name, size): (&[u8], u32), answer: &mut Answer) -> Answered {
         if let Some(mark) = name.strip_prefix(self.marks) {
             return match mark {
@@ -211,7 +210,9 @@ impl Connection {
                     self.log.note(Question::Opaque, position);
                     if entry.opaque { put_sized(b"y", size, answer) } else { Err(Errno::NODATA) }
                 }
-                b"origin" if entry.holds_whiteouts => put_sized(b"", size, answer),
+                // Overlayfs lists a directory that has this mark itself, so that whiteouts in it are not seen (erofs.rs, HOLDS_WHITEOUTS_XATTR), and has
+                // another lseek for it: had only those the mark that hold whiteouts, that would tell of them.
+                b"origin" if entry.kind == Kind::Directory => put_sized(b"", size, answer),
                 _ => Err(Errno::NODATA),
             };
         }
