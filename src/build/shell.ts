@@ -1,8 +1,7 @@
 // `shell`: where a RUN has failed, or a step has ended: its files, mounts, environment, user and directory. What is done there goes when it ends.
 
 import { fetchLater } from '../cache/fetch-later.ts';
-import { forwardSignals } from '../containers/signals.ts';
-import { startInRoot } from '../native/with-root.ts';
+import { runInForeground } from '../containers/foreground.ts';
 import { openWorkplace } from '../snapshots/workplace.ts';
 import { enterPlace } from '../steps/run.ts';
 import { placeNamed } from './history/places.ts';
@@ -32,15 +31,9 @@ export async function openShell(options: ShellOptions): Promise<number> {
     const args = command.length > 0 ? command : [shellOf(place.operation.args)];
     const visit = { args, env: terminal ? ['TERM=xterm'] : [], terminal, ...(terminalSize && { terminalSize }) };
     const layerOf = () => Promise.reject(new Error('what has run has its layers'));
-    return await enterPlace(workshop, { ...settings, layerOf }, place, visit, async (spec) => {
-      const running = startInRoot(spec, `shell-${process.pid}`, 'inherit', settings.runtime?.command);
-      const stopForwarding = forwardSignals(running.child);
-      try {
-        return (await running.result).status;
-      } finally {
-        stopForwarding();
-      }
-    });
+    return await enterPlace(workshop, { ...settings, layerOf }, place, visit, (spec) =>
+      runInForeground(spec, `shell-${process.pid}`, 'inherit', settings.runtime?.command),
+    );
   } finally {
     await workplace.close();
   }

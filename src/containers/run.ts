@@ -7,7 +7,7 @@ import { fetchLater } from '../cache/fetch-later.ts';
 import { findHere } from '../images/find-here.ts';
 import type { Image } from '../images/image.ts';
 import { Images } from '../images/store.ts';
-import { type RootSpec, startInRoot } from '../native/with-root.ts';
+import type { RootSpec } from '../native/with-root.ts';
 import type { Platform } from '../oci/config.ts';
 import type { PullEvent, Pulled } from '../registry/pull.ts';
 import { containerConfig, SYSTEM_STUB } from '../sandbox/container-config.ts';
@@ -20,7 +20,7 @@ import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-na
 import { type Credentials, resolveUser } from '../snapshots/accounts.ts';
 import type { Layer, PresentLayer } from '../snapshots/layers.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
-import { forwardSignals } from './signals.ts';
+import { runInForeground } from './foreground.ts';
 import { parseVolume, type VolumeMount } from './volumes.ts';
 
 export interface RunOptions {
@@ -80,13 +80,7 @@ export async function runContainer(options: RunOptions): Promise<number> {
     const state = await workplace.layers.presentAll(stateOf(workplace, image, options));
     const spec = rootSpec(workplace, state, image, options, id, runtime);
     const stdio = options.interactive || options.tty ? 'inherit' : 'no-input';
-    const running = startInRoot(spec, id, stdio, runtime?.command, options.onHostNetwork);
-    const stopForwarding = forwardSignals(running.child);
-    try {
-      return (await running.result).status;
-    } finally {
-      stopForwarding();
-    }
+    return await runInForeground(spec, id, stdio, runtime?.command, options.onHostNetwork);
   } finally {
     await workplace.close();
   }

@@ -1,6 +1,18 @@
-// Signals to `tbuild run` are for its container. The container's processes are in a session of their own, so that a ^C reaches them once, through here.
+// A container in the foreground. Signals to tbuild are for it: its processes are in a session of their own, so that a ^C reaches them once, through here.
 
 import type { ChildProcess } from 'node:child_process';
+import { startInRoot } from '../native/with-root.ts';
+
+/** The container's exit status, as a shell's `$?`. Throws `run/…` where it cannot be started. */
+export async function runInForeground(...container: Parameters<typeof startInRoot>): Promise<number> {
+  const { child, result } = startInRoot(...container);
+  const stopForwarding = forwardSignals(child);
+  try {
+    return (await result).status;
+  } finally {
+    stopForwarding();
+  }
+}
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
 
@@ -8,7 +20,7 @@ const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2
 const PATIENCE = 3;
 
 /** Until the returned function is called. */
-export function forwardSignals(child: ChildProcess): () => void {
+function forwardSignals(child: ChildProcess): () => void {
   let requests = 0;
   const forward = (signal: NodeJS.Signals): void => {
     if (signal === 'SIGINT' || signal === 'SIGTERM') requests++;
