@@ -2,9 +2,8 @@
 // http; it ends with the file's tests.
 
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { listenOnLoopback } from './loopback.ts';
 
 export type Act = (request: IncomingMessage, response: ServerResponse, answer: () => void) => void;
 
@@ -33,15 +32,6 @@ export interface FaultyRegistry {
   setFaults(...faults: readonly Fault[]): void;
 }
 
-// Not where one is started: a hook that is registered within another never runs.
-const servers: Server[] = [];
-afterAll(() => {
-  for (const server of servers) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
-
 export async function serveFaulty(): Promise<FaultyRegistry> {
   const contents = new Map<string, Content>();
   const log: string[] = [];
@@ -57,14 +47,12 @@ export async function serveFaulty(): Promise<FaultyRegistry> {
     due.left--;
     due.fault.act(request, response, answer);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  servers.push(server);
   const setFaults = (...given: readonly Fault[]) => {
     faults = given.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }));
     log.length = 0;
     headers.length = 0;
   };
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, contents, log, headers, setFaults };
+  return { host: await listenOnLoopback(server), contents, log, headers, setFaults };
 }
 
 const EMPTY: Content = { bytes: Buffer.from('{}'), mediaType: 'application/json' };

@@ -3,8 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import { listenOnLoopback } from './loopback.ts';
 
 export interface GhaServer {
   /** For ACTIONS_RESULTS_URL and ACTIONS_RUNTIME_TOKEN. */
@@ -92,11 +91,6 @@ export async function startGhaServer(): Promise<GhaServer> {
     const [status, said] = twirp(method, JSON.parse(body.toString()));
     return answer(method, status, JSON.stringify(said));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  base = `http://${await listenOnLoopback(server)}`;
   return { env: { ACTIONS_RESULTS_URL: `${base}/`, ACTIONS_RUNTIME_TOKEN: token }, entries, log };
 }

@@ -1,8 +1,7 @@
 // A server of HTTP on loopback that a test scripts: what it answers, and what it was asked.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import { listenOnLoopback } from './loopback.ts';
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -30,17 +29,12 @@ export async function serveHttp(answers: Record<string, Answer>): Promise<HttpSe
     if (answer) answer(request, response);
     else response.writeHead(404).end('not here');
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const at = await listenOnLoopback(server);
   const reset = () => {
     log.length = 0;
     headers.length = 0;
   };
-  return { url: `http://127.0.0.1:${port}`, host: '127.0.0.1', log, headers, reset };
+  return { url: `http://${at}`, host: '127.0.0.1', log, headers, reset };
 }
 
 /** A file as a careful server gives it: with a tag and a time, and not again to whoever has it. */

@@ -1,8 +1,7 @@
 // Stands before a registry and passes everything on: it counts what is asked, and breaks what a test wants broken. Ends with the file's tests.
 
 import { request as ask, createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import { listenOnLoopback } from './loopback.ts';
 
 export interface RegistryProxy {
   /** `127.0.0.1:<port>`. */
@@ -50,12 +49,7 @@ export async function startRegistryProxy(target: string): Promise<RegistryProxy>
     added: {},
     breakNext: (method, afterBytes) => void breaks.set(method, afterBytes),
   };
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return Object.assign(proxy, { host: `127.0.0.1:${(server.address() as AddressInfo).port}` });
+  return Object.assign(proxy, { host: await listenOnLoopback(server) });
 }
 
 async function pass(incoming: IncomingMessage, breakAfter: number | undefined, write: (chunk: Buffer) => void): Promise<void> {

@@ -3,8 +3,7 @@
 
 import { createHash, createHmac } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import { listenOnLoopback } from './loopback.ts';
 
 export interface S3Server {
   /** `http://127.0.0.1:<port>`. */
@@ -48,16 +47,9 @@ export async function startS3Server(): Promise<S3Server> {
     if (!name.includes('/')) return answer(200, listing(state, name, url.searchParams), { 'content-type': 'application/xml' });
     if (!found) return answer(404, '<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>');
     const dates = { 'last-modified': found.modified.toUTCString(), etag: etagOf(found.body) };
-    if (request.method !== 'HEAD') return answer(200, found.body, dates);
-    log.push(`HEAD ${name} 200`);
-    response.writeHead(200, { 'content-length': String(found.body.length), ...dates }).end();
+    return answer(200, found.body, dates);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  state.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  state.url = `http://${await listenOnLoopback(server)}`;
   return state;
 }
 

@@ -3,9 +3,8 @@
 
 import { hash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
 import type { Fault } from './faulty-registry.ts';
+import { listenOnLoopback } from './loopback.ts';
 
 export interface UploadRegistry {
   readonly host: string;
@@ -117,12 +116,7 @@ export async function startUploadRegistry(): Promise<UploadRegistry> {
     response.on('close', () => registry.log.push(`${request.method} ${response.statusCode} fault`));
     due.act(request, response, answerRight);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  afterAll(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return Object.assign(registry, { host: `127.0.0.1:${(server.address() as AddressInfo).port}` });
+  return Object.assign(registry, { host: await listenOnLoopback(server) });
 }
 
 const repeated = (fault: Fault, times: number): Fault[] => (times > 0 ? [{ ...fault, times }] : []);
