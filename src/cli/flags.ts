@@ -66,7 +66,7 @@ export function parseFlags<const T extends FlagTable>(
 type Values = Map<string, boolean | string | string[] | undefined>;
 
 function emptyValues(table: FlagTable): Values {
-  const empty = (flag: Flag) => (flag.value === undefined ? false : flag.repeated ? [] : flag.default);
+  const empty = (flag: Flag) => (flag.value === undefined ? flag.default === 'true' : flag.repeated ? [] : flag.default);
   return new Map(Object.entries(table).map(([name, flag]) => [name, empty(flag)]));
 }
 

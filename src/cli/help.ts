@@ -82,8 +82,10 @@ function flagSyntax(name: string, { short, value }: Flag): string {
   return `  ${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
 }
 
-function flagText({ help, default: value }: Flag): string {
-  return value === undefined ? help : `${help} (default "${value}")`;
+/** Texts are quoted, numbers and booleans are not (pflag). */
+function flagText({ help, default: written, value }: Flag): string {
+  if (written === undefined) return help;
+  return `${help} (default ${value === undefined || value === 'int' ? written : `"${written}"`})`;
 }
 
 const widthOf = (rows: readonly Row[]): number => Math.max(...rows.map(([left]) => left.length)) + 3;

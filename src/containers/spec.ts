@@ -3,7 +3,7 @@
 
 import type { Healthcheck, Platform } from '../oci/config.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
-import type { Limits } from '../sandbox/limits.ts';
+import type { DeviceRule, Limits } from '../sandbox/limits.ts';
 
 export interface ContainerSpec {
   /** As it was asked for, and the image's ID. */
@@ -54,8 +54,11 @@ export interface ContainerSpec {
     | { readonly host: string; readonly path: string; readonly access: string }
     | { readonly cdi: string }
   )[];
+  /** Of --device-cgroup-rule: what may be opened, and made, beside the devices. */
+  readonly deviceRules: readonly DeviceRule[];
   readonly limits: Limits;
   readonly cgroupParent?: string;
+  readonly cgroupns: 'private' | 'host';
   readonly rlimits: readonly Rlimit[];
   readonly shmBytes?: number;
   readonly sysctls: Readonly<Record<string, string>>;
@@ -130,6 +133,8 @@ export type ContainerMount =
       readonly readonly: boolean;
       readonly noCopy: boolean;
       readonly subpath?: string;
+      /** Of a volume that is made for this mount. */
+      readonly labels?: Readonly<Record<string, string>>;
     }
   | { readonly type: 'tmpfs'; readonly target: string; readonly options: readonly string[] }
   | { readonly type: 'image'; readonly image: string; readonly layers: readonly string[]; readonly target: string };

@@ -6,15 +6,41 @@ import { TbuildError } from '../base/errors.ts';
 
 /** In config.json's names and units: bytes and microseconds. */
 export interface Limits {
-  readonly memory?: { readonly limit?: number; readonly swap?: number };
+  readonly memory?: {
+    readonly limit?: number;
+    readonly swap?: number;
+    readonly reservation?: number;
+    readonly swappiness?: number;
+    readonly disableOOMKiller?: boolean;
+  };
   readonly cpu?: {
     readonly shares?: number;
     readonly quota?: number;
     readonly period?: number;
+    readonly realtimeRuntime?: number;
+    readonly realtimePeriod?: number;
     readonly cpus?: string;
     readonly mems?: string;
   };
   readonly pids?: { readonly limit: number };
+  readonly blockIO?: {
+    readonly weight?: number;
+    readonly weightDevice?: readonly (NumberedDevice & { readonly weight: number })[];
+    readonly throttleReadBpsDevice?: readonly Throttle[];
+    readonly throttleWriteBpsDevice?: readonly Throttle[];
+    readonly throttleReadIOPSDevice?: readonly Throttle[];
+    readonly throttleWriteIOPSDevice?: readonly Throttle[];
+  };
+}
+
+interface NumberedDevice {
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface Throttle extends NumberedDevice {
+  /** Bytes or operations a second. */
+  readonly rate: number;
 }
 
 export interface Cgroup {
