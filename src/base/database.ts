@@ -143,6 +143,18 @@ CREATE INDEX traces_same ON traces (key, same);
 -- Of a RUN: what it was, and where its bind mounts come from (JSON), for who wants to go there.
 ALTER TABLE traces ADD COLUMN place TEXT;
 `,
+  `
+-- Containers. What belongs to one refers to it with ON DELETE CASCADE. One whose directory is gone is none any more: its monitor removed it (--rm).
+CREATE TABLE containers (
+  id TEXT PRIMARY KEY,            -- 64 hex digits
+  name TEXT NOT NULL UNIQUE,
+  image TEXT NOT NULL,            -- the image's ID
+  layers TEXT NOT NULL,           -- JSON: every layer that it stands on, those of mounted images too
+  created INTEGER NOT NULL,       -- ms since the epoch
+  spec TEXT NOT NULL              -- JSON (containers/spec.ts)
+) STRICT;
+CREATE INDEX containers_image ON containers (image);
+`,
 ];
 
 export interface Database {

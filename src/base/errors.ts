@@ -9,6 +9,9 @@ export type Family =
   | 'auth'
   | 'image'
   | 'run'
+  | 'container'
+  | 'volume'
+  | 'network'
   | 'store'
   | 'native'
   | 'unsupported'
@@ -18,6 +21,9 @@ export type Family =
 /** Exit code by family. A RUN that fails exits 1; its own code is in the message. */
 export const exitCodes: Record<Family, number> = {
   run: 1,
+  container: 1,
+  volume: 1,
+  network: 1,
   usage: 2,
   dockerfile: 3,
   context: 4,

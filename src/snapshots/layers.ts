@@ -351,7 +351,8 @@ export class Layers {
     const sql = `UPDATE layers SET condemned = ? WHERE condemned IS NULL AND id IN (SELECT value FROM json_each(?))
       AND NOT EXISTS (SELECT 1 FROM traces WHERE layer = layers.id)
       AND id NOT IN (SELECT value FROM images, json_each(images.layers))
-      AND id NOT IN (SELECT value FROM failures, json_each(failures.layers))`;
+      AND id NOT IN (SELECT value FROM failures, json_each(failures.layers))
+      AND id NOT IN (SELECT value FROM containers, json_each(containers.layers))`;
     this.#store.db.run(sql, Date.now(), JSON.stringify(ids));
   }
 

@@ -1,0 +1,268 @@
+// The containers of a store: rows of `containers`, and a directory each. A container is both: a row without its directory was removed by its monitor
+// (--rm), a directory without a row is what a kill left of a creation or a removal; `sweep` clears both away. Starts and stops nothing.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import type { Digest } from '../base/digest.ts';
+import { assert, TbuildError } from '../base/errors.ts';
+import type { Store } from '../base/store.ts';
+import { cleanAfterMonitor, control } from '../native/monitor.ts';
+import type { Serve } from '../native/serve.ts';
+import type { Layers } from '../snapshots/layers.ts';
+import { checkName, inventName } from './names.ts';
+import type { ContainerSpec } from './spec.ts';
+import { type ContainerState, type HeldLocks, lockOf, readState } from './state.ts';
+
+export interface Container {
+  readonly id: string;
+  readonly name: string;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+  readonly spec: ContainerSpec;
+  readonly directory: string;
+  /** `locks`: for who asks of many. */
+  state(locks?: HeldLocks): ContainerState;
+}
+
+interface Row {
+  readonly id: string;
+  readonly name: string;
+  readonly created: number;
+  readonly spec: string;
+}
+
+/** What this needs of a workplace: to look at containers the records will do. */
+export interface ContainersPlace {
+  readonly store: Store;
+  readonly layers: Layers;
+  /** Removes trees, of an account's further ids too. */
+  readonly serve?: Serve;
+}
+
+export class Containers {
+  readonly #store: Store;
+  readonly #layers: Layers;
+  readonly #serve: Serve | undefined;
+
+  constructor({ store, layers, serve }: ContainersPlace) {
+    this.#store = store;
+    this.#layers = layers;
+    this.#serve = serve;
+  }
+
+  /** Newest first. */
+  list(): Container[] {
+    const present = this.#directories();
+    return this.#store.db
+      .all<Row>('SELECT id, name, created, spec FROM containers ORDER BY created DESC, rowid DESC')
+      .filter(({ id }) => present.has(id))
+      .map((row) => this.#fromRow(row));
+  }
+
+  /** Docker's order: a whole ID, a name, the unique beginning of an ID. Throws `container/unknown`, `container/ambiguous`. */
+  find(nameOrId: string): Container {
+    const row = this.#rowOf(nameOrId);
+    if (row && existsSync(this.#directoryOf(row.id))) return this.#fromRow(row);
+    throw new TbuildError('container/unknown', `No such container: ${nameOrId}`);
+  }
+
+  #rowOf(nameOrId: string): Row | undefined {
+    const { db } = this.#store;
+    const name = nameOrId.replace(/^\//, '');
+    const named =
+      db.get<Row>('SELECT id, name, created, spec FROM containers WHERE id = ?', nameOrId) ??
+      db.get<Row>('SELECT id, name, created, spec FROM containers WHERE name = ?', name);
+    if (named || !/^[0-9a-f]{1,63}$/.test(nameOrId)) return named;
+    const started = db
+      .all<Row>('SELECT id, name, created, spec FROM containers WHERE id GLOB ?', `${nameOrId}*`)
+      .filter(({ id }) => existsSync(this.#directoryOf(id)));
+    if (started.length > 1) {
+      throw new TbuildError('container/ambiguous', `Multiple IDs found with provided prefix: ${nameOrId}`);
+    }
+    return started[0];
+  }
+
+  /** `name` undefined: one is made up. Its layers are in the store, and stay there as long as it does. Throws `container/name-taken`. */
+  create(spec: ContainerSpec, name?: string, id: string = newId()): Container {
+    const wanted = name === undefined ? undefined : checkName(name);
+    this.sweep();
+    const { db } = this.#store;
+    return db.immediate(() => {
+      const chosen = wanted ?? inventName((one) => this.#holderOf(one) !== undefined);
+      this.#assertFree(chosen);
+      const layers = layersOf(spec);
+      for (const layer of layers) this.#assertPresent(layer);
+      this.#layers.keep(layers);
+      const created = Date.now();
+      db.run(
+        'INSERT INTO containers (id, name, image, layers, created, spec) VALUES (?, ?, ?, ?, ?, ?)',
+        id,
+        chosen,
+        spec.image.id,
+        JSON.stringify(layers),
+        created,
+        JSON.stringify(spec),
+      );
+      // A store of an earlier tbuild has no folder for them.
+      mkdirSync(this.#directoryOf(id), { mode: 0o700, recursive: true });
+      return this.#container(id, chosen, created, spec);
+    });
+  }
+
+  rename({ id }: Container, name: string): void {
+    const wanted = checkName(name);
+    this.sweep();
+    this.#store.db.immediate(() => {
+      this.#assertFree(wanted);
+      this.#store.db.run('UPDATE containers SET name = ? WHERE id = ?', wanted, id);
+    });
+  }
+
+  /** What `update` and networks change. */
+  update({ id }: Container, spec: ContainerSpec): void {
+    this.#store.db.run('UPDATE containers SET spec = ? WHERE id = ?', JSON.stringify(spec), id);
+  }
+
+  /** What its monitor left that was killed goes. */
+  async settle(container: Container): Promise<void> {
+    if (container.state().isAbandoned) await cleanAfterMonitor(container.directory);
+  }
+
+  /**
+   * One that does not run: record and directory go at once, the files by the helper. `force`: one that runs is killed first.
+   * Throws `container/running`, docker's words.
+   */
+  async remove(container: Container, { force }: { readonly force: boolean }): Promise<void> {
+    const { status } = container.state();
+    if (isAlive(status)) {
+      if (!force) throw cannotRemove(container, status);
+      await kill(container);
+    }
+    await this.settle(container);
+    const serve = this.#serve;
+    assert(serve, 'containers are removed by who has the helper');
+    // A start that comes now finds its lock taken.
+    const path = lockOf(container.directory);
+    const { lock } = await serve.call('lock', { path, wait: false });
+    if (lock === null) throw cannotRemove(container, 'running');
+    try {
+      const grave = this.#bury(container);
+      if (grave !== undefined) await serve.call('remove', { path: grave });
+    } finally {
+      await serve.call('unlock', { lock });
+    }
+  }
+
+  /** Undefined: somebody else did it. */
+  #bury({ id }: Container): string | undefined {
+    return this.#store.db.immediate(() => {
+      this.#forget(id);
+      return this.#entomb(id);
+    });
+  }
+
+  /** Out of sight at once; what has such a name goes with whoever opens the store next. */
+  #entomb(id: string): string | undefined {
+    const grave = this.#store.path('tmp', `.dead-${randomUUID()}`);
+    try {
+      renameSync(this.#directoryOf(id), grave);
+      return grave;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  #forget(id: string): void {
+    const row = this.#store.db.get<{ layers: string }>('SELECT layers FROM containers WHERE id = ?', id);
+    this.#store.db.run('DELETE FROM containers WHERE id = ?', id);
+    if (row) this.#layers.condemn(JSON.parse(row.layers) as Digest[]);
+  }
+
+  /** Clears away what is only half there: names and addresses are free again. */
+  sweep(): void {
+    if (this.#halves().length === 0) return;
+    this.#store.db.immediate(() => {
+      for (const id of this.#halves()) {
+        this.#forget(id);
+        const grave = this.#entomb(id);
+        // Without the helper it waits for the next process that has it.
+        if (grave !== undefined) this.#serve?.call('remove', { path: grave }).catch(() => {});
+      }
+    });
+  }
+
+  #halves(): string[] {
+    const directories = this.#directories();
+    const rows = new Set(this.#store.db.all<{ id: string }>('SELECT id FROM containers').map(({ id }) => id));
+    return [...rows].filter((id) => !directories.has(id)).concat([...directories].filter((id) => !rows.has(id)));
+  }
+
+  #directories(): Set<string> {
+    const folder = this.#store.path('containers');
+    return new Set(existsSync(folder) ? readdirSync(folder).filter((name) => /^[0-9a-f]{64}$/.test(name)) : []);
+  }
+
+  #holderOf(name: string): string | undefined {
+    return this.#store.db.get<{ id: string }>('SELECT id FROM containers WHERE name = ?', name)?.id;
+  }
+
+  #assertFree(name: string): void {
+    const holder = this.#holderOf(name);
+    if (holder === undefined) return;
+    throw new TbuildError(
+      'container/name-taken',
+      `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
+    );
+  }
+
+  #assertPresent(layer: Digest): void {
+    if (this.#layers.get(layer)) return;
+    throw new TbuildError('store/layer-gone', `the layer ${layer} was removed while the container was made`, {
+      hint: 'run the same command again',
+    });
+  }
+
+  #directoryOf(id: string): string {
+    return this.#store.path('containers', id);
+  }
+
+  #fromRow({ id, name, created, spec }: Row): Container {
+    return this.#container(id, name, created, JSON.parse(spec) as ContainerSpec);
+  }
+
+  #container(id: string, name: string, created: number, spec: ContainerSpec): Container {
+    const directory = this.#directoryOf(id);
+    return { id, name, created, spec, directory, state: (locks) => readState(directory, locks) };
+  }
+}
+
+export const newId = (): string => randomBytes(32).toString('hex');
+
+/** Every layer that a container stands on. */
+function layersOf({ layers, mounts }: ContainerSpec): Digest[] {
+  const mounted = mounts.flatMap((mount) => (mount.type === 'image' ? mount.layers : []));
+  return [...new Set([...layers, ...mounted])] as Digest[];
+}
+
+/** Its processes are there. */
+export function isAlive(status: ContainerState['status']): boolean {
+  return status === 'running' || status === 'paused' || status === 'restarting';
+}
+
+function cannotRemove({ name }: Container, status: string): TbuildError {
+  const why =
+    status === 'paused'
+      ? 'container is paused and must be unpaused first'
+      : `container is ${status}: stop the container before removing or force remove`;
+  return new TbuildError('container/running', `cannot remove container "/${name}": ${why}`);
+}
+
+async function kill({ directory, state }: Container): Promise<void> {
+  try {
+    await control(directory, { op: 'stop', signal: 'SIGKILL', timeoutMs: 0 });
+  } catch (error) {
+    // It may have ended by itself meanwhile.
+    if (isAlive(state().status)) throw error;
+  }
+}
