@@ -64,9 +64,9 @@ fn with_root(arguments: &[OsString]) -> Result<i32> {
             None => writeln!(std::io::stderr(), "network: the host's ({why})"),
         };
     };
-    let outcome = protected
-        .and_then(|()| with_root::read_spec(Path::new(spec)))
-        .and_then(|spec| with_root::run(with_root::Arguments { lifeline, spec, runtime, say_host_network: &say_host_network }));
+    let outcome = protected.and_then(|()| with_root::read_spec(Path::new(spec))).and_then(|spec| {
+        with_root::run(with_root::Arguments { lifeline, spec, runtime, say_host_network: &say_host_network, network: None })
+    });
     let Some(mut result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {
         Ok(outcome) => (serde_json::to_string(outcome), outcome.status),

@@ -33,6 +33,8 @@ pub struct RunOptions<'a> {
     pub limits: Option<Limits<'a>>,
     /// A child of ours that is neither the container's nor the watcher: it outlives both.
     pub other_child: Option<Pid>,
+    /// Told of the first process when its namespaces are there and it still waits: whoever makes its network does that now.
+    pub network: Option<&'a dyn Fn(Pid) -> Result<()>>,
 }
 
 pub struct Ended {
@@ -120,6 +122,7 @@ pub fn start_and_wait(
     if let Some(path) = &options.pid_file {
         write_pid_file(path, container.pid)?;
     }
+    options.network.map_or(Ok(()), |set_up| set_up(container.pid))?;
     parent.go()?;
     let master = wait_for_start(&parent, || hooks(Moment::SetUp, container.pid))?;
     hooks(Moment::Started, container.pid)?;
@@ -347,7 +350,8 @@ fn forward_signals(container: &Container, signals: BorrowedFd<'_>, master: Optio
     }
 }
 
-fn exit_status(container: &Container) -> Result<i32> {
+/// As a shell says it. Waits for the end.
+pub fn exit_status(container: &Container) -> Result<i32> {
     let waited = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(container.pidfd.as_fd()), WaitIdOptions::EXITED));
     let status = waited.during(PROCESS, "wait for the container")?;
     Ok(status.and_then(|status| status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal))).unwrap_or(255))

@@ -1,6 +1,7 @@
 //! `exec`: one more process in a container that runs: in its namespaces, its cgroup and its root, held back by the same capabilities, limits
 //! and filter. The calling process has one thread.
 
+use crate::cgroups::Cgroup;
 use crate::channel;
 use crate::config_file;
 use crate::container::{self, Container, First, Forked};
@@ -12,7 +13,7 @@ use crate::plan::{self, Namespaces, PlannedProcess};
 use crate::record::{self, InitProcess, Status};
 use crate::seccomp::Filter;
 use crate::seccomp_agent::{self, Guard};
-use crate::spec::Process;
+use crate::spec::{Config, Process};
 use crate::terminal;
 use crate::user_namespace::{self, IdMaps};
 use crate::{home, identity, sys};
@@ -32,6 +33,34 @@ pub struct ExecOptions {
     pub may_be_paused: bool,
 }
 
+/// A container that runs, as far as another process in it needs to know.
+pub struct Place {
+    pub first: InitProcess,
+    /// config.json as it was given.
+    pub config: String,
+    pub cgroup: Cgroup,
+    pub told: Told,
+}
+
+impl Place {
+    /// Of a container that `with_root` runs, of which no record is kept.
+    pub fn without_record(first: InitProcess, id: &str, config: &str) -> Result<Self> {
+        let Config { linux, oci_version, annotations, .. } = config_file::parse(config)?;
+        let has_cgroup = !linux.cgroups_path.as_os_str().is_empty() || linux.resources.is_some();
+        let cgroup = if has_cgroup { Cgroup::named(&linux.cgroups_path, id)? } else { Cgroup::default() };
+        let told = Told { oci_version, id: id.into(), bundle: PathBuf::new(), annotations };
+        Ok(Self { first, config: config.into(), cgroup, told })
+    }
+}
+
+/// A process that runs in a container, and a descriptor that tells of signals that we get: they are blocked.
+pub struct Executed {
+    pub container: Container,
+    pub signals: OwnedFd,
+    /// Its terminal, when it wanted one and nobody else has got it.
+    pub master: Option<OwnedFd>,
+}
+
 /// `change` turns config.json's process into the one that is wanted. Returns the exit status, 0 when detached.
 pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Process>, options: &ExecOptions) -> Result<i32> {
     let (record, status) = record::look(root, id)?;
@@ -44,7 +73,18 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
         }
     };
     let config = std::fs::read_to_string(root.join(id).join("config.json")).at(STATE, "read the configuration of", id)?;
-    let mut config = config_file::parse(&config)?;
+    let told = lifecycle::told(&record);
+    let executed = execute(&Place { first, config, cgroup: record.cgroup, told }, change, options)?;
+    if options.detached {
+        executed.container.release();
+        return Ok(0);
+    }
+    container::attend(&executed.container, &executed.signals, executed.master.as_ref())
+}
+
+/// It has begun when this returns. Who drops it ends it.
+pub fn execute(place: &Place, change: impl FnOnce(Process) -> Result<Process>, options: &ExecOptions) -> Result<Executed> {
+    let mut config = config_file::parse(&place.config)?;
     let process = change(config.process.take().unwrap_or_default())?;
     let seccomp = config.linux.seccomp.as_ref().map(crate::seccomp::compile).transpose()?;
     let has_user_namespace = config.linux.namespaces.iter().any(|namespace| namespace.kind == "user");
@@ -61,9 +101,8 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     if let Some(personality) = &config.linux.personality {
         sys::set_personality(plan::personality(personality)?).during(PROCESS, "set the personality")?; // the child has it from us
     }
-    let told = lifecycle::told(&record);
-    let (container, parent) = fork(first, &process, seccomp.as_ref(), &told, options.preserved)?;
-    process.affinity.around(container.pid, || record.cgroup.add(container.pid))?;
+    let (container, parent) = fork(place.first, &process, seccomp.as_ref(), &place.told, options.preserved)?;
+    process.affinity.around(container.pid, || place.cgroup.add(container.pid))?;
     process.scheduling.give_to(container.pid)?;
     parent.go()?;
     let mut master = container::wait_for_start(&parent, || Ok(()))?;
@@ -77,11 +116,7 @@ pub fn exec(root: &Path, id: &str, change: impl FnOnce(Process) -> Result<Proces
     if let Some(path) = &options.pid_file {
         container::write_pid_file(path, container.pid)?;
     }
-    if options.detached {
-        container.release();
-        return Ok(0);
-    }
-    container::attend(&container, &signals, master.as_ref())
+    Ok(Executed { container, signals, master })
 }
 
 fn fork(

@@ -22,7 +22,9 @@ pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result
     if !config.linux.namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.as_os_str().is_empty()) {
         return Err(unsupported("a container without a pid namespace of its own, under another runtime,"));
     }
-    let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS) as u64, ..Namespaces::default() };
+    // A network that somebody sets up must be there before the runtime is: the container has it from us then.
+    let network = if options.network.is_some() { libc::CLONE_NEWNET } else { 0 };
+    let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS | network) as u64, ..Namespaces::default() };
     let first = First { namespaces: &namespaces, root: None, process: None };
     let ended = container::start_and_wait(&first, options, |channel, streams| be_first_process(runtime, channel, streams), |_, _| Ok(()))?;
     match said_in_log().filter(|_| ended.status != 0) {

@@ -20,6 +20,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, unmount};
+use rustix::process::Pid;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::ffi::OsString;
@@ -32,6 +33,8 @@ pub struct Arguments<'a> {
     pub runtime: Vec<OsString>,
     /// Told before anything starts why the container is on the host's network, though it was to have its own.
     pub say_host_network: &'a dyn Fn(&str),
+    /// As `RunOptions::network`. Another runtime's configuration has no network namespace then, but the one that it begins in.
+    pub network: Option<&'a dyn Fn(Pid) -> Result<()>>,
 }
 
 #[derive(Serialize, Default)]
@@ -64,7 +67,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         None => Program::Foreign(arguments.runtime, Box::new(config)),
     };
     let _network = enter_own_network(&mut spec, arguments.say_host_network)?;
-    match run_observed(&spec, &program, arguments.lifeline, &mut observer) {
+    match run_observed(&spec, &program, arguments.lifeline, arguments.network, &mut observer) {
         Err(error) => match observer.finish(false) {
             Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
             _ => Err(error),
@@ -90,7 +93,13 @@ fn enter_own_network(spec: &mut RootSpec, say_host_network: &dyn Fn(&str)) -> Re
     }
 }
 
-fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, observer: &mut Observer) -> Result<Outcome> {
+fn run_observed(
+    spec: &RootSpec,
+    program: &Program,
+    lifeline: Option<OwnedFd>,
+    network: Option<&dyn Fn(Pid) -> Result<()>>,
+    observer: &mut Observer,
+) -> Result<Outcome> {
     enter_namespace()?;
     let root = Root::make(spec, observer)?;
     observer.open_door()?;
@@ -98,7 +107,8 @@ fn run_observed(spec: &RootSpec, program: &Program, lifeline: Option<OwnedFd>, o
     let pid_file = if let Program::Own(_, own) = program { own.pid_file.clone() } else { None };
     let limits = program.limits()?;
     let (watched, observer_pid) = (lifeline.as_ref().map(AsFd::as_fd), observer.pid());
-    let options = RunOptions { lifeline: watched, other_child: observer_pid, tick: Some(Box::new(|| fullness.look())), pid_file, limits };
+    let tick = Some(Box::new(|| fullness.look()) as Box<dyn FnMut()>);
+    let options = RunOptions { lifeline: watched, other_child: observer_pid, tick, pid_file, limits, network };
     let Ended { status, killed_for_memory, watcher } = match program {
         Program::Own(plan, own) => container::run(plan, &Told::of(plan, &own.id, &spec.scratch.join("bundle")), options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
