@@ -10,7 +10,7 @@ use crate::framing::{FramingReader, Record};
 use crate::index::Index;
 
 const BLOCK: usize = 512;
-const COPY_BYTES: usize = 1 << 20;
+const COPY_BYTES: usize = 64 << 10;
 /// The largest numbers of seven and eleven octal digits.
 const ID_MAX: u32 = 0o777_7777;
 const SIZE_MAX: u64 = 0o777_7777_7777;
