@@ -69,6 +69,8 @@ export interface LayerStack {
   readonly directory: string;
   /** Bottom first. */
   readonly layers: readonly { readonly index: string; readonly data: string }[];
+  /** Only what this directory of theirs holds, and for the result itself its attributes. */
+  readonly subtree?: string;
 }
 
 /** The ids that files of an account which is not root can have. */
@@ -94,6 +96,7 @@ interface Operations {
     LayerSummary,
   ];
   retime: [{ driver: Driver; out: string; index: string; data: string; mtime: number }, LayerSummary];
+  indexUpper: [{ dir: string; out: string }, { bytes: number; entries: number }];
   packDir: [{ driver: Driver; out: string; dir: string; overlay: boolean }, LayerSummary];
   unpack: [
     {
@@ -113,7 +116,7 @@ interface Operations {
     { index: string; data: string; split?: string; out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
     TarSummary,
   ];
-  copyTree: [{ stacks: readonly LayerStack[]; out: string; mtime?: number }, { entries: number; bytes: number }];
+  copyTree: [{ stacks: readonly LayerStack[]; out: string; mtime?: number; owners?: boolean }, { entries: number; bytes: number }];
   placeTree: [{ from: string; to: string; delete: boolean }, Record<string, never>];
   fifo: [{ path: string }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];

@@ -1,4 +1,5 @@
-//! Writes what stacks of layers show into a new directory, as the user who runs: that is who owns it all. Files are written by several threads.
+//! Writes what stacks of layers show into a new directory. It all belongs to the user who runs, unless owners are asked for. Files are written by
+//! several threads.
 //! Every call is relative to a directory that was made here: no name of a layer is ever resolved through what stood there before.
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use crate::beneath;
 use crate::contents::thread_count;
 use crate::entry::{Entry, Kind, Xattrs, as_path, split_path};
 use crate::error::{NativeError, Result};
+use crate::owner::set_owner_at;
 use crate::stack::{Merged, Stack};
 use crate::xattrs;
 
@@ -30,11 +32,11 @@ pub struct CopySummary {
     pub bytes: u64,
 }
 
-/// `out` must not exist; it is there with all that belongs in it, or not at all.
-pub fn copy_tree(stacks: &[Stack], out: &Path, mtime: Option<i64>) -> Result<CopySummary> {
+/// `out` must not exist; it is there with all that belongs in it, or not at all. `owners`: as the layers have them, as far as ids go here.
+pub fn copy_tree(stacks: &[Stack], out: &Path, mtime: Option<i64>, owners: bool) -> Result<CopySummary> {
     let merged = Merged::read(stacks, mtime)?;
     let root = make_root(out).map_err(|error| NativeError::io("create", error).path(out))?;
-    let copy = Copy { merged: &merged, root: &root };
+    let copy = Copy { merged: &merged, root: &root, owners };
     match copy.all() {
         Ok(()) => Ok(CopySummary { entries: merged.tree.entries().len() - 1, bytes: merged.tree.content_bytes() }),
         Err(error) => {
@@ -63,6 +65,7 @@ fn own_ids() -> (Uid, Gid) {
 struct Copy<'a> {
     merged: &'a Merged,
     root: &'a OwnedFd,
+    owners: bool,
 }
 
 impl Copy<'_> {
@@ -85,9 +88,27 @@ impl Copy<'_> {
         // Innermost first: making a child changes its directory's time, and a directory may be without write permission.
         for entry in entries.iter().skip(1).rev().filter(|entry| entry.kind == Kind::Directory) {
             let directory = beneath::open_directory(self.root, &entry.path).map_err(|error| failed("open", error, entry))?;
-            set_attributes(&directory, entry).map_err(|error| failed("set attributes", error, entry))?;
+            self.set_attributes(&directory, entry).map_err(|error| failed("set attributes", error, entry))?;
+        }
+        if self.owners {
+            self.set_attributes(self.root, &entries[0]).map_err(|error| failed("set attributes", error, &entries[0]))?;
         }
         Ok(())
+    }
+
+    /// Of what is open: a regular file or a directory. The owner first, for a change of it takes setuid bits and capabilities away.
+    fn set_attributes(&self, file: impl AsFd, entry: &Entry) -> rustix::io::Result<()> {
+        let file = file.as_fd();
+        if self.owners {
+            match rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))) {
+                // An id that the user namespace has not is nobody's.
+                Err(Errno::PERM | Errno::INVAL) => {}
+                other => other?,
+            }
+        }
+        rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
+        keep_possible(&entry.xattrs, |name, value| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
+        rustix::fs::futimens(file, &times(entry))
     }
 
     fn write_files(&self) -> Result<()> {
@@ -130,7 +151,17 @@ impl Copy<'_> {
                 Kind::Socket => FileType::Socket,
                 _ => FileType::Fifo,
             };
-            rustix::fs::mknodat(self.root, path, kind, Mode::RUSR | Mode::WUSR, rustix::fs::makedev(entry.rdev.0, entry.rdev.1))?;
+            let device = rustix::fs::makedev(entry.rdev.0, entry.rdev.1);
+            match rustix::fs::mknodat(self.root, path, kind, Mode::RUSR | Mode::WUSR, device) {
+                // Of a volume's devices nothing is lost: it is mounted nodev.
+                Err(Errno::PERM) if self.owners && matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice) => return Ok(()),
+                made => made?,
+            }
+        }
+        if self.owners {
+            set_owner_at(self.root, path, entry.uid, entry.gid)?;
+        }
+        if entry.kind != Kind::Symlink {
             rustix::fs::chmodat(self.root, path, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
         }
         let by_name = xattrs::path_of(self.root, &entry.path);
@@ -161,7 +192,7 @@ impl<'a> FileWriter<'a> {
                 file.write_all(bytes).map_err(|error| NativeError::io("write", error).path(as_path(&entry.path)))
             })?;
         }
-        set_attributes(&file, entry).map_err(|error| failed("set attributes", error, entry))
+        self.copy.set_attributes(&file, entry).map_err(|error| failed("set attributes", error, entry))
     }
 
     fn directory(&mut self, path: &'a [u8]) -> rustix::io::Result<BorrowedFd<'_>> {
@@ -190,14 +221,6 @@ fn copy_range((file, start): (crate::data_reader::Located, u64), entry: &Entry, 
         }
     }
     Ok(true)
-}
-
-/// Of what is open: a regular file or a directory.
-fn set_attributes(file: impl AsFd, entry: &Entry) -> rustix::io::Result<()> {
-    let file = file.as_fd();
-    rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
-    keep_possible(&entry.xattrs, |name, value| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
-    rustix::fs::futimens(file, &times(entry))
 }
 
 /// What this user or this file system cannot keep is left out, as fsutil does it.

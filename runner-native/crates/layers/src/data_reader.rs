@@ -39,6 +39,8 @@ pub struct Data {
     kept: Kept,
     /// So many bytes of an entry's path say where the layer stands, and are no part of its own paths.
     prefix: usize,
+    /// What those begin with before the rest of it.
+    subtree: Box<[u8]>,
 }
 
 impl Data {
@@ -47,12 +49,12 @@ impl Data {
         let failed = |error| NativeError::io("open", error).path(path);
         let file = File::open(path).map_err(failed)?;
         let kept = if file.metadata().map_err(failed)?.is_dir() { Kept::Directory(file.into()) } else { Kept::Image(file) };
-        Ok(Self { path: path.into(), kept, prefix: 0 })
+        Ok(Self { path: path.into(), kept, prefix: 0, subtree: Box::default() })
     }
 
-    /// For entries whose paths begin with `prefix` more bytes than the layer's own.
-    pub fn below(self, prefix: usize) -> Self {
-        Self { prefix, ..self }
+    /// For entries whose paths begin with `prefix` more bytes than the layer's own, which begin with `subtree` (and its slash) in their place.
+    pub fn below(self, prefix: usize, subtree: Box<[u8]>) -> Self {
+        Self { prefix, subtree, ..self }
     }
 
     pub fn image(&self) -> Option<&File> {
@@ -74,7 +76,8 @@ impl Data {
         match (&self.kept, entry.content.place) {
             (Kept::Image(file), Place::At(offset)) => Ok((Located::Image(file), offset)),
             (Kept::Directory(root), _) => {
-                let file = beneath::open_file(root, &entry.path[self.prefix..]).map_err(|error| unread(entry, error.into()))?;
+                let own = [&self.subtree, &entry.path[self.prefix..]].concat();
+                let file = beneath::open_file(root, &own).map_err(|error| unread(entry, error.into()))?;
                 Ok((Located::Own(file.into()), 0))
             }
             _ => Err(NativeError::new("store/damaged", "read").path(&self.path).detail("the index and the data are of different drivers")),

@@ -47,7 +47,7 @@ pub use export::{Compression, FileSum, Layer, TarSummary, export_tar, sha256};
 pub use gap::{Gap, GapLayer};
 pub use measure::{Measure, measure};
 pub use owner::{set_owner, set_owner_at};
-pub use pack::{pack_dir, pack_upper};
+pub use pack::{index_upper, pack_dir, pack_upper};
 pub use place_tree::place_tree;
 pub use remove::remove;
 pub use retime::retime;

@@ -8,6 +8,8 @@ use crate::contents::{Job, Source, write_contents};
 use crate::data_writer::DataWriter;
 use crate::entry::{Entry, Kind, Names, Tree, as_path, is_overlay_xattr};
 use crate::error::{NativeError, Result};
+use crate::index;
+use crate::measure::Measure;
 use crate::scan::is_host_label;
 use crate::summary::{Driver, LayerSummary};
 use crate::walk::{Walk, number_inodes};
@@ -29,7 +31,27 @@ fn as_own(error: NativeError) -> NativeError {
 
 fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool, seconds: Option<i64>) -> Result<LayerSummary> {
     let root = beneath::open_root(dir)?;
-    let mut found = Walk { root: &root, hash: false, known: None, keep_xattr: |name| !is_host_label(name) }.all()?;
+    let mut tree = Tree::new(look_at(&root, overlay_upper, false)?, Names::Layer)?;
+    let mut writer = DataWriter::create(driver, out)?;
+    write_files(&mut tree, &root, &mut writer)?;
+    if let Some(seconds) = seconds {
+        tree.set_times(seconds);
+    }
+    writer.finish(tree)
+}
+
+/// The index of what overlayfs has written so far, contents unread: neither their digests nor a data file. It may go on writing.
+pub fn index_upper(dir: &Path, out: &Path) -> Result<Measure> {
+    let root = beneath::open_root(dir)?;
+    let tree = look_at(&root, true, true).and_then(|entries| Tree::new(entries, Names::Any)).map_err(as_own)?;
+    let encoded = index::encode(&tree, 0, [None, None], None);
+    std::fs::write(out, &encoded.bytes).map_err(|error| NativeError::io("write", error).path(out))?;
+    Ok(Measure { bytes: tree.content_bytes(), entries: tree.entries().len() as u64 })
+}
+
+/// What is there, as a layer would have it; no content is read.
+fn look_at(root: &std::os::fd::OwnedFd, overlay_upper: bool, lenient: bool) -> Result<Vec<Entry>> {
+    let mut found = Walk { root, hash: false, known: None, keep_xattr: |name| !is_host_label(name), lenient }.all()?;
     for found in &mut found {
         if overlay_upper && is_whiteout(&found.entry) {
             // Hard links of each other in an upper, never in a layer.
@@ -38,13 +60,7 @@ fn pack(driver: Driver, out: &Path, dir: &Path, overlay_upper: bool, seconds: Op
         }
         take_overlay_marks(&mut found.entry, overlay_upper)?;
     }
-    let mut tree = Tree::new(number_inodes(found), Names::Layer)?;
-    let mut writer = DataWriter::create(driver, out)?;
-    write_files(&mut tree, &root, &mut writer)?;
-    if let Some(seconds) = seconds {
-        tree.set_times(seconds);
-    }
-    writer.finish(tree)
+    Ok(number_inodes(found))
 }
 
 fn write_files(tree: &mut Tree, root: &std::os::fd::OwnedFd, writer: &mut DataWriter) -> Result<()> {

@@ -33,7 +33,7 @@ pub fn scan(root: &Path, paths: Option<&[Vec<u8>]>, out: &Path, cache: Option<&P
     let directory = beneath::open_root(root)?;
     let began = stat_cache::now();
     let known = cache.map(StatCache::read);
-    let walk = Walk { root: &directory, hash: true, known: known.as_ref(), keep_xattr };
+    let walk = Walk { root: &directory, hash: true, known: known.as_ref(), keep_xattr, lenient: false };
     let found = match paths {
         Some(paths) => {
             paths.iter().try_for_each(|path| crate::entry::check_path(path, Names::Any))?;

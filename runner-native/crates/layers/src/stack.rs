@@ -20,6 +20,9 @@ pub struct Stack {
     /// The directory of the result that it fills; empty: the result itself.
     pub directory: String,
     pub layers: Vec<StackLayer>,
+    /// Only what this directory holds; the result, where it is filled whole, has its attributes. No link is followed on the way.
+    #[serde(default)]
+    pub subtree: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +52,7 @@ impl Merged {
         let mut owners: BTreeMap<Box<[u8]>, &str> = BTreeMap::new();
         for stack in stacks {
             let shown = show(stack, &mut data)?;
+            let shown = if stack.subtree.is_empty() { shown } else { below(shown, stack, &mut all)? };
             add_stack(&mut all, stack, shown, (stacks.len() > 1).then_some(&mut owners))?;
         }
         let (mut sources, mut entries) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
@@ -73,7 +77,8 @@ fn show(stack: &Stack, data: &mut Vec<Data>) -> Result<Paths> {
     let mut paths = Paths::new();
     for layer in &stack.layers {
         let source = data.len() as u32;
-        data.push(Data::open(&layer.data)?.below(join_path(stack.directory.as_bytes(), b"").len()));
+        let own = join_path(stack.directory.as_bytes(), b"").len();
+        data.push(Data::open(&layer.data)?.below(own, join_path(stack.subtree.as_bytes(), b"")));
         for entry in Index::read(&layer.index)?.tree.entries() {
             let is_directory = entry.kind == Kind::Directory;
             let hides = !is_directory || entry.opaque;
@@ -95,6 +100,25 @@ fn show(stack: &Stack, data: &mut Vec<Data>) -> Result<Paths> {
         }
     }
     Ok(paths)
+}
+
+/// What is in the stack's subtree, by its path there.
+fn below(mut shown: Paths, stack: &Stack, all: &mut Paths) -> Result<Paths> {
+    let subtree = stack.subtree.as_bytes();
+    check_path(subtree, Names::Any)?;
+    let root = shown.remove(subtree).filter(|(_, entry)| entry.kind == Kind::Directory);
+    let (source, root) = root.ok_or_else(|| {
+        NativeError::new("native/bad-request", "merge").path(as_path(subtree)).detail("there is no such directory in the layers")
+    })?;
+    if stack.directory.is_empty() {
+        all.insert(Box::default(), (source, Entry { path: Box::default(), ..root }));
+    }
+    let prefix = [subtree, b"/"].concat();
+    let inside = shown.into_iter().filter_map(|(path, (source, entry))| {
+        let path: Box<[u8]> = path.strip_prefix(prefix.as_slice())?.into();
+        Some((path.clone(), (source, Entry { path, ..entry })))
+    });
+    Ok(inside.collect())
 }
 
 /// Whatever is below `path` belongs to lower layers: a layer has nothing below what it hides before the entry that hides it.

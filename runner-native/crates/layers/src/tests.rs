@@ -60,7 +60,7 @@ pub fn read_index(summary: &LayerSummary) -> Index {
 /// What a tree on disk looks like, as the entries of an index would say it. Places and implied marks are not to be seen there.
 pub fn observe(dir: &Path) -> Vec<Entry> {
     let root = open_root(dir).unwrap();
-    let mut found = Walk { root: &root, hash: true, known: None, keep_xattr: |_| true }.all().unwrap();
+    let mut found = Walk { root: &root, hash: true, known: None, keep_xattr: |_| true, lenient: false }.all().unwrap();
     for found in &mut found {
         if is_whiteout(&found.entry) {
             found.linked = None;

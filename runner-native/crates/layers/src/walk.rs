@@ -35,6 +35,8 @@ pub struct Walk<'a> {
     /// Digests from an earlier walk, of files that have not changed since.
     pub known: Option<&'a StatCache>,
     pub keep_xattr: fn(&[u8]) -> bool,
+    /// Somebody works in it meanwhile: what goes while it is looked at is left out, and no error.
+    pub lenient: bool,
 }
 
 struct Task {
@@ -137,7 +139,10 @@ impl Walk<'_> {
 
     fn do_task(&self, task: Task, found: &mut Vec<Found>, buffer: &mut Vec<u8>) -> Result<Vec<Task>> {
         let failed = |error: rustix::io::Errno| unreadable("open", error.into(), &task.directory);
-        let directory = beneath::open_directory(self.root, &task.directory).map_err(failed)?;
+        let directory = match beneath::open_directory(self.root, &task.directory).map_err(failed) {
+            Err(error) if self.lenient && is_change(&error) => return Ok(Vec::new()),
+            opened => opened?,
+        };
         let mut more = Vec::new();
         let names = match task.names {
             Some(names) => names,
@@ -152,7 +157,10 @@ impl Walk<'_> {
         };
         for (name, file_type) in names {
             let path = join_path(&task.directory, &name);
-            let visited = self.visit(directory.as_fd(), &name, &path, file_type, buffer)?;
+            let visited = match self.visit(directory.as_fd(), &name, &path, file_type, buffer) {
+                Err(error) if self.lenient && is_change(&error) => continue,
+                visited => visited?,
+            };
             if task.recurse && visited.entry.kind == Kind::Directory {
                 more.push(Task { directory: path, names: None, recurse: true });
             }
@@ -214,6 +222,10 @@ impl Walk<'_> {
         found.stat = Some(stat);
         Ok((found.entry.kind == Kind::File).then_some(found))
     }
+}
+
+fn is_change(error: &NativeError) -> bool {
+    error.code == "context/changed"
 }
 
 /// Small files in one read, which also sees the end; larger ones in pieces.

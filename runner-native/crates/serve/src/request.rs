@@ -54,6 +54,12 @@ struct PackDir {
 }
 
 #[derive(Deserialize)]
+struct IndexUpper {
+    dir: PathBuf,
+    out: PathBuf,
+}
+
+#[derive(Deserialize)]
 struct Unpack {
     driver: Driver,
     out: PathBuf,
@@ -99,6 +105,8 @@ struct CopyTree {
     stacks: Vec<Stack>,
     out: PathBuf,
     mtime: Option<i64>,
+    #[serde(default)]
+    owners: bool,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +170,10 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             let PackDir { driver, out, dir, overlay } = parse(op, line)?;
             ok(tbuild_layers::pack_dir(driver, &out, &dir, overlay)?)
         }
+        "indexUpper" => {
+            let IndexUpper { dir, out } = parse(op, line)?;
+            ok(tbuild_layers::index_upper(&dir, &out)?)
+        }
         "unpack" => {
             let Unpack { driver, out, archive, whiteouts, split, max_bytes, keep, digest, like } = parse(op, line)?;
             let digest = digest.map(|hex| parse_digest(op, &hex)).transpose()?;
@@ -174,8 +186,8 @@ fn dispatch(op: &str, line: &[u8], session: &Session) -> Answer {
             ok(tbuild_layers::export_tar(&layer, out.as_deref(), compression, level)?)
         }
         "copyTree" => {
-            let CopyTree { stacks, out, mtime } = parse(op, line)?;
-            ok(tbuild_layers::copy_tree(&stacks, &out, mtime)?)
+            let CopyTree { stacks, out, mtime, owners } = parse(op, line)?;
+            ok(tbuild_layers::copy_tree(&stacks, &out, mtime, owners)?)
         }
         "placeTree" => {
             let PlaceTree { from, to, delete } = parse(op, line)?;

@@ -20,7 +20,7 @@ fn stack(layers: &[LayerSummary]) -> Stack {
 
 fn named(name: &str, directory: &str, layers: &[LayerSummary]) -> Stack {
     let layers = layers.iter().map(|layer| StackLayer { index: (&layer.index).into(), data: (&layer.data).into() });
-    Stack { name: name.into(), directory: directory.into(), layers: layers.collect() }
+    Stack { name: name.into(), directory: directory.into(), layers: layers.collect(), subtree: String::new() }
 }
 
 /// What is below a root, owned by whoever runs the test.
@@ -60,7 +60,7 @@ proptest! {
             .map(|(position, trees::Planted(listed))| write(Driver::Erofs, &dir.path().join(position.to_string()), listed))
             .collect();
         let out = dir.path().join("out");
-        let summary = copy_tree(&[stack(&layers)], &out, None).unwrap();
+        let summary = copy_tree(&[stack(&layers)], &out, None, false).unwrap();
         let copied = observe(&out);
         prop_assert_eq!(copied.len(), summary.entries + 1);
         if is_root() {
@@ -96,16 +96,16 @@ fn platforms_stand_beside_each_other_or_together_when_they_do_not_meet() {
     let two = [layer(dir.path(), "2", vec![directory("bin"), file("bin/app", b"two"), file("two", b"2")])];
     let other = [layer(dir.path(), "3", vec![directory("bin"), file("bin/other", b"other")])];
     let out = |name: &str| dir.path().join(name);
-    copy_tree(&[named("linux/amd64", "linux_amd64", &one), named("linux/arm64", "linux_arm64", &two)], &out("split"), Some(86_400))
+    copy_tree(&[named("linux/amd64", "linux_amd64", &one), named("linux/arm64", "linux_arm64", &two)], &out("split"), Some(86_400), false)
         .unwrap();
     for (path, content) in [("linux_amd64/bin/app", "one"), ("linux_arm64/bin/app", "two"), ("linux_arm64/two", "2")] {
         assert_eq!(fs::read_to_string(out("split").join(path)).unwrap(), content);
         assert_eq!(fs::metadata(out("split").join(path)).unwrap().mtime(), 86_400);
     }
     assert_eq!(fs::metadata(out("split/linux_amd64")).unwrap().mtime(), 86_400);
-    copy_tree(&[named("linux/amd64", "", &one), named("linux/arm64", "", &other)], &out("together"), None).unwrap();
+    copy_tree(&[named("linux/amd64", "", &one), named("linux/arm64", "", &other)], &out("together"), None, false).unwrap();
     assert_eq!(fs::read_dir(out("together/bin")).unwrap().count(), 2);
-    let error = copy_tree(&[named("linux/amd64", "", &one), named("linux/arm64", "", &two)], &out("clash"), None).unwrap_err();
+    let error = copy_tree(&[named("linux/amd64", "", &one), named("linux/arm64", "", &two)], &out("clash"), None, false).unwrap_err();
     assert_eq!(error.code, "image/clash");
     assert_eq!(error.detail, "cannot overwrite bin/app from linux/amd64 with linux/arm64 when split option is disabled");
     assert!(!out("clash").exists());
@@ -117,10 +117,10 @@ fn a_failed_export_leaves_nothing() {
     let mut broken = layer(dir.path(), "layer", vec![directory("a"), file("a/file", &[1; 300_000]), file("b", b"b")]);
     fs::write(Path::new(&broken.data).join("a/file"), "short").unwrap();
     let out = dir.path().join("out");
-    assert_eq!(copy_tree(&[stack(std::slice::from_ref(&broken))], &out, None).unwrap_err().code, "store/damaged");
+    assert_eq!(copy_tree(&[stack(std::slice::from_ref(&broken))], &out, None, false).unwrap_err().code, "store/damaged");
     assert!(!out.exists());
     broken.data = dir.path().join("missing").to_string_lossy().into();
-    assert!(copy_tree(&[stack(&[broken])], &out, None).is_err());
+    assert!(copy_tree(&[stack(&[broken])], &out, None, false).is_err());
     assert!(!out.exists());
 }
 
@@ -134,7 +134,7 @@ fn place(listed: Listed, prepare: impl Fn(&Path, &Path), delete: bool) -> (tempf
     prepare(&target, &outside);
     let layer = layer(dir.path(), "layer", number(listed));
     let staging = target.join(".staging");
-    copy_tree(&[stack(&[layer])], &staging, None).unwrap();
+    copy_tree(&[stack(&[layer])], &staging, None, false).unwrap();
     place_tree(&staging, &target, delete).unwrap();
     crate::remove(&staging).unwrap();
     assert_eq!(fs::read_to_string(outside.join("passwd")).unwrap(), "untouched");
