@@ -155,6 +155,15 @@ CREATE TABLE containers (
 ) STRICT;
 CREATE INDEX containers_image ON containers (image);
 `,
+  `
+-- Volumes: their files are in volumes/<name>/_data.
+CREATE TABLE volumes (
+  name TEXT PRIMARY KEY,
+  created INTEGER NOT NULL,       -- ms since the epoch
+  labels TEXT NOT NULL,           -- JSON
+  options TEXT NOT NULL           -- JSON: those of docker's local driver
+) STRICT;
+`,
 ];
 
 export interface Database {

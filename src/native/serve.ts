@@ -116,7 +116,10 @@ interface Operations {
     { index: string; data: string; split?: string; out?: string; compression: 'none' | 'gzip' | 'zstd'; level?: number },
     TarSummary,
   ];
-  copyTree: [{ stacks: readonly LayerStack[]; out: string; mtime?: number; owners?: boolean }, { entries: number; bytes: number }];
+  copyTree: [
+    { stacks: readonly LayerStack[]; out: string; mtime?: number; owners?: boolean },
+    { entries: number; bytes: number },
+  ];
   placeTree: [{ from: string; to: string; delete: boolean }, Record<string, never>];
   fifo: [{ path: string }, Record<string, never>];
   sha256: [{ path: string }, { digest: string; size: number }];

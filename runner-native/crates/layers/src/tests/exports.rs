@@ -188,3 +188,26 @@ fn what_is_not_replaced_stays_unless_it_is_to_be_deleted() {
     let (_dir, names) = place(listed(), prepare, true);
     assert_eq!(names, ["closed", "closed/new", "was-directory", "was-file", "was-file/x"]);
 }
+
+#[test]
+fn a_part_of_a_stack_has_its_own_root_and_its_owners() {
+    for driver in [Driver::Erofs, Driver::Directory] {
+        let dir = tempfile::tempdir().unwrap();
+        let own = (Entry { mode: 0o1770, uid: 7, gid: 8, ..directory("srv/data").0 }, Vec::new());
+        let layers = [
+            write(driver, &dir.path().join("0"), vec![directory("srv"), own, file("srv/data/kept", b"below"), file("srv/other", b"x")]),
+            write(driver, &dir.path().join("1"), vec![directory("srv"), directory("srv/data/sub"), file("srv/data/sub/new", b"above")]),
+        ];
+        let out = dir.path().join("out");
+        let part = Stack { subtree: "srv/data".into(), ..stack(&layers) };
+        assert_eq!(copy_tree(std::slice::from_ref(&part), &out, None, true).unwrap().entries, 3);
+        assert_eq!(fs::read(out.join("kept")).unwrap(), b"below");
+        assert_eq!(fs::read(out.join("sub/new")).unwrap(), b"above");
+        let metadata = fs::metadata(&out).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o1770);
+        assert!(!is_root() || (metadata.uid(), metadata.gid()) == (7, 8));
+        let missing = Stack { subtree: "srv/other".into(), ..part };
+        assert_eq!(copy_tree(&[missing], &dir.path().join("none"), None, true).unwrap_err().code, "native/bad-request");
+        assert!(!dir.path().join("none").exists());
+    }
+}
