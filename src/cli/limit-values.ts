@@ -1,7 +1,9 @@
 // Limits of what a container takes: build's --resource, and run's flags of docker's names. Read as docker and buildx read them.
 
 import { TbuildError } from '../base/errors.ts';
+import { nodeAt } from '../sandbox/device-node.ts';
 import type { Limits } from '../sandbox/limits.ts';
+import { badArgument, badValue } from './bad-argument.ts';
 import { nearest } from './nearest.ts';
 import { parseBytes } from './run-values.ts';
 
@@ -22,6 +24,122 @@ const names = [
 
 /** Those that buildx has. */
 const resources = names.filter((name) => name !== 'cpus' && name !== 'pids-limit');
+
+/** Of containers alone. */
+const more = ['memory-reservation', 'memory-swappiness', 'cpu-rt-period', 'cpu-rt-runtime', 'blkio-weight'] as const;
+
+export type ContainerLimitFlags = LimitFlags &
+  Readonly<Record<(typeof more)[number], string | undefined>> &
+  Readonly<Record<'blkio-weight-device' | keyof typeof THROTTLES, readonly string[]>> & { readonly 'oom-kill-disable': boolean };
+
+const THROTTLES = {
+  'device-read-bps': 'throttleReadBpsDevice',
+  'device-write-bps': 'throttleWriteBpsDevice',
+  'device-read-iops': 'throttleReadIOPSDevice',
+  'device-write-iops': 'throttleWriteIOPSDevice',
+} as const;
+
+/** Of `run`, `create` and `update`: with docker's rules of what goes together (moby: daemon_unix.go, verifyPlatformContainerResources). */
+export function parseContainerLimits(given: Partial<ContainerLimitFlags>): Limits {
+  // An empty text or a zero is as if it were not given.
+  const wanted = Object.fromEntries(
+    [...names, ...more].flatMap((name) => (isUnset(name, given[name]) ? [] : [[name, given[name]]])),
+  );
+  const { memory, cpu, pids } = parseLimits(wanted as Partial<LimitFlags>) ?? {};
+  const whole = (name: (typeof more)[number]) =>
+    wanted[name] === undefined ? undefined : wholeNumber(`--${name}`, wanted[name]);
+  const reservation = wanted['memory-reservation'];
+  const limits = known({
+    memory: known({
+      ...memory,
+      reservation: reservation === undefined ? undefined : parseBytes(reservation, '--memory-reservation'),
+      swappiness: whole('memory-swappiness'),
+      disableOOMKiller: given['oom-kill-disable'] || undefined,
+    }),
+    cpu: known({ ...cpu, realtimePeriod: whole('cpu-rt-period'), realtimeRuntime: whole('cpu-rt-runtime') }),
+    pids,
+    blockIO: known({
+      weight: whole('blkio-weight'),
+      weightDevice: devices(
+        given['blkio-weight-device'],
+        (flag, major, minor, text) => ({
+          major,
+          minor,
+          weight: blockWeight(wholeNumber(flag, text)),
+        }),
+        '--blkio-weight-device',
+      ),
+      ...Object.fromEntries(
+        Object.entries(THROTTLES).map(([flag, key]) => [
+          key,
+          devices(
+            given[flag as keyof typeof THROTTLES],
+            (shown, major, minor, text) => ({
+              major,
+              minor,
+              rate: shown.endsWith('bps') ? parseBytes(text, shown) : wholeNumber(shown, text),
+            }),
+            `--${flag}`,
+          ),
+        ]),
+      ),
+    }),
+  }) as Limits | undefined;
+  checkTogether(limits ?? {});
+  return limits ?? {};
+}
+
+function isUnset(name: string, text: string | undefined): boolean {
+  const isSet = name.startsWith('cpuset');
+  return text === undefined || text === '' || (text === '0' && !isSet) || (name === 'memory-swappiness' && text === '-1');
+}
+
+function wholeNumber(flag: string, text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new TbuildError('usage/bad-value', `${flag} takes a number, not "${text}"`);
+}
+
+/** `PATH:VALUE`, the device as this machine has it now. */
+function devices<T>(
+  texts: readonly string[] | undefined,
+  make: (flag: string, major: number, minor: number, value: string) => T,
+  flag: string,
+): T[] | undefined {
+  if (!texts?.length) return undefined;
+  return texts.map((text) => {
+    const [, path, value] = /^(\/dev\/[^:]*):(.+)$/.exec(text) ?? [];
+    if (path === undefined || value === undefined) throw badArgument(flag, text, `bad format for device path: ${text}`);
+    const node = nodeAt(path);
+    if (node?.type !== 'b') throw badArgument(flag, text, `${path} is no block device`);
+    return make(flag, node.major, node.minor, value);
+  });
+}
+
+function blockWeight(weight: number): number {
+  if (weight < 10 || weight > 1000) throw badValue('range of blkio weight is from 10 to 1000');
+  return weight;
+}
+
+const LEAST_MEMORY_BYTES = 6 << 20;
+
+function checkTogether({ memory = {}, cpu = {}, blockIO = {} }: Limits): void {
+  const { limit, swap, reservation, swappiness } = memory;
+  if (limit !== undefined && limit < LEAST_MEMORY_BYTES) throw badValue('minimum memory limit allowed is 6MB');
+  if (swap !== undefined && limit === undefined && swap !== -1)
+    throw badValue('you should always set the Memory limit when using Memoryswap limit, see usage');
+  if (swap !== undefined && limit !== undefined && swap !== -1 && swap < limit)
+    throw badValue('minimum memoryswap limit should be larger than memory limit, see usage');
+  if (reservation !== undefined && reservation < LEAST_MEMORY_BYTES) throw badValue('minimum memory reservation allowed is 6MB');
+  if (limit !== undefined && reservation !== undefined && limit < reservation)
+    throw badValue('minimum memory limit can not be less than memory reservation limit, see usage');
+  if (swappiness !== undefined && swappiness > 100)
+    throw badValue(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+  if (cpu.period !== undefined && (cpu.period < 1000 || cpu.period > 1_000_000))
+    throw badValue('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)');
+  if (cpu.quota !== undefined && cpu.quota !== -1 && cpu.quota < 1000)
+    throw badValue('CPU cfs quota can not be less than 1ms (i.e. 1000)');
+  if (blockIO.weight !== undefined) blockWeight(blockIO.weight);
+}
 
 /** `memory=1g`, each as often as wanted: the last counts. */
 export function parseResources(texts: readonly string[]): Limits | undefined {

@@ -109,6 +109,8 @@ export interface PortMapping {
   readonly hostAddress: string;
   /** 0: any that is free. */
   readonly hostPort: number;
+  /** Of several that are offered for one port of the container: any from `hostPort` to this that is free. */
+  readonly hostPortEnd?: number;
   readonly containerPort: number;
   readonly protocol: 'tcp' | 'udp' | 'sctp';
 }
@@ -119,8 +121,11 @@ export type ContainerMount =
       readonly source: string;
       readonly target: string;
       readonly readonly: boolean;
+      /** `''`: rprivate. */
       readonly propagation: string;
       readonly nonRecursive: boolean;
+      /** Of one that is read-only: what is mounted below it is not. */
+      readonly isWritableBelow?: boolean;
       /** A directory is made where the source is missing (-v does, --mount does not). */
       readonly makesSource: boolean;
     }

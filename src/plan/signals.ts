@@ -9,8 +9,12 @@ const names = new Set(
   ).split(' '),
 );
 
+export function isSignal(signal: string): boolean {
+  return /^[+-]?\d+$/.test(signal) ? Number(signal) !== 0 : isName(signal.toUpperCase().replace(/^SIG/, ''));
+}
+
 export function checkSignal(signal: string): void {
-  if (/^[+-]?\d+$/.test(signal) ? Number(signal) !== 0 : isName(signal.toUpperCase().replace(/^SIG/, ''))) return;
+  if (isSignal(signal)) return;
   throw dockerfileError('signal', `invalid signal: ${signal}`, undefined, 'a name as SIGTERM, or a number');
 }
 
