@@ -20,6 +20,8 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/diff.ts')).diff,
   },
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
+  ps: { summary: 'List containers', load: async () => (await import('./commands/ps.ts')).ps },
+  logs: { summary: 'Fetch the logs of a container', load: async () => (await import('./commands/logs.ts')).logs },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
     summary: 'Write down what the names in a Dockerfile stand for',

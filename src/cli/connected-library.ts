@@ -1,7 +1,9 @@
 // The library as the commands call it, joined to the floors below. Each call loads what it needs, opens the store and closes it again.
 
+import type { Containers } from '../containers/containers.ts';
 import type { Records } from '../images/records.ts';
 import type { Images } from '../images/store.ts';
+import type { Serve } from '../native/serve.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import type { Library } from './library.ts';
@@ -15,6 +17,17 @@ export const library: Library = {
   openShell: async (options) => (await import('../build/shell.ts')).openShell(options),
   takeOut: async (options) => (await import('../build/take-out.ts')).takeOut(options),
   runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
+  listContainers: async (options) => {
+    const { listContainers } = await import('../containers/listing.ts');
+    return withContainers((place) => listContainers(place, options), options.hasSizes);
+  },
+  readLog: async (nameOrId, options) => {
+    const { logAttributes, readLog } = await import('../containers/logs.ts');
+    return withContainers(({ containers }) => {
+      const container = containers.find(nameOrId);
+      return { entries: readLog(container, options), attributes: logAttributes(container.spec) };
+    });
+  },
   listImages: () => withRecords(({ images }) => images.listTops()),
   inspectImage: async (name, platform) => {
     const { inspectImage } = await import('../images/describe.ts');
@@ -135,6 +148,15 @@ async function withRecords<T>(act: (records: Records) => T | Promise<T>): Promis
   } finally {
     records.store.close();
   }
+}
+
+type ContainersPlace = Records & { readonly containers: Containers; readonly serve?: Serve };
+
+/** `hasSizes`: with the helper, which measures. */
+async function withContainers<T>(act: (place: ContainersPlace) => T | Promise<T>, hasSizes = false): Promise<T> {
+  const { Containers } = await import('../containers/containers.ts');
+  if (!hasSizes) return withRecords((records) => act({ ...records, containers: new Containers(records) }));
+  return withWorkplace(async ({ place, images }) => act({ ...place, images, containers: new Containers(place) }));
 }
 
 async function withWorkplace<T>(act: (opened: { place: Workplace; images: Images }) => Promise<T>): Promise<T> {

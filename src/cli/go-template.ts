@@ -2,7 +2,7 @@
 // and the functions of template-functions.ts; no definitions of templates. Pure; values are JSON.
 
 import { TbuildError } from '../base/errors.ts';
-import { fieldOf, functions, isTrue, type Options, textOf } from './template-functions.ts';
+import { fieldOf, functionNamed, functions, isTrue, type Options, textOf } from './template-functions.ts';
 
 /** What a name stands for at a place of the template. */
 interface Scope {
@@ -14,12 +14,19 @@ type Evaluate = (scope: Scope) => unknown;
 /** Statements change variables for those behind them. */
 type Statement = (scope: Scope) => { readonly text: string; readonly scope: Scope };
 
+type Data = Readonly<Record<string, unknown>>;
+
 /** `data`'s members are what `.Name` can be. Throws `usage/bad-value`. */
-export function renderTemplate(template: string, data: Readonly<Record<string, unknown>>, options: Options): string {
+export function renderTemplate(template: string, data: Data, options: Options): string {
+  return parseTemplate(template, options)(data);
+}
+
+/** For who renders it several times. Throws `usage/bad-value`, as does what it returns. */
+export function parseTemplate(template: string, options: Options): (data: Data) => string {
   const parser = new Parser(lex(template), options);
   const { body, end } = parser.block();
   if (end !== undefined) throw wrong(`unexpected {{${end}}}`);
-  return body({ dot: data, variables: new Map([['$', data]]) }).text;
+  return (data) => body({ dot: data, variables: new Map([['$', data]]) }).text;
 }
 
 const wrong = (what: string): TbuildError => new TbuildError('usage/bad-value', `--format: ${what}`);
@@ -171,17 +178,13 @@ class Parser {
   /** `piped`: what goes in as the last argument. */
   #command(piped: Evaluate | undefined): Evaluate {
     const name = this.#peek() ?? '';
-    if (!isFunction(name)) {
-      const operand = this.#operand();
-      const isAlone = piped === undefined && (this.#peek() === undefined || this.#peek() === '|' || this.#peek() === ')');
-      if (isAlone) return operand;
-      throw wrong(`${name} is no function`);
-    }
-    const call = functions[name]!;
-    this.#tokens.shift();
+    const called = isFunction(name) ? undefined : this.#operand();
+    if (called === undefined) this.#tokens.shift();
     const operands: Evaluate[] = [];
     while (![undefined, '|', ')'].includes(this.#peek())) operands.push(this.#operand());
     if (piped) operands.push(piped);
+    if (called) return operands.length === 0 ? called : method(name, called, operands);
+    const call = functionNamed(name, this.#options);
     return (scope) =>
       call(
         operands.map((operand) => operand(scope)),
@@ -200,7 +203,7 @@ class Parser {
     }
     if (word.startsWith('.')) return this.#fields(rootField(word), written);
     if (word.startsWith('$')) return this.#fields(variable(word), written);
-    if (isFunction(word)) return () => functions[word]!([], this.#options);
+    if (isFunction(word)) return () => functionNamed(word, this.#options)([], this.#options);
     const literal = literalOf(word);
     return () => literal;
   }
@@ -233,6 +236,15 @@ const inTurn =
       inner = said.scope;
     }
     return { text, scope };
+  };
+
+/** `.Label "x"`: a member that is a function. */
+const method =
+  (name: string, called: Evaluate, operands: readonly Evaluate[]): Evaluate =>
+  (scope) => {
+    const member = called(scope);
+    if (typeof member !== 'function') throw wrong(`${name} has arguments, and is no function`);
+    return member(...operands.map((operand) => operand(scope))) as unknown;
   };
 
 const isFunction = (word: string): boolean => Object.hasOwn(functions, word);

@@ -10,6 +10,8 @@ import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
+import type { ListedContainer, ListOptions } from '../containers/listing.ts';
+import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
@@ -59,6 +61,12 @@ export interface SbomRequest {
   readonly epoch: number | undefined;
 }
 
+export interface ContainerLog {
+  readonly entries: AsyncIterable<readonly LogEntry[]>;
+  /** What --log-opt says that is to be known of each entry: `name=value`, separated by commas. */
+  readonly attributes: string;
+}
+
 export interface Library {
   buildImage(options: BuildOptions): Promise<BuildResult>;
   checkBuild(options: InspectOptions): Promise<CheckResult>;
@@ -66,6 +74,9 @@ export interface Library {
   listTargets(options: InspectOptions): Promise<TargetsResult>;
   lockBuild(options: LockOptions): Promise<LockResult>;
   runContainer(options: RunOptions): Promise<number>;
+  /** Newest first. */
+  listContainers(options: ListOptions): Promise<readonly ListedContainer[]>;
+  readLog(nameOrId: string, options: LogOptions): Promise<ContainerLog>;
   /** Where the last RUN failed. */
   openShell(options: ShellOptions): Promise<number>;
   takeOut(options: TakeOutOptions): Promise<void>;

@@ -5,6 +5,8 @@ import { TbuildError } from '../base/errors.ts';
 export interface Options {
   /** What `json` begins further lines with; 0: it is one line, as docker has it. */
   readonly indent: number;
+  /** The row of column names: what changes a value leaves these as they are. */
+  readonly isHeader?: true;
 }
 
 type Call = (args: readonly unknown[], options: Options) => unknown;
@@ -29,13 +31,29 @@ export const functions: Readonly<Record<string, Call>> = {
   json: ([value], { indent }) => JSON.stringify(value ?? null, undefined, indent),
   len: ([value]) => (typeof value === 'string' ? Buffer.byteLength(value) : Object.keys(Object(value)).length),
   lower: ([text]) => textOf(text).toLowerCase(),
+  pad: ([text, before, after]) => padded(textOf(text), Number(before), Number(after)),
   print: (args) => args.map((arg, at) => (isApart(args[at - 1], arg, at) ? ' ' : '') + textOf(arg)).join(''),
   printf: ([format, ...args]) => formatText(textOf(format), args),
   println: (args) => `${args.map(textOf).join(' ')}\n`,
   split: ([text, separator]) => textOf(text).split(textOf(separator)),
   title: ([text]) => textOf(text).replace(/(^|\s)\S/g, (letter) => letter.toUpperCase()),
+  truncate: ([text, length]) => textOf(text).slice(0, Number(length)),
   upper: ([text]) => textOf(text).toUpperCase(),
 };
+
+/** docker/cli templates.HeaderFunctions. */
+const keepingHeaders = new Set(['json', 'split', 'join', 'title', 'lower', 'upper', 'truncate']);
+
+export function functionNamed(name: string, { isHeader }: Options): Call {
+  return isHeader && keepingHeaders.has(name) ? ([text]) => text : functions[name]!;
+}
+
+/** Nothing stays nothing. */
+function padded(text: string, before: number, after: number): string {
+  return text === '' ? '' : ' '.repeat(widthAllowed(before)) + text + ' '.repeat(widthAllowed(after));
+}
+
+const widthAllowed = (columns: number): number => Math.max(0, Math.min(columns, 1000)) || 0;
 
 /** Go names members of structures in its own way: `.RootFS.DiffIDs` is `rootfs.diff_ids` in JSON. */
 export function fieldOf(value: unknown, name: string): unknown {
@@ -73,7 +91,7 @@ export function isTrue(value: unknown): boolean {
 export function textOf(value: unknown): string {
   if (value === undefined || value === null) return '<no value>';
   if (Array.isArray(value)) return `[${value.map(textOf).join(' ')}]`;
-  if (typeof value !== 'object') return String(value);
+  if (typeof value !== 'object' || value.toString !== Object.prototype.toString) return String(value);
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return `map[${entries.map(([key, each]) => `${key}:${textOf(each)}`).join(' ')}]`;
 }
@@ -84,7 +102,7 @@ function formatText(format: string, args: readonly unknown[]): string {
     if (verb === '%') return '%';
     const value = left.shift();
     const text = verb === 'q' ? JSON.stringify(textOf(value)) : textOf(value);
-    const columns = Math.min(Number(width), 1000);
+    const columns = widthAllowed(Number(width));
     return minus ? text.padEnd(columns) : text.padStart(columns);
   });
 }

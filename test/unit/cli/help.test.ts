@@ -19,6 +19,8 @@ test('tbuild', async () => {
       builds       List builds, what came of them, their logs
       diff         Show what is different between images, steps or layers
       run          Create and run a new container from an image
+      ps           List containers
+      logs         Fetch the logs of a container
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
