@@ -195,8 +195,16 @@ fn a_part_of_a_stack_has_its_own_root_and_its_owners() {
         let dir = tempfile::tempdir().unwrap();
         let own = (Entry { mode: 0o1770, uid: 7, gid: 8, ..directory("srv/data").0 }, Vec::new());
         let layers = [
-            write(driver, &dir.path().join("0"), vec![directory("srv"), own, file("srv/data/kept", b"below"), file("srv/other", b"x")]),
-            write(driver, &dir.path().join("1"), vec![directory("srv"), directory("srv/data/sub"), file("srv/data/sub/new", b"above")]),
+            write(
+                driver,
+                &dir.path().join("0"),
+                vec![directory("srv"), own.clone(), file("srv/data/kept", b"below"), file("srv/other", b"x")],
+            ),
+            write(
+                driver,
+                &dir.path().join("1"),
+                vec![directory("srv"), own, directory("srv/data/sub"), file("srv/data/sub/new", b"above")],
+            ),
         ];
         let out = dir.path().join("out");
         let part = Stack { subtree: "srv/data".into(), ..stack(&layers) };
