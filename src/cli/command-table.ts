@@ -22,6 +22,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
   ps: { summary: 'List containers', load: async () => (await import('./commands/ps.ts')).ps },
   logs: { summary: 'Fetch the logs of a container', load: async () => (await import('./commands/logs.ts')).logs },
+  volume: { summary: 'Manage volumes', load: async () => (await import('./commands/volume.ts')).volume },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
     summary: 'Write down what the names in a Dockerfile stand for',

@@ -1,6 +1,7 @@
 // The library as the commands call it, joined to the floors below. Each call loads what it needs, opens the store and closes it again.
 
 import type { Containers } from '../containers/containers.ts';
+import type { Volumes } from '../containers/volumes/volumes.ts';
 import type { Records } from '../images/records.ts';
 import type { Images } from '../images/store.ts';
 import type { Serve } from '../native/serve.ts';
@@ -112,6 +113,12 @@ export const library: Library = {
     const { diffTrees } = await import('../build/history/diff.ts');
     return withRecords((records) => diffTrees(records, before, after));
   },
+  createVolume: (wanted) => withVolumes((volumes) => volumes.create(wanted)),
+  listVolumes: () =>
+    withVolumes((volumes) => volumes.list().map((volume) => ({ volume, isUsed: volumes.usersOf(volume.name).length > 0 }))),
+  inspectVolume: (name) => withVolumes((volumes) => volumes.find(name)),
+  removeVolume: (name, options) => withVolumes((volumes) => volumes.remove(name, options)),
+  pruneVolumes: (isMeant, options) => withVolumes((volumes) => volumes.prune(isMeant, options)),
   checkStore: async () => {
     const { checkStore } = await import('../images/fsck.ts');
     return withWorkplace(({ place }) => checkStore(place));
@@ -139,6 +146,11 @@ export const library: Library = {
       };
     }),
 };
+
+async function withVolumes<T>(act: (volumes: Volumes) => T | Promise<T>): Promise<T> {
+  const { Volumes } = await import('../containers/volumes/volumes.ts');
+  return withWorkplace(async ({ place }) => act(new Volumes(place)));
+}
 
 async function withRecords<T>(act: (records: Records) => T | Promise<T>): Promise<T> {
   const { openRecords } = await import('../images/records.ts');

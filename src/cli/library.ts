@@ -13,6 +13,8 @@ import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from 
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { RunOptions } from '../containers/run.ts';
+import type { Volume } from '../containers/volumes/volume.ts';
+import type { NewVolume, PrunedVolumes } from '../containers/volumes/volumes.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
 import type { StoreCheck } from '../images/fsck.ts';
 import type { Image, ImageIndex } from '../images/image.ts';
@@ -114,6 +116,12 @@ export interface Library {
   removeBuilds(ids: readonly string[] | undefined): Promise<readonly string[]>;
   /** `after` undefined: what the last layer of `before` changed. */
   diffTrees(before: string, after: string | undefined): Promise<readonly Difference[]>;
+  createVolume(wanted: NewVolume): Promise<Volume>;
+  /** By name; in use is one that a container has, running or not. */
+  listVolumes(): Promise<readonly { readonly volume: Volume; readonly isUsed: boolean }[]>;
+  inspectVolume(name: string): Promise<Volume>;
+  removeVolume(name: string, options: { readonly force: boolean }): Promise<void>;
+  pruneVolumes(isMeant: (volume: Volume) => boolean, options: { readonly all: boolean }): Promise<PrunedVolumes>;
   checkStore(): Promise<StoreCheck>;
   listUsage(): Promise<readonly UsageItem[]>;
   prune(options: PruneOptions): Promise<Pruned>;

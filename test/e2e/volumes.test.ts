@@ -9,7 +9,8 @@ import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts'
 import { makeContext } from '../support/contexts.ts';
 import { build } from '../support/events.ts';
 import { isRoot } from '../support/own-files.ts';
-import { freshStore } from '../support/stores.ts';
+import { emptyStore, freshStore } from '../support/stores.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 type VolumeMount = Extract<ContainerMount, { readonly type: 'volume' }>;
 
@@ -189,5 +190,64 @@ describe('a volume', () => {
     expect(await mount('parted', { subpath: 'sub' })).toBe(path.join(data, 'sub'));
     for (const subpath of ['soft', '../..', 'none', 'sub/../..'])
       await expect(mount('parted', { subpath })).rejects.toThrow('cannot access path');
+  });
+});
+
+describe('tbuild volume', () => {
+  const store = emptyStore();
+  const volume = (...args: string[]) => tbuild(['volume', ...args], { store });
+  const volumeOk = (...args: string[]) => tbuildOk(['volume', ...args], { store });
+
+  test('creates, lists, describes and removes as docker does', async () => {
+    expect(await volumeOk('create', 'data', '--label', 'tier=one', '--label', 'plain')).toBe('data\n');
+    expect(await volumeOk('create', 'data')).toBe('data\n');
+    const anonymous = (await volumeOk('create')).trim();
+    expect(await volumeOk('ls')).toBe(`DRIVER    VOLUME NAME\nlocal     ${anonymous}\nlocal     data\n`);
+    expect(await volumeOk('ls', '-q', '--filter', 'label=tier=one')).toBe('data\n');
+    expect(await volumeOk('ls', '-q', '-f', 'name=dat', '-f', 'dangling=1')).toBe('data\n');
+    expect(await volumeOk('ls', '-q', '-f', 'dangling=false')).toBe('');
+    expect(await volumeOk('ls', '--format', '{{.Name}} {{.Driver}} {{.Labels}}', '-f', 'name=data')).toBe(
+      'data local tier=one,plain=\n',
+    );
+    expect(JSON.parse(await volumeOk('ls', '--format', 'json', '-f', 'name=data'))).toEqual({
+      Availability: 'N/A',
+      Driver: 'local',
+      Group: 'N/A',
+      Labels: 'tier=one,plain=',
+      Links: 'N/A',
+      Mountpoint: path.join(store, 'volumes/data/_data'),
+      Name: 'data',
+      Scope: 'local',
+      Size: 'N/A',
+      Status: 'N/A',
+    });
+    const [found] = JSON.parse(await volumeOk('inspect', 'data')) as Record<string, unknown>[];
+    expect(found).toMatchObject({
+      Driver: 'local',
+      Labels: { tier: 'one', plain: '' },
+      Name: 'data',
+      Options: null,
+      Scope: 'local',
+    });
+    expect(found?.CreatedAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    expect(await volumeOk('inspect', '-f', '{{.Mountpoint}}', 'data')).toBe(`${path.join(store, 'volumes/data/_data')}\n`);
+    expect(await volumeOk('rm', 'data')).toBe('data\n');
+    expect(await volumeOk('prune', '--force')).toBe(`Deleted Volumes:\n${anonymous}\n\nTotal reclaimed space: 0B\n`);
+    expect(await volumeOk('ls')).toBe('DRIVER    VOLUME NAME\n');
+  });
+
+  test('fails in docker’s words', async () => {
+    expect(await volume('inspect', 'none')).toMatchObject({
+      code: 1,
+      stdout: '[]\n',
+      stderr: expect.stringContaining('get none: no such volume'),
+    });
+    expect(await volume('rm', 'none')).toMatchObject({ code: 1, stderr: expect.stringContaining('get none: no such volume') });
+    expect(await volume('rm', '-f', 'none')).toMatchObject({ code: 0, stdout: 'none\n' });
+    expect(await volume('create', '-o', 'size=1g', 'x1')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('quota size requested'),
+    });
+    expect((await volume('create', '-d', 'nfs', 'x1')).stderr).toContain('plugin "nfs" not found');
   });
 });
