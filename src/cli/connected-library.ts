@@ -22,6 +22,16 @@ export const library: Library = {
     const { listContainers } = await import('../containers/listing.ts');
     return withContainers((place) => listContainers(place, options), options.hasSizes);
   },
+  inspectContainer: async (nameOrId, { hasSize }) => {
+    const [{ describeContainer }, { inspectContainer }] = await Promise.all([
+      import('../containers/listing.ts'),
+      import('../containers/inspect.ts'),
+    ]);
+    return withContainers(async (place) => {
+      const listed = await describeContainer(place, nameOrId, { hasSize });
+      return inspectContainer(listed, { volumePath: (name) => place.store.path('volumes', name, '_data') });
+    }, hasSize);
+  },
   readLog: async (nameOrId, options) => {
     const { logAttributes, readLog } = await import('../containers/logs.ts');
     return withContainers(({ containers }) => {

@@ -78,6 +78,7 @@ export interface Library {
   runContainer(options: RunOptions): Promise<number>;
   /** Newest first. */
   listContainers(options: ListOptions): Promise<readonly ListedContainer[]>;
+  inspectContainer(nameOrId: string, options: { readonly hasSize: boolean }): Promise<object>;
   readLog(nameOrId: string, options: LogOptions): Promise<ContainerLog>;
   /** Where the last RUN failed. */
   openShell(options: ShellOptions): Promise<number>;

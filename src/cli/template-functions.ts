@@ -1,6 +1,7 @@
 // What templates can do with values: Go's own functions, those that docker adds, and how values read. Pure.
 
 import { TbuildError } from '../base/errors.ts';
+import { Struct } from '../base/struct.ts';
 
 export interface Options {
   /** What `json` begins further lines with; 0: it is one line, as docker has it. */
@@ -62,7 +63,9 @@ export function fieldOf(value: unknown, name: string): unknown {
     throw new TbuildError('usage/bad-value', `--format: can't evaluate field ${name} in ${JSON.stringify(value)}`);
   if (Object.hasOwn(value, name)) return (value as Record<string, unknown>)[name];
   const plain = plainName(name);
-  return Object.entries(value).find(([key]) => plainName(key) === plain)?.[1];
+  const found = Object.entries(value).find(([key]) => plainName(key) === plain);
+  if (!found && value instanceof Struct) throw new TbuildError('usage/bad-value', `--format: map has no entry for key "${name}"`);
+  return found?.[1];
 }
 
 const plainName = (name: string): string => name.replace(/[_-]/g, '').toLowerCase();

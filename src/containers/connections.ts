@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container } from './containers.ts';
 import type { PortMapping } from './spec.ts';
-import type { ContainerState } from './state.ts';
+import { type ContainerState, isUp } from './state.ts';
 
 export interface Connections {
   readonly networks: readonly NetworkEndpoint[];
@@ -24,16 +24,16 @@ export interface NetworkEndpoint {
 }
 
 export function connectionsOf({ directory, spec }: Container, state: ContainerState): Connections {
-  const isUp = state.status === 'running' || state.status === 'paused';
+  const hasProcess = isUp(state.status);
   const { mode, networks } = spec.network;
   const attachments = mode === 'bridge' ? networks : mode === 'container' ? [] : [{ network: mode, aliases: [] }];
   return {
     networks: attachments.map(({ network, aliases }) => ({
       network,
       aliases,
-      ...addressOf(isUp ? state.network : undefined, network),
+      ...addressOf(hasProcess ? state.network : undefined, network),
     })),
-    published: isUp && mode === 'bridge' ? publishedPorts(directory, spec.ports, spec.publishAll) : [],
+    published: hasProcess && mode === 'bridge' ? publishedPorts(directory, spec.ports, spec.publishAll) : [],
   };
 }
 

@@ -41,10 +41,7 @@ export async function listContainers(place: ListPlace, options: ListOptions): Pr
   const { containers, images } = place;
   const locks = heldLocks();
   const nameOf = imageNames(images);
-  const all = containers.list().map((container): ListedContainer => {
-    const state = container.state(locks);
-    return { container, state, imageName: nameOf(container), size: undefined, ...connectionsOf(container, state) };
-  });
+  const all = containers.list().map((container) => describe(container, container.state(locks), nameOf(container)));
   const isWanted = containerTest(options, {
     find: (nameOrId) => containers.find(nameOrId),
     findImage: (nameOrId) => images.find(nameOrId),
@@ -52,6 +49,21 @@ export async function listContainers(place: ListPlace, options: ListOptions): Pr
   const chosen = all.filter(isWanted).slice(0, options.last);
   if (!options.hasSizes) return chosen;
   return Promise.all(chosen.map(async (listed) => ({ ...listed, size: await sizeOf(place, listed.container) })));
+}
+
+/** One, whatever it does. Throws `container/unknown`, `container/ambiguous`. */
+export async function describeContainer(
+  place: Omit<ListPlace, 'images'>,
+  nameOrId: string,
+  { hasSize }: { readonly hasSize: boolean },
+): Promise<ListedContainer> {
+  const container = place.containers.find(nameOrId);
+  const listed = describe(container, container.state(), container.spec.image.name);
+  return hasSize ? { ...listed, size: await sizeOf(place, container) } : listed;
+}
+
+function describe(container: Container, state: ContainerState, imageName: string): ListedContainer {
+  return { container, state, imageName, size: undefined, ...connectionsOf(container, state) };
 }
 
 /** Many containers are of one image. */

@@ -49,6 +49,11 @@ export function readState(directory: string, locks?: HeldLocks): ContainerState 
   return { ...after, status: 'exited', isAbandoned: true, exitCode: KILLED, pid: 0, finishedAt };
 }
 
+/** There is a first process, though it may be frozen. */
+export function isUp(status: ContainerState['status']): boolean {
+  return status === 'running' || status === 'paused';
+}
+
 /** Docker: what could not be started stays "Created". */
 const statusAtRest = ({ startedAt }: MonitorState) => (startedAt === 0 ? 'created' : 'exited');
 

@@ -101,7 +101,7 @@ export const ALL_CAPABILITIES =
     ' ',
   );
 
-const MASKED = [
+export const MASKED = [
   '/proc/acpi',
   '/proc/asound',
   '/proc/interrupts',
@@ -116,7 +116,7 @@ const MASKED = [
   '/sys/firmware',
 ];
 
-const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+export const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 const SHM_BYTES = 64 << 20;
 

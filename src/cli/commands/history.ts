@@ -1,10 +1,11 @@
-// `tbuild history`: the instructions an image was made by, the last one first.
+// `tbuild history`: the instructions an image was made by, the last one first (docker/cli cli/command/formatter/history.go).
 
 import type { HistoryRow } from '../../images/describe.ts';
 import { defineCommand } from '../command.ts';
 import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
-import { formatTable, shortId } from '../table.ts';
-import { oneLine } from '../text.ts';
+import { formatHelp, formatRows, type Row } from '../row-format.ts';
+import { shortId } from '../table.ts';
+import { cutToWidth, oneLine } from '../text.ts';
 import { formatAge, formatSize } from '../units.ts';
 
 export const history = defineCommand({
@@ -13,41 +14,49 @@ export const history = defineCommand({
   description: 'Show the history of an image',
   positionals: [1, 1],
   flags: {
-    format: {
-      value: 'string',
-      choices: ['table', 'json'],
-      default: 'table',
-      help: 'Format of the output: "table", or "json", one object a line',
-    },
+    format: { value: 'string', default: 'table', help: formatHelp },
+    human: { short: 'H', default: 'true', help: 'Print sizes and dates in human readable format' },
     'no-trunc': { help: "Don't truncate output" },
     platform: platformFlag,
+    quiet: { short: 'q', help: 'Only show image IDs' },
   },
   run: async ({ flags, positionals, library, stdout }) => {
     const nowMs = Date.now();
     const history = await library.imageHistory(positionals[0]!, parsePlatformFlag(flags.platform));
-    const rows = history.map((row) => shownRow(row, flags['no-trunc'], nowMs));
-    if (flags.format === 'json') {
-      stdout.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-    } else {
-      const cells = rows.map((row) => [row.ID, row.CreatedSince, row.CreatedBy, row.Size, row.Comment]);
-      stdout.write(formatTable(['IMAGE', 'CREATED', 'CREATED BY', 'SIZE', 'COMMENT'], cells));
-    }
+    const options = { isWhole: flags['no-trunc'], isHuman: flags.human, nowMs };
+    const created = flags.human ? 'CreatedSince' : 'CreatedAt';
+    const format = { table: `{{.ID}}\t{{.${created}}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, headers };
+    const rows = history.map((row) => shownRow(row, options));
+    stdout.write(formatRows(flags.quiet ? '{{.ID}}' : flags.format, format, rows));
     return 0;
   },
 });
 
-/** Docker's column, cut with an ellipsis. */
-const createdByLength = 45;
+const headers = {
+  ID: 'IMAGE',
+  CreatedSince: 'CREATED',
+  CreatedAt: 'CREATED AT',
+  CreatedBy: 'CREATED BY',
+  Size: 'SIZE',
+  Comment: 'COMMENT',
+};
 
-/** The names of docker's `--format json`. */
-function shownRow({ id, created, createdBy, sizeBytes, comment }: HistoryRow, isWhole: boolean, nowMs: number) {
+interface Shown {
+  readonly isWhole: boolean;
+  readonly isHuman: boolean;
+  readonly nowMs: number;
+}
+
+function shownRow(row: HistoryRow, { isWhole, isHuman, nowMs }: Shown): Row {
+  const { id, created, createdBy, sizeBytes, comment } = row;
   const line = oneLine(createdBy.replace(/\s+/g, ' '));
+  const at = created === undefined ? '' : new Date(created).toISOString().replace(/\.\d+Z$/, 'Z');
   return {
     ID: id === undefined ? '<missing>' : isWhole ? id : shortId(id),
-    CreatedAt: created ?? '',
-    CreatedSince: formatAge(created, nowMs),
-    CreatedBy: isWhole || line.length <= createdByLength ? line : `${line.slice(0, createdByLength - 1)}…`,
-    Size: formatSize(sizeBytes),
+    CreatedSince: isHuman ? formatAge(created, nowMs) : at,
+    CreatedAt: at,
+    CreatedBy: isWhole ? line : cutToWidth(line, 45),
+    Size: isHuman ? formatSize(sizeBytes) : String(sizeBytes),
     Comment: comment,
   };
 }

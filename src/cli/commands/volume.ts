@@ -11,6 +11,7 @@ import { promptLine } from '../prompt.ts';
 import { reportError } from '../report-error.ts';
 import { formatHelp, formatRows, type Row, type RowFormat } from '../row-format.ts';
 import { formatSize } from '../units.ts';
+import { inspectVolume } from './inspect.ts';
 
 const create = defineCommand({
   name: 'volume create',
@@ -147,56 +148,6 @@ function readBoolean(filter: string, text: string): boolean {
   return value;
 }
 
-const inspect = defineCommand({
-  name: 'volume inspect',
-  usage: '[OPTIONS] VOLUME [VOLUME...]',
-  description: 'Display detailed information on one or more volumes',
-  positionals: [1, Number.POSITIVE_INFINITY],
-  flags: {
-    format: {
-      short: 'f',
-      value: 'string',
-      default: 'json',
-      help: 'Format of the output ("json", or a Go template for each volume)',
-    },
-  },
-  run: async ({ flags, positionals, library, stdout, stderr, env, isDebug }) => {
-    const documents: Record<string, unknown>[] = [];
-    let failure: unknown;
-    for (const name of positionals) {
-      try {
-        documents.push(volumeDocument(await library.inspectVolume(name)));
-      } catch (error) {
-        // What was found before is shown, as by docker.
-        failure = error;
-        break;
-      }
-    }
-    if (flags.format === 'json') stdout.write(`${JSON.stringify(documents, null, 4)}\n`);
-    else {
-      const { renderTemplate } = await import('../go-template.ts');
-      for (const document of documents) stdout.write(`${renderTemplate(flags.format, document, { indent: 0 })}\n`);
-    }
-    if (failure === undefined) return 0;
-    reportError(failure, { stderr, env, isDebug });
-    return exitCodeOf(failure);
-  },
-});
-
-/** What is empty was not given, and is null. */
-function volumeDocument({ created, labels, directory, name, options }: Volume): Record<string, unknown> {
-  const orNull = (values: Volume['labels']) => (Object.keys(values).length > 0 ? values : null);
-  return {
-    CreatedAt: new Date(created).toISOString().replace(/\.\d+Z$/, 'Z'),
-    Driver: 'local',
-    Labels: orNull(labels),
-    Mountpoint: directory,
-    Name: name,
-    Options: orNull(options),
-    Scope: 'local',
-  };
-}
-
 const rm = defineCommand({
   name: 'volume rm',
   usage: '[OPTIONS] VOLUME [VOLUME...]',
@@ -250,7 +201,7 @@ const prune = defineCommand({
 
 export const volume = defineGroup('volume', 'Manage volumes', {
   create: { summary: 'Create a volume', command: create },
-  inspect: { summary: 'Display detailed information on one or more volumes', command: inspect },
+  inspect: { summary: 'Display detailed information on one or more volumes', command: inspectVolume },
   ls: { summary: 'List volumes', command: ls },
   prune: { summary: 'Remove unused local volumes', command: prune },
   rm: { summary: 'Remove one or more volumes', command: rm },

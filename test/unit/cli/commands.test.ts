@@ -3,6 +3,7 @@ import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TbuildError } from '../../../src/base/errors.ts';
+import { Struct } from '../../../src/base/struct.ts';
 import type { BuildOptions } from '../../../src/build/build.ts';
 import type { Library } from '../../../src/cli/library.ts';
 import type { RunOptions } from '../../../src/containers/run.ts';
@@ -298,8 +299,10 @@ describe('images', () => {
     `);
   });
 
-  test('IDs once each, names, whole digests', async () => {
-    expect((await tbuild(['images', '-q'], { library })).stdout).toBe('cdcdcdcdcdcd\nefefefefefef\nabababababab\n');
+  test('IDs, names, whole digests', async () => {
+    expect((await tbuild(['images', '-q'], { library })).stdout).toBe(
+      'cdcdcdcdcdcd\ncdcdcdcdcdcd\ncdcdcdcdcdcd\nefefefefefef\nabababababab\n',
+    );
     expect((await tbuild(['ls', '-q', 'debian'], { library })).stdout).toBe('abababababab\n');
     expect((await tbuild(['images', '-q', 'app:1', '--no-trunc'], { library })).stdout).toBe(`sha256:${'cd'.repeat(32)}\n`);
     expect((await tbuild(['images', '--digests', 'debian:12'], { library })).stdout).toContain(`sha256:${'12'.repeat(32)}`);
@@ -317,11 +320,28 @@ describe('images', () => {
 });
 
 test('inspect prints docker’s array', async () => {
-  const inspectImage = async (name: string) => ({ Id: image, RepoTags: [name] }) as never;
-  expect(JSON.parse((await tbuild(['inspect', 'a', 'b'], { library: { inspectImage } })).stdout)).toEqual([
+  const absent = (kind: 'container' | 'image' | 'volume') => async () => {
+    throw new TbuildError(`${kind}/unknown`, `no ${kind} of that name`);
+  };
+  const library = {
+    inspectContainer: async (name: string) =>
+      name === 'c' ? new Struct({ Id: 'c', Labels: { a: 'b' } }) : absent('container')(),
+    inspectImage: async (name: string) => (/^[abc]$/.test(name) ? ({ Id: image, RepoTags: [name] } as never) : absent('image')()),
+    inspectVolume: absent('volume'),
+  };
+  const inspect = (...args: string[]) => tbuild(['inspect', ...args], { library });
+  expect(JSON.parse((await inspect('a', 'c')).stdout)).toEqual([
     { Id: image, RepoTags: ['a'] },
-    { Id: image, RepoTags: ['b'] },
+    { Id: 'c', Labels: { a: 'b' } },
   ]);
+  expect((await inspect('--type=image', '-f', '{{.Id}}', 'c')).stdout).toBe(`${image}\n`);
+  expect((await inspect('--format=json', 'c')).stdout).toBe('[{"Id":"c","Labels":{"a":"b"}}]\n');
+  expect(await inspect('x', 'c')).toMatchObject({ exitCode: 1, stderr: 'error: no such object: x\n' });
+  expect(await inspect('-f', '{{.State.Health}}', 'c')).toMatchObject({
+    stdout: '\n',
+    stderr: expect.stringContaining('map has no entry for key "State"'),
+  });
+  expect((await inspect('-f', '{{.Labels.none}}', 'c')).stdout).toBe('<no value>\n');
 });
 
 test('history', async () => {
@@ -341,8 +361,8 @@ test('history', async () => {
   expect((await tbuild(['history', 'app'], { library })).stdout).toMatchInlineSnapshot(`
     "IMAGE          CREATED      CREATED BY                                      SIZE      COMMENT
     0f3a7c1be1b2   2 days ago   RUN set -ex; apt-get update && apt-get insta…   5.5kB     tbuild
-    <missing>      2 days ago   ENV PATH=/bin                                   0B
-    <missing>      N/A                                                          100MB
+    <missing>      2 days ago   ENV PATH=/bin                                   0B        
+    <missing>      N/A                                                          100MB     
     "
   `);
   const lines = (await tbuild(['history', '--format', 'json', '--no-trunc', 'app'], { library })).stdout.trim().split('\n');

@@ -21,10 +21,11 @@ test('tbuild', async () => {
       run          Create and run a new container from an image
       ps           List containers
       logs         Fetch the logs of a container
+      volume       Manage volumes
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
-      inspect      Return low-level information on images
+      inspect      Return low-level information on containers, images and volumes
       history      Show the history of an image
       tag          Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi          Remove one or more images

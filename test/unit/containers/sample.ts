@@ -38,6 +38,8 @@ export function sampleSpec(changes: Partial<ContainerSpec> = {}): ContainerSpec 
     capDrop: [],
     security: { noNewPrivileges: false, unmask: [] },
     devices: [],
+    deviceRules: [],
+    cgroupns: 'private',
     limits: {},
     rlimits: [],
     sysctls: {},
@@ -52,7 +54,7 @@ export function sampleSpec(changes: Partial<ContainerSpec> = {}): ContainerSpec 
     stopTimeoutSeconds: 10,
     log: { driver: 'json-file', options: {} },
     ...changes,
-  } as ContainerSpec;
+  };
 }
 
 export function sampleState(changes: Partial<ContainerState> = {}): ContainerState {
