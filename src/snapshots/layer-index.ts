@@ -60,6 +60,7 @@ export class LayerIndex {
   #text: string | undefined;
   /** How many names each file has that has several, by the position of the first. */
   #links: Map<number, number> | undefined;
+  #isPlain: boolean | undefined;
 
   constructor(file: Buffer, name: string) {
     if (file.length < 128 || !file.subarray(0, 8).equals(MAGIC) || file.readUInt32LE(8) !== 1) {
@@ -103,6 +104,20 @@ export class LayerIndex {
   find(path: string, layer = 0): Entry | undefined {
     const position = this.#position(path);
     return position >= 0 ? this.at(position, layer) : undefined;
+  }
+
+  /** It has neither an extended attribute nor anything that hides what lower layers have. */
+  get isPlain(): boolean {
+    this.#isPlain ??= this.#u64(48) === 0 && !this.#hides();
+    return this.#isPlain;
+  }
+
+  #hides(): boolean {
+    for (let position = 0; position < this.count; position++) {
+      const base = this.#entries + position * ENTRY_SIZE;
+      if (TYPES[this.#file[base + 10] as number] === 'whiteout' || ((this.#file[base + 11] as number) & 2) !== 0) return true;
+    }
+    return false;
   }
 
   /** How many names in this index the file at `path` has: its link count. */

@@ -27,12 +27,13 @@ const LETTERS = { file: '-', dir: 'd', symlink: 'l', char: 'c', block: 'b', fifo
  * Undefined: the question cannot be asked here, for there is nothing or something of another kind.
  * `N` absent, or a whiteout · `L` type, mode, owner, device, whether a file is empty · `S` L, and size, link group, content or target ·
  * `Z` size · `R` link target · `D` names and types · `C` content · `X` path, NUL, name: one extended attribute · `A` all of them ·
- * `O` whether a directory is opaque · `U` the [user, group] of a --chown as uid:gid, or the user of a RUN as all that comes with it ·
+ * `O` whether a directory is opaque · `P` whether no layer has extended attributes, whiteouts or opaque directories · `U` the [user, group] of a --chown as uid:gid, or the user of a RUN as all that comes with it ·
  * `M` where a bind mount is from.
  */
 export function answer(view: View, kind: string, path: string): string | undefined {
   if (kind === 'U') return userAnswer(view.root, path);
   if (kind === 'M') return view.mounted;
+  if (kind === 'P') return view.indexes.every((index) => index.isPlain) ? 'plain' : '';
   if (kind === 'D') return listing(view, path);
   const end = kind === 'X' ? path.indexOf('\0') : path.length;
   const entry = view.tree.lookup(path.slice(0, end));

@@ -47,6 +47,7 @@ const narrows: Readonly<Record<string, Narrow>> = {
   X: { operations: 'xattr', change: 'attributes' },
   A: { operations: 'xattrs', change: 'attributes' },
   O: { operations: 'list', change: 'opaque' },
+  P: { operations: 'xattr', change: 'attributes' },
 };
 
 describe('every kind of observation is needed: without it', () => {

@@ -23,11 +23,19 @@ const TYPES: readonly EntryType[] = [
   'file', 'file', 'file', 'file', 'dir', 'dir', 'dir', 'symlink', 'symlink', 'whiteout', 'fifo', 'char',
 ]; // biome-ignore format: weights
 
-export function randomFiles(random: Random, root: string): Files {
+/** `isPlain`: nothing with extended attributes or that hides what is below, for then the kernel does not ask for any. */
+export function randomFiles(random: Random, root: string, isPlain: boolean): Files {
   const layer: Record<string, Spec> = { [root]: directory(random) };
   for (let count = 4 + random.below(10); count > 0; count--) put(layer, randomPath(random, root), random);
-  return layer;
+  return isPlain ? plain(layer) : layer;
 }
+
+const plain = (layer: Files): Files =>
+  Object.fromEntries(
+    Object.entries(layer).flatMap(([path, { opaque: _, xattrs: __, ...spec }]) =>
+      spec.type === 'whiteout' ? [] : [[path, spec]],
+    ),
+  );
 
 function randomPath(random: Random, root: string): string {
   return [root, ...Array.from({ length: 1 + random.below(3) }, () => random.pick(NAMES))].join('/');

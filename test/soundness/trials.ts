@@ -71,8 +71,9 @@ function randomCommand(draw: Random, seed: number, operations = draw.oneIn(2) ? 
 
 function randomShape(draw: Random, of = ['t', 'tt', 'ttt', 'et', 'tet', 'ttett', 'tete']): Shape {
   const kinds = draw.pick(of);
-  const layers = Array.from(kinds, (kind) => ({ files: randomFiles(draw, 't'), traced: kind === 't' }));
-  return { layers, mount: draw.oneIn(3) ? randomFiles(draw, 'm') : undefined };
+  const isPlain = draw.oneIn(2);
+  const layers = Array.from(kinds, (kind) => ({ files: randomFiles(draw, 't', isPlain && kind === 't'), traced: kind === 't' }));
+  return { layers, mount: draw.oneIn(3) ? randomFiles(draw, 'm', isPlain) : undefined };
 }
 
 function changedShape(

@@ -74,6 +74,8 @@ function describe(kind: string, question: string, then: string, now: string | un
       return [[path, `extended attribute ${question.slice(question.indexOf('\0') + 1)}`]];
     case 'A':
       return [[path, 'extended attributes']];
+    case 'P':
+      return [[path, 'extended attributes or whiteouts in it']];
     case 'O':
       return [[path, 'the whole directory']];
     default:

@@ -47,6 +47,7 @@ describe('answers', () => {
     ['A', 'a', file, { ...file, a: { type: 'dir', xattrs: { 'user.x': 'eQ==' } } }, ['/a: extended attributes']],
     ['X', 'a\0user.x', file, { ...file, a: { type: 'dir', xattrs: { 'user.x': 'eQ==' } } }, ['/a: extended attribute user.x']],
     ['O', 'a', { a: { type: 'dir' } }, { a: { type: 'dir', opaque: true } }, ['/a: the whole directory']],
+    ['P', '', file, { ...file, b: { type: 'whiteout' } }, ['/: extended attributes or whiteouts in it']],
     [
       'U',
       '["u",null]',

@@ -84,6 +84,15 @@ describe('every kind of observation', () => {
   const file = (more: Described): Files => ({ ...app, 'app/f': { text: 'text', ...more } });
   const before = file({ xattrs: { 'user.a': 'MQ==', 'user.b': 'Mg==' } });
   it.each<[string, Observed['gaps'][number], Files, Files, boolean]>([
+    [
+      'P: an attribute of whatever file',
+      { P: [''] },
+      app,
+      { ...app, 'app/g': { text: '', xattrs: { 'user.a': 'MQ==' } } },
+      false,
+    ],
+    ['P: a directory that hides what is below', { P: [''] }, app, { ...app, 'app/new': { type: 'dir', opaque: true } }, false],
+    ['P: nothing else', { P: [''] }, file({}), file({ text: 'next', mode: 0o600 }), true],
     ['L: the type', { L: ['app/f'] }, file({}), { ...app, 'app/f': { type: 'fifo' } }, false],
     ['L: that it is empty', { L: ['app/f'] }, file({}), file({ text: '' }), false],
     ['L: not the size', { L: ['app/f'] }, file({}), file({ text: 'longer' }), true],

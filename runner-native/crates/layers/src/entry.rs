@@ -122,6 +122,11 @@ impl Entry {
         }
     }
 
+    /// It neither hides what lower layers have, nor has an extended attribute.
+    pub fn is_plain(&self) -> bool {
+        self.kind != Kind::Whiteout && !self.opaque && self.xattrs.is_empty()
+    }
+
     /// A directory nobody listed: 0755 root:root, to be given the attributes of the layers below.
     pub fn implied_directory(path: &[u8]) -> Self {
         Self { implied: true, mode: 0o755, ..Self::new(path, Kind::Directory) }

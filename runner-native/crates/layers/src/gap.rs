@@ -23,6 +23,7 @@ pub struct Gap {
     /// For each entry of `tree`.
     origins: Vec<Origin>,
     data: Vec<Data>,
+    is_plain: bool,
     /// Entries of a directory, in the order of their names: a range of `listed`.
     ranges: Vec<Range<u32>>,
     listed: Vec<u32>,
@@ -43,6 +44,7 @@ impl Gap {
     pub fn read(layers: &[GapLayer]) -> Result<Self> {
         let data = layers.iter().map(|layer| Data::open(&layer.data)).collect::<Result<_>>()?;
         let mut trees = layers.iter().map(|layer| Ok(Index::read(&layer.index)?.tree)).collect::<Result<Vec<_>>>()?;
+        let is_plain = trees.iter().all(|tree| tree.entries().iter().all(Entry::is_plain));
         // Most gaps are one layer, which is the tree that it makes.
         let (tree, origins) = match (trees.pop(), trees.is_empty()) {
             (Some(tree), true) => {
@@ -52,11 +54,21 @@ impl Gap {
             (last, _) => merge(trees.into_iter().chain(last))?,
         };
         let (ranges, listed) = list_children(&tree);
-        Ok(Self { tree, origins, data, ranges, listed })
+        Ok(Self { tree, origins, data, is_plain, ranges, listed })
     }
 
     pub fn count(&self) -> usize {
         self.tree.entries().len()
+    }
+
+    /// No layer has an extended attribute, a whiteout or an opaque directory, as `isPlain` of src/snapshots/layer-index.ts says it. A directory may be opaque
+    /// all the same, that lies over something else.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    pub fn has_opaque(&self) -> bool {
+        self.tree.entries().iter().any(|entry| entry.opaque)
     }
 
     pub fn entry(&self, position: usize) -> Option<&Entry> {

@@ -16,11 +16,17 @@ use crate::protocol::{self, Answer, Operation, REQUEST_BYTES_MAX, Request};
 /// What one request may read at most: 256 pages, as many as FUSE has.
 const READ_BYTES_MAX: u32 = 1 << 20;
 
+/// Its position in the gap.
+const ROOT: usize = 0;
+
 pub struct Connection {
     gap: Arc<Gap>,
     owners: Owners,
     /// What overlayfs's own attributes begin with: `trusted.overlay.`, or `user.overlay.` where nobody is trusted.
     marks: &'static [u8],
+    /// What would be answered to any question about extended attributes is that there is none: then the kernel need ask but once, and overlayfs asks for each
+    /// file that is looked up.
+    has_attributes: bool,
     device: OwnedFd,
     log: Log,
     /// Why nothing that was noted counts.
@@ -32,7 +38,8 @@ type Answered = Result<(), Errno>;
 impl Connection {
     pub fn new(gap: Arc<Gap>, device: OwnedFd, owners: Owners, has_user_marks: bool) -> Self {
         let marks: &[u8] = if has_user_marks { b"user.overlay." } else { b"trusted.overlay." };
-        Self { log: Log::new(gap.count()), gap, owners, marks, device, failed: Mutex::default() }
+        let has_attributes = !gap.is_plain() || gap.has_opaque();
+        Self { log: Log::new(gap.count()), gap, owners, marks, has_attributes, device, failed: Mutex::default() }
     }
 
     /// Those that it cannot do without.
@@ -141,6 +148,10 @@ impl Connection {
         };
         self.log.note(Question::Look, position);
         let entry = self.gap.entry(position).ok_or(Errno::STALE)?;
+        if !self.has_attributes && entry.kind == Kind::Directory {
+            // Overlayfs would ask, and elsewhere it may be so.
+            self.log.note(Question::Opaque, position);
+        }
         let says_more = matches!(entry.kind, Kind::File | Kind::Symlink);
         let status_seconds = if says_more { 0 } else { FOR_EVER_SECONDS };
         answer.u64(position as u64 + 1).u64(0).u64(FOR_EVER_SECONDS).u64(status_seconds).u32(0).u32(0);
@@ -203,7 +214,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Of a plain gap it is one observation that there are none, and by another error, as the kernel has it that was told once.
     fn attribute(&self, position: usize, entry: &Entry, (name, size): (&[u8], u32), answer: &mut Answer) -> Answered {
+        self.log.note(Question::Plain, ROOT);
+        if !self.has_attributes {
+            return Err(Errno::NOSYS);
+        }
         if let Some(mark) = name.strip_prefix(self.marks) {
             return match mark {
                 b"opaque" => {
@@ -212,9 +228,12 @@ impl Connection {
                 }
                 // Overlayfs lists a directory that has this mark itself, so that whiteouts in it are not seen (erofs.rs, HOLDS_WHITEOUTS_XATTR), and has
                 // another lseek for it: had only those the mark that hold whiteouts, that would tell of them.
-                b"origin" if entry.kind == Kind::Directory => put_sized(b"", size, answer),
+                b"origin" if entry.kind == Kind::Directory && !self.gap.is_plain() => put_sized(b"", size, answer),
                 _ => Err(Errno::NODATA),
             };
+        }
+        if self.gap.is_plain() {
+            return Err(if name.starts_with(b"system.posix_acl_") { Errno::NODATA } else { Errno::OPNOTSUPP });
         }
         self.log.note_name(Question::Attribute, [&*entry.path, b"\0", name].concat());
         match entry.xattrs.iter().find(|(own, _)| **own == *name) {

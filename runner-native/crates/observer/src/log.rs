@@ -23,14 +23,25 @@ pub enum Question {
     Attribute,
     Attributes,
     Opaque,
+    Plain,
 }
 
 impl Question {
-    pub const ALL: [Self; 9] =
-        [Self::Look, Self::Status, Self::Size, Self::Link, Self::List, Self::Content, Self::Attribute, Self::Attributes, Self::Opaque];
+    pub const ALL: [Self; 10] = [
+        Self::Look,
+        Self::Status,
+        Self::Size,
+        Self::Link,
+        Self::List,
+        Self::Content,
+        Self::Attribute,
+        Self::Attributes,
+        Self::Opaque,
+        Self::Plain,
+    ];
 
     pub fn letter(self) -> char {
-        char::from(b"LSZRDCXAO"[self as usize])
+        char::from(b"LSZRDCXAOP"[self as usize])
     }
 }
 
@@ -122,7 +133,7 @@ mod tests {
             log.note_name(Question::Look, b"none".to_vec());
         }
         log.note_name(Question::Attribute, b"none".to_vec());
-        log.with(|noted| assert_eq!(noted.questions.each_ref().map(Vec::len), [1, 1, 0, 0, 0, 0, 1, 0, 0]));
+        log.with(|noted| assert_eq!(noted.questions.each_ref().map(Vec::len), [1, 1, 0, 0, 0, 0, 1, 0, 0, 0]));
         assert!(!log.is_lost());
     }
 

@@ -7,6 +7,7 @@ mod layers;
 mod probe;
 mod support;
 
+use rustix::fs::{self as kernel, XattrFlags};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -245,11 +246,28 @@ fn each_way_of_asking_is_noted() {
         ("attribute user.name /src/a.txt", "X src/a.txt\0user.name"),
         ("attribute security.capability /src/a.txt", "X src/a.txt\0security.capability"),
     ] {
-        let mut fixture = fixture("", Driver::Erofs, sources);
+        let mut fixture = fixture("", Driver::Erofs, |root| {
+            sources(root);
+            // Where nothing has any, nobody is asked for each.
+            kernel::lsetxattr(root.join("README"), "user.other", b"1", XattrFlags::empty()).unwrap();
+        });
         probing(&mut fixture, words);
         let output = fixture.run();
         let seen = questions(&output, 0);
         assert!(output.status == 0 && seen.contains(question), "{words}: {} {} {seen:?}", output.stdout, output.stderr);
+    }
+}
+
+#[test]
+fn that_nothing_has_attributes_is_one_observation() {
+    for words in ["attribute user.name /src/a.txt", "attribute security.capability /src/a.txt", "at 3 /src/a.txt"] {
+        let mut fixture = fixture("", Driver::Erofs, sources);
+        probing(&mut fixture, words);
+        let seen = questions(&fixture.run(), 0);
+        assert!(
+            seen.contains("P ") && seen.contains("O src") && !seen.iter().any(|question| question.starts_with('X')),
+            "{words}: {seen:?}"
+        );
     }
 }
 
