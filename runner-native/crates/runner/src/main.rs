@@ -7,6 +7,7 @@ mod arguments;
 mod help;
 mod listen_fds;
 mod log;
+mod monitor;
 mod oci;
 mod oci_limits;
 mod oci_spec;
@@ -32,11 +33,12 @@ fn main() {
         "serve" => own_ids::enter().and_then(|ids| tbuild_serve::main(&serde_json::json!(ids)).during(PROCESS, "serve").map(|()| 0)),
         "with-root" => own_ids::enter().and_then(|_| with_root(&arguments[1..])),
         "probe" => own_ids::enter().and_then(|_| probe(&arguments[1..])),
+        "monitor" => monitor::main(&arguments[1..]),
         "read" => own_ids::enter().and_then(|_| read(&arguments[1..])),
         "remove" => own_ids::enter().and_then(|_| remove(&arguments[1..])),
         "tree-tar" => own_ids::enter().and_then(|_| tree_tar()),
         _ => Err(usage(format!(
-            "unknown command {command:?}: one of serve, with-root, probe, tree-tar, read, remove, {}",
+            "unknown command {command:?}: one of serve, with-root, monitor, probe, tree-tar, read, remove, {}",
             help::command_names()
         ))),
     };
@@ -65,7 +67,7 @@ fn with_root(arguments: &[OsString]) -> Result<i32> {
         };
     };
     let outcome = protected.and_then(|()| with_root::read_spec(Path::new(spec))).and_then(|spec| {
-        with_root::run(with_root::Arguments { lifeline, spec, runtime, say_host_network: &say_host_network, network: None })
+        with_root::run(with_root::Arguments { lifeline, spec, runtime, say_host_network: &say_host_network, network: None, on_start: None })
     });
     let Some(mut result) = result else { return outcome.map(|outcome| outcome.status) };
     let (line, status) = match &outcome {

@@ -1,6 +1,7 @@
 //! `run`: starts a container in the foreground and stays its parent until it has ended. The calling process has one thread, and the
 //! bundle as its working directory.
 
+use crate::cgroups::Cgroup;
 use crate::channel::{self, Message};
 use crate::error::{Context, NAMESPACE, NO_NAMESPACE, NativeError, PROCESS, Result};
 use crate::from_outside::{self, EnteredRoot, Sources};
@@ -35,6 +36,19 @@ pub struct RunOptions<'a> {
     pub other_child: Option<Pid>,
     /// Told of the first process when its namespaces are there and it still waits: whoever makes its network does that now.
     pub network: Option<&'a dyn Fn(Pid) -> Result<()>>,
+    pub on_start: Option<OnStart<'a>>,
+}
+
+/// Called as soon as the command runs, by who has somebody else attend to it; an error ends the container.
+pub type OnStart<'a> = Box<dyn FnOnce(Started) -> Result<()> + 'a>;
+
+pub struct Started<'a> {
+    pub pid: Pid,
+    pub pidfd: BorrowedFd<'a>,
+    /// From now on that one's alone.
+    pub terminal: Option<OwnedFd>,
+    /// None: the container is where its parent is.
+    pub cgroup: Option<&'a Cgroup>,
 }
 
 pub struct Ended {
@@ -129,6 +143,14 @@ pub fn start_and_wait(
     if has_terminal && master.is_none() {
         return Err(terminal::expected());
     }
+    let master = match options.on_start.take() {
+        None => master,
+        Some(tell) => {
+            let cgroup = limited.as_ref().map(Limited::cgroup);
+            tell(Started { pid: container.pid, pidfd: container.pidfd.as_fd(), terminal: master, cgroup })?;
+            None
+        }
+    };
     let _restored = RawTerminal::enter(ours.as_ref())?;
     let mut relays = streams.relays();
     if let Some(master) = &master {

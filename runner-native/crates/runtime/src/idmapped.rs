@@ -47,7 +47,7 @@ impl Idmapped {
             rustix::fs::open(path, flags, Mode::empty()).at(MOUNT, "open the upper", path)
         };
         if self.0.is_none() {
-            return Ok(UpperDirectories { upper: open(directory)?, work: open(work)? });
+            return Ok(UpperDirectories::new(open(directory)?, open(work)?));
         }
         let parts = (directory.parent(), directory.file_name(), work.file_name());
         let (Some(parent), Some(upper_name), Some(work_name), true) = (parts.0, parts.1, parts.2, directory.parent() == work.parent())
@@ -59,7 +59,7 @@ impl Idmapped {
         let mapped = self.mount(copy(CWD, parent).at(MOUNT, "bind", parent)?, parent)?;
         mounts::attach_at(&mapped, &place).at(MOUNT, "mount", &place)?;
         let open = |name: &OsStr| open(&place.join(name));
-        Ok(UpperDirectories { upper: open(upper_name)?, work: open(work_name)? })
+        Ok(UpperDirectories::new(open(upper_name)?, open(work_name)?))
     }
 
     /// What is made while this lives belongs to the container's root. overlayfs writes for ever as who has mounted it.

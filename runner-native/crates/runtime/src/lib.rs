@@ -37,7 +37,7 @@ pub mod probe;
 pub mod record;
 pub mod relay;
 pub mod resources;
-mod root_spec;
+pub mod root_spec;
 mod scheduling;
 mod seccomp;
 mod seccomp_agent;

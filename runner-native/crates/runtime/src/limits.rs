@@ -29,6 +29,10 @@ impl Limits<'_> {
 }
 
 impl Limited {
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.0
+    }
+
     pub fn was_killed_for_memory(&self) -> bool {
         stats::memory_kills(&self.0) > 0
     }

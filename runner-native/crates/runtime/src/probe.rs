@@ -134,7 +134,7 @@ fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf)
         lowers.push(stack::open_layer(&layer(summary.data.into()), scratch, &Idmapped::NONE)?);
     }
     let directory = |kind: &str| scratch.make_directory(&format!("{name}-{kind}"));
-    let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+    let upper = UpperDirectories::new(directory("upper")?, directory("work")?);
     let root = stack::overlay(&lowers.iter().collect::<Vec<_>>(), Some(&upper), scratch)?;
     let read = read(&root, "kept").at(MOUNT, "read through the overlay", &place.path)?;
     if read != CONTENT {
@@ -149,7 +149,7 @@ fn try_driver(place: &Place, name: &str, driver: Driver, layer: impl Fn(PathBuf)
 fn try_upper(place: &Place) -> Result<()> {
     let home = fs::open(&place.path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(MOUNT, "open", &place.path)?;
     let directory = |name: &str| stack::make_directory(&home, name).at(MOUNT, "make", place.path.join(name));
-    let upper = UpperDirectories { upper: directory("upper")?, work: directory("work")? };
+    let upper = UpperDirectories::new(directory("upper")?, directory("work")?);
     let lower = place.scratch.make_directory("base")?;
     stack::overlay(&[&lower], Some(&upper), &place.scratch).map(drop)
 }

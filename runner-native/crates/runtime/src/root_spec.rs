@@ -113,6 +113,9 @@ pub enum Upper {
     Directory {
         directory: PathBuf,
         work: PathBuf,
+        /// What a program syncs is on the disk then, and may be used after a crash of the machine.
+        #[serde(default)]
+        lasts: bool,
     },
 }
 

@@ -28,6 +28,16 @@ const OPTIONS: [(&str, &str); 5] =
 pub struct UpperDirectories {
     pub upper: OwnedFd,
     pub work: OwnedFd,
+    /// overlayfs has written there before.
+    pub was_used: bool,
+    /// Syncing means something: else it is volatile.
+    pub lasts: bool,
+}
+
+impl UpperDirectories {
+    pub fn new(upper: OwnedFd, work: OwnedFd) -> Self {
+        Self { upper, work, was_used: false, lasts: false }
+    }
 }
 
 /// A private tmpfs in which everything of one root is put together.
@@ -130,10 +140,12 @@ fn overlay_by_descriptors(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>)
     for lower in lowers.iter().rev() {
         fsconfig_set_fd(&context, "lowerdir+", lower)?;
     }
-    if let Some(UpperDirectories { upper, work }) = upper {
+    if let Some(UpperDirectories { upper, work, lasts, .. }) = upper {
         fsconfig_set_fd(&context, "upperdir", upper)?;
         fsconfig_set_fd(&context, "workdir", work)?;
-        fsconfig_set_flag(&context, "volatile")?;
+        if !lasts {
+            fsconfig_set_flag(&context, "volatile")?;
+        }
     }
     fsconfig_create(&context)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
@@ -157,8 +169,9 @@ pub fn overlay_by_paths(lowers: &[&OwnedFd], upper: Option<&UpperDirectories>, s
     }
     let mut flags = MountFlags::NODEV;
     match upper {
-        Some(UpperDirectories { upper, work }) => {
-            data.push_str(&format!(",upperdir={},workdir={},volatile", fd_path(upper), fd_path(work)));
+        Some(UpperDirectories { upper, work, lasts, .. }) => {
+            let volatile = if *lasts { "" } else { ",volatile" };
+            data.push_str(&format!(",upperdir={},workdir={}{volatile}", fd_path(upper), fd_path(work)));
         }
         None => flags |= MountFlags::RDONLY,
     }
@@ -241,7 +254,7 @@ mod tests {
         let image = |by_loop| open_layer(&Layer::Erofs { erofs: directory.join("layer.erofs"), by_loop }, scratch, &Idmapped::NONE);
         let image = image(false).or_else(|_| image(true)).unwrap();
         let above = open_layer(&Layer::Directory { directory: directory.join("above") }, scratch, &Idmapped::NONE).unwrap();
-        let upper = UpperDirectories { upper: scratch.make_directory("upper").unwrap(), work: scratch.make_directory("work").unwrap() };
+        let upper = UpperDirectories::new(scratch.make_directory("upper").unwrap(), scratch.make_directory("work").unwrap());
         (vec![image, above], upper)
     }
 

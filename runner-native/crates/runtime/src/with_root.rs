@@ -2,7 +2,7 @@
 //! Everything is mounted in the namespace of this process and its children, so nothing is left when they are gone, however they went.
 
 use crate::cgroups::Cgroup;
-use crate::container::{self, Ended, RunOptions, explain_clone};
+use crate::container::{self, Ended, OnStart, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
 use crate::hooks::Told;
 use crate::idmapped::Idmapped;
@@ -29,12 +29,13 @@ use tbuild_layers::LayerSummary;
 
 pub struct Arguments<'a> {
     pub lifeline: Option<OwnedFd>,
-    pub spec: String,
+    pub spec: RootSpec,
     pub runtime: Vec<OsString>,
     /// Told before anything starts why the container is on the host's network, though it was to have its own.
     pub say_host_network: &'a dyn Fn(&str),
     /// As `RunOptions::network`. Another runtime's configuration has no network namespace then, but the one that it begins in.
     pub network: Option<&'a dyn Fn(Pid) -> Result<()>>,
+    pub on_start: Option<OnStart<'a>>,
 }
 
 #[derive(Serialize, Default)]
@@ -54,7 +55,7 @@ pub struct Outcome {
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome> {
-    let mut spec: RootSpec = serde_json::from_str(&arguments.spec).map_err(|error| malformed("SPEC", &error))?;
+    let mut spec = arguments.spec;
     let mut observer = Observer::start(&mut spec)?;
     let config = crate::config_file::parse(spec.config.get())?;
     let own = match arguments.runtime.first() {
@@ -67,7 +68,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         None => Program::Foreign(arguments.runtime, Box::new(config)),
     };
     let _network = enter_own_network(&mut spec, arguments.say_host_network)?;
-    match run_observed(&spec, &program, arguments.lifeline, arguments.network, &mut observer) {
+    match run_observed(&spec, &program, arguments.lifeline, arguments.network, arguments.on_start, &mut observer) {
         Err(error) => match observer.finish(false) {
             Observed::Failed(why) => Ok(Outcome { status: error::exit_status(&error), observer_failed: Some(why), ..Outcome::default() }),
             _ => Err(error),
@@ -98,6 +99,7 @@ fn run_observed(
     program: &Program,
     lifeline: Option<OwnedFd>,
     network: Option<&dyn Fn(Pid) -> Result<()>>,
+    on_start: Option<OnStart>,
     observer: &mut Observer,
 ) -> Result<Outcome> {
     enter_namespace()?;
@@ -107,8 +109,8 @@ fn run_observed(
     let pid_file = if let Program::Own(_, own) = program { own.pid_file.clone() } else { None };
     let limits = program.limits()?;
     let (watched, observer_pid) = (lifeline.as_ref().map(AsFd::as_fd), observer.pid());
-    let tick = Some(Box::new(|| fullness.look()) as Box<dyn FnMut()>);
-    let options = RunOptions { lifeline: watched, other_child: observer_pid, tick, pid_file, limits, network };
+    let tick: Option<Box<dyn FnMut()>> = if root.is_tmpfs { Some(Box::new(|| fullness.look())) } else { None };
+    let options = RunOptions { lifeline: watched, other_child: observer_pid, tick, pid_file, limits, network, on_start };
     let Ended { status, killed_for_memory, watcher } = match program {
         Program::Own(plan, own) => container::run(plan, &Told::of(plan, &own.id, &spec.scratch.join("bundle")), options)?,
         Program::Foreign(runtime, config) => foreign::run(runtime, config, options)?,
@@ -209,7 +211,9 @@ impl Root {
         let mut lowers = vec![idmapped.directory(stub, &scratch.path)?];
         lowers.extend(stack::open_layers(&spec.layers, &scratch, &idmapped, observer)?);
         let (upper, upper_path) = upper(spec.upper.as_ref(), &scratch, &idmapped)?;
-        if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice()) {
+        if let (Some(upper), [_, .., top]) = (&upper, lowers.as_slice())
+            && !upper.was_used
+        {
             copy_attributes(top, &upper.upper).at(MOUNT, "give the upper the attributes of the root below", &upper_path)?;
         }
         let lowers: Vec<&OwnedFd> = lowers.iter().collect();
@@ -283,7 +287,10 @@ fn upper(upper: Option<&Upper>, scratch: &Scratch, idmapped: &Idmapped) -> Resul
             let directories = open_upper(&place.join("upper"), &place.join("work"), scratch, idmapped)?;
             Ok((Some(directories), place.join("upper")))
         }
-        Some(Upper::Directory { directory, work }) => Ok((Some(open_upper(directory, work, scratch, idmapped)?), directory.clone())),
+        Some(Upper::Directory { directory, work, lasts }) => {
+            let directories = open_upper(directory, work, scratch, idmapped)?;
+            Ok((Some(UpperDirectories { lasts: *lasts, ..directories }), directory.clone()))
+        }
     }
 }
 
@@ -309,7 +316,18 @@ fn open_upper(upper: &Path, work: &Path, scratch: &Scratch, idmapped: &Idmapped)
             _ => {}
         }
     }
-    idmapped.upper((upper, work), "v", scratch)
+    forget_volatile(work);
+    let was_used = work.join("work").exists();
+    Ok(UpperDirectories { was_used, ..idmapped.upper((upper, work), "v", scratch)? })
+}
+
+/// overlayfs takes no upper again that was once mounted volatile, since a crash of the machine may have cost anything of it. Who uses one again
+/// knows that there was none, or does not mind (Linux: Documentation/filesystems/overlayfs.rst, "Volatile mount").
+fn forget_volatile(work: &Path) {
+    let mark = work.join("work/incompat");
+    let _ = fs::unlink(mark.join("volatile/dirty"));
+    let _ = fs::rmdir(mark.join("volatile"));
+    let _ = fs::rmdir(&mark);
 }
 
 /// Mode, owner, extended attributes and mtime.
@@ -396,8 +414,13 @@ impl Fullness {
     }
 }
 
-/// SPEC by its path. `/dev/fd/N` is read as the descriptor it is: a socket, which Node.js makes its pipes of, cannot be opened by name.
-pub fn read_spec(path: &Path) -> Result<String> {
+/// SPEC of the command line.
+pub fn read_spec(path: &Path) -> Result<RootSpec> {
+    serde_json::from_str(&read_text(path)?).map_err(|error| malformed("SPEC", &error))
+}
+
+/// `/dev/fd/N` is read as the descriptor it is: a socket, which Node.js makes its pipes of, cannot be opened by name.
+fn read_text(path: &Path) -> Result<String> {
     use std::io::Read;
     let number = path.strip_prefix("/dev/fd").or(path.strip_prefix("/proc/self/fd")).ok().and_then(|rest| rest.to_str()?.parse().ok());
     let mut file = match number {

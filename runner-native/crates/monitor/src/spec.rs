@@ -1,0 +1,162 @@
+//! monitor.json, as src/native/monitor.ts defines it: what the monitor itself needs of it. The root is read by the child that makes it.
+
+use crate::directory::Directory;
+use rustix::fs::{Mode, OFlags};
+use serde::Deserialize;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+use tbuild_runtime::error::{CONFIG, Context, NativeError, Result};
+use tbuild_runtime::root_spec::{RootSpec, Upper};
+use tbuild_runtime::signals;
+
+const FILE: &str = "monitor.json";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    pub id: String,
+    /// argv prefix of another OCI runtime.
+    pub runtime: Option<Vec<String>>,
+    pub open_stdin: bool,
+    pub log: Option<LogSpec>,
+    pub restart: RestartSpec,
+    pub stop: StopSpec,
+    pub remove_at_end: bool,
+    root: RootPart,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogSpec {
+    pub path: PathBuf,
+    pub max_bytes: Option<u64>,
+    pub max_files: u32,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartSpec {
+    pub policy: Policy,
+    #[serde(default)]
+    pub maximum_retries: u32,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    No,
+    Always,
+    OnFailure,
+    UnlessStopped,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StopSpec {
+    pub signal: String,
+    timeout_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct RootPart {
+    config: ConfigPart,
+}
+
+#[derive(Deserialize)]
+struct ConfigPart {
+    process: Option<ProcessPart>,
+    linux: Option<LinuxPart>,
+}
+
+#[derive(Deserialize)]
+struct ProcessPart {
+    #[serde(default)]
+    terminal: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LinuxPart {
+    cgroups_path: Option<PathBuf>,
+}
+
+impl Spec {
+    pub fn read(directory: &Directory) -> Result<Self> {
+        let spec: Self = parse(&text(directory)?)?;
+        spec.stop.signal_number()?;
+        Ok(spec)
+    }
+
+    pub fn has_terminal(&self) -> bool {
+        self.root.config.process.as_ref().is_some_and(|process| process.terminal)
+    }
+
+    /// Empty: none is asked for by name.
+    pub fn cgroups_path(&self) -> PathBuf {
+        self.root.config.linux.as_ref().and_then(|linux| linux.cgroups_path.clone()).unwrap_or_default()
+    }
+
+    pub fn is_bundled_runtime(&self) -> bool {
+        self.runtime.is_none()
+    }
+
+    /// argv of the runtime.
+    pub fn program(&self) -> Vec<OsString> {
+        let prefix = self.runtime.clone().unwrap_or_else(|| vec!["self".into(), "run".into()]);
+        prefix.into_iter().chain([self.id.clone()]).map(OsString::from).collect()
+    }
+}
+
+impl StopSpec {
+    pub fn signal_number(&self) -> Result<i32> {
+        signal_number(&self.signal)
+    }
+
+    /// None: however long it takes.
+    pub fn timeout(&self) -> Option<Duration> {
+        timeout(self.timeout_ms)
+    }
+}
+
+pub fn timeout(ms: i64) -> Option<Duration> {
+    u64::try_from(ms).ok().map(Duration::from_millis)
+}
+
+pub fn signal_number(name: &str) -> Result<i32> {
+    let detail = || NativeError::new(CONFIG, "read the signal").detail(format!("invalid signal: {name}"));
+    signals::number(name).filter(|number| *number > 0).ok_or_else(detail)
+}
+
+/// What the container's root is made of. What is written stays when the container does, and is synced when its programs ask for it.
+pub fn read_root(directory: &Directory) -> Result<RootSpec> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Whole {
+        root: RootSpec,
+        remove_at_end: bool,
+    }
+    let mut whole: Whole = parse(&text(directory)?)?;
+    if let Some(Upper::Directory { lasts, .. }) = &mut whole.root.upper {
+        *lasts = !whole.remove_at_end;
+    }
+    Ok(whole.root)
+}
+
+fn text(directory: &Directory) -> Result<String> {
+    let read = || {
+        let file = rustix::fs::openat(directory, FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = String::new();
+        std::fs::File::from(file).read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(text)
+    };
+    read().at(CONFIG, "read", directory.path().join(FILE))
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    let detail = |error: serde_json::Error| {
+        NativeError::new(CONFIG, "read the configuration").detail(format!("{FILE} is not as docs/native.md describes it: {error}"))
+    };
+    serde_json::from_str(text).map_err(detail)
+}
