@@ -164,6 +164,38 @@ CREATE TABLE volumes (
   options TEXT NOT NULL           -- JSON: those of docker's local driver
 ) STRICT;
 `,
+  `
+-- Networks: docker's three and those that were made. A row says all there is of one: its bridge is on the host only while a container is in it.
+CREATE TABLE networks (
+  id TEXT PRIMARY KEY,            -- 64 hex digits
+  name TEXT NOT NULL UNIQUE,
+  created INTEGER NOT NULL,       -- ms since the epoch
+  spec TEXT NOT NULL              -- JSON: the rest of containers/networks/network.ts
+) STRICT;
+
+-- Who has which address. A row counts while its container runs, and from "since" (ms) on as long as the process "starter" is about to start it.
+CREATE TABLE addresses (
+  network TEXT NOT NULL REFERENCES networks (id),
+  address TEXT NOT NULL,
+  container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+  starter INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (network, address)
+) STRICT;
+CREATE INDEX addresses_container ON addresses (container);
+
+-- Ports of the host that lead to a container; "address" '' is every one. Rows count as those of addresses.
+CREATE TABLE ports (
+  container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+  address TEXT NOT NULL,
+  port INTEGER NOT NULL,
+  protocol TEXT NOT NULL,
+  starter INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (address, port, protocol)
+) STRICT;
+CREATE INDEX ports_container ON ports (container);
+`,
 ];
 
 export interface Database {

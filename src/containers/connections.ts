@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container } from './containers.ts';
+import { nameOfEngine } from './networks/network.ts';
 import type { PortMapping } from './spec.ts';
 import { type ContainerState, isUp } from './state.ts';
 
@@ -50,7 +51,8 @@ interface NetInterface {
 }
 
 function addressOf(answers: unknown, network: string): Address {
-  const block = (answers as Readonly<Record<string, StatusBlock>> | null | undefined)?.[network];
+  const blocks = Object.entries((answers ?? {}) as Readonly<Record<string, StatusBlock>>);
+  const block = blocks.find(([engine]) => nameOfEngine(engine) === network)?.[1];
   const [link] = Object.values(block?.interfaces ?? {});
   const subnet = link?.subnets?.find(({ ipnet }) => ipnet?.includes('.')) ?? link?.subnets?.[0];
   const [address = '', prefix = '0'] = (subnet?.ipnet ?? '').split('/');
@@ -68,7 +70,7 @@ interface EnginePort {
 
 /** A port that any free one of the host leads to is in what the monitor was told. */
 function publishedPorts(directory: string, asked: readonly PortMapping[], publishAll: boolean): readonly PortMapping[] {
-  if (!publishAll && asked.every(({ hostPort }) => hostPort > 0)) return asked;
+  if (!publishAll && asked.every(({ hostPort, hostPortEnd }) => hostPort > 0 && hostPortEnd === undefined)) return asked;
   return readEnginePorts(directory).flatMap(({ container_port, host_port, host_ip, protocol, range }) =>
     Array.from({ length: Math.max(1, Math.min(range ?? 1, 65_535)) }, (_, at) => ({
       hostAddress: host_ip ?? '',
