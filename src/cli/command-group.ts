@@ -6,10 +6,11 @@ import type { Command } from './command.ts';
 import { nearest } from './nearest.ts';
 import { reportError } from './report-error.ts';
 
-export interface GroupMember {
-  readonly summary: string;
-  readonly command: Command;
-}
+/** `load`: for a member that is loaded when it is called. */
+export type GroupMember = { readonly summary: string } & (
+  | { readonly command: Command }
+  | { readonly load: () => Promise<Command> }
+);
 
 export function defineGroup(name: string, description: string, members: Readonly<Record<string, GroupMember>>): Command {
   const rows = Object.entries(members).map(([member, { summary }]) => `  ${member.padEnd(10)} ${summary}\n`);
@@ -21,7 +22,11 @@ export function defineGroup(name: string, description: string, members: Readonly
       stdout.write(text);
       return 0;
     }
-    if (Object.hasOwn(members, word)) return (members[word] as GroupMember).command.start(rest, surroundings, isDebug);
+    if (Object.hasOwn(members, word)) {
+      const member = members[word] as GroupMember;
+      const command = 'load' in member ? await member.load() : member.command;
+      return command.start(rest, surroundings, isDebug);
+    }
     const meant = nearest(word, Object.keys(members));
     const hint = meant ? `did you mean tbuild ${name} ${meant}?` : `it has ${Object.keys(members).join(', ')}`;
     const error = new TbuildError('usage/unknown-command', `tbuild ${name} has no command "${word}"`, { hint });

@@ -1,11 +1,6 @@
 // The commands there are. Names and summaries only: a command's module is loaded when it is called.
 
-import type { Command } from './command.ts';
-
-export interface CommandEntry {
-  readonly summary: string;
-  readonly load: () => Promise<Command>;
-}
+import type { CommandEntry } from './command.ts';
 
 /** In the order of the help. */
 export const commandTable: Readonly<Record<string, CommandEntry>> = {
@@ -22,6 +17,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
   ps: { summary: 'List containers', load: async () => (await import('./commands/ps.ts')).ps },
   logs: { summary: 'Fetch the logs of a container', load: async () => (await import('./commands/logs.ts')).logs },
+  top: { summary: 'Display the running processes of a container', load: async () => (await import('./commands/top.ts')).top },
+  stats: {
+    summary: 'Display a live stream of container(s) resource usage statistics',
+    load: async () => (await import('./commands/stats.ts')).stats,
+  },
   volume: { summary: 'Manage volumes', load: async () => (await import('./commands/volume.ts')).volume },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
@@ -74,6 +74,22 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   prune: { summary: 'Remove the build cache', load: async () => (await import('./commands/prune.ts')).prune },
   fsck: { summary: 'Check the store', load: async () => (await import('./commands/fsck.ts')).fsck },
   parse: { summary: 'Show how a Dockerfile is read', load: async () => (await import('./commands/parse.ts')).parse },
+  container: {
+    summary: 'Manage containers',
+    load: async () => (await import('./commands/groups.ts')).containerGroup(commandTable),
+  },
+  image: {
+    summary: 'Manage images',
+    load: async () => (await import('./commands/groups.ts')).imageGroup(commandTable),
+  },
+  builder: {
+    summary: 'Manage builds',
+    load: async () => (await import('./commands/groups.ts')).builderGroup(commandTable),
+  },
+  system: {
+    summary: 'Manage the store',
+    load: async () => (await import('./commands/groups.ts')).systemGroup(commandTable),
+  },
   info: {
     summary: 'Display information about the store and the machine',
     load: async () => (await import('./commands/info.ts')).info,

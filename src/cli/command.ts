@@ -41,6 +41,12 @@ export interface Command {
   readonly start: (args: readonly string[], surroundings: Surroundings, isDebug: boolean) => Promise<number>;
 }
 
+/** A command as the table has it: its module is loaded when it is called. */
+export interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
 export function defineCommand<const T extends FlagTable>(parts: CommandParts<T>): Command {
   const table = withGlobalFlags(parts.flags);
   const help = (columns: number | undefined) => commandHelp({ ...parts, flags: table }, columns);

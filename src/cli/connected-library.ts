@@ -32,6 +32,14 @@ export const library: Library = {
       return inspectContainer(listed, { volumePath: (name) => place.store.path('volumes', name, '_data') });
     }, hasSize);
   },
+  listProcesses: async (nameOrId, options) => {
+    const { listProcesses } = await import('../containers/top.ts');
+    return withContainers(({ containers }) => listProcesses(containers.find(nameOrId), options));
+  },
+  sampleContainers: async (names, options) => {
+    const { sampleContainers } = await import('../containers/stats.ts');
+    return withContainers(({ containers }) => sampleContainers(containers, names, options));
+  },
   readLog: async (nameOrId, options) => {
     const { logAttributes, readLog } = await import('../containers/logs.ts');
     return withContainers(({ containers }) => {

@@ -13,6 +13,8 @@ import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from 
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { RunOptions } from '../containers/run.ts';
+import type { SampledContainer } from '../containers/stats.ts';
+import type { Processes } from '../containers/top.ts';
 import type { Volume } from '../containers/volumes/volume.ts';
 import type { NewVolume, PrunedVolumes } from '../containers/volumes/volumes.ts';
 import type { HistoryRow, ImageInspection } from '../images/describe.ts';
@@ -79,6 +81,9 @@ export interface Library {
   /** Newest first. */
   listContainers(options: ListOptions): Promise<readonly ListedContainer[]>;
   inspectContainer(nameOrId: string, options: { readonly hasSize: boolean }): Promise<object>;
+  /** `options`: of ps. */
+  listProcesses(nameOrId: string, options: readonly string[]): Promise<Processes>;
+  sampleContainers(names: readonly string[], options: { readonly all: boolean }): Promise<readonly SampledContainer[]>;
   readLog(nameOrId: string, options: LogOptions): Promise<ContainerLog>;
   /** Where the last RUN failed. */
   openShell(options: ShellOptions): Promise<number>;

@@ -21,6 +21,8 @@ test('tbuild', async () => {
       run          Create and run a new container from an image
       ps           List containers
       logs         Fetch the logs of a container
+      top          Display the running processes of a container
+      stats        Display a live stream of container(s) resource usage statistics
       volume       Manage volumes
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
@@ -46,6 +48,10 @@ test('tbuild', async () => {
       prune        Remove the build cache
       fsck         Check the store
       parse        Show how a Dockerfile is read
+      container    Manage containers
+      image        Manage images
+      builder      Manage builds
+      system       Manage the store
       info         Display information about the store and the machine
       version      Show the version
 
