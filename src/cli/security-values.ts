@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { parseBool } from '../base/parse-bool.ts';
 import type { CreateOptions } from '../containers/create-options.ts';
 import type { ContainerSpec } from '../containers/spec.ts';
-import { ALL_CAPABILITIES } from '../sandbox/container-config.ts';
+import { ALL_CAPABILITIES } from '../sandbox/capabilities.ts';
 import { badArgument, badValue } from './bad-argument.ts';
 import { nearest } from './nearest.ts';
 
@@ -65,7 +65,8 @@ function readProfile(path: string): string {
     throw badValue(`opening seccomp profile (${path}) failed: ${(error as Error).message}`);
   }
   try {
-    return JSON.stringify(JSON.parse(text));
+    JSON.parse(text);
+    return text;
   } catch (error) {
     throw badValue(`compacting json for seccomp profile (${path}) failed: ${(error as Error).message}`);
   }

@@ -33,7 +33,11 @@ export interface RootSpec {
   readonly make?: readonly { readonly path: string; readonly uid: number; readonly gid: number }[];
   /** What the root is made of belongs to these ids of the host. */
   readonly userns?: { readonly first: number; readonly count: number };
-  readonly upper: { readonly tmpfs: number } | { readonly directory: string; readonly work: string } | null;
+  /** `lasts`: what a program syncs is on the disk then; else the folder is of no use after a crash of the machine. */
+  readonly upper:
+    | { readonly tmpfs: number }
+    | { readonly directory: string; readonly work: string; readonly lasts?: boolean }
+    | null;
   /** Written to `<scratch>/files/<name>` before the container starts, content in base64. */
   readonly files: readonly RootFile[];
   /** The container is to have a network of its own: then these stand in the place of the files of the same names. */

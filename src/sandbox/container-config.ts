@@ -1,12 +1,14 @@
 // What to run, as an OCI runtime-spec configuration. Shared by RUN steps and containers; any OCI runtime can execute it.
 // Isolation is Docker's default: its capabilities, its seccomp effect, its masked paths. Nothing here touches the system.
 
+import { existsSync } from 'node:fs';
 import { hostPlatform } from '../oci/platform.ts';
 import type { Credentials } from '../snapshots/accounts.ts';
+import { DEFAULT_CAPABILITIES, everyCapability } from './capabilities.ts';
 import type { DeviceNode } from './device-node.ts';
 import { type Cgroup, limitsConfig } from './limits.ts';
 import type { Network } from './network.ts';
-import { defaultSeccomp } from './seccomp.ts';
+import { defaultSeccomp, type SeccompProfile } from './seccomp.ts';
 import { ID_MAPPINGS, type UserNamespace } from './user-namespace.ts';
 
 export interface Mount {
@@ -76,30 +78,33 @@ export interface ContainerSpec {
   readonly hooks?: readonly (readonly [HookName, Hook])[];
   /** No protection of the host: every capability and system call, nothing hidden (`RUN --security=insecure`). */
   readonly isInsecure?: boolean;
+  /** Of containers; RUN steps have none of it. */
+  readonly more?: ContainerExtras;
 }
 
-const CAPABILITIES = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FSETID',
-  'CAP_FOWNER',
-  'CAP_MKNOD',
-  'CAP_NET_RAW',
-  'CAP_SETGID',
-  'CAP_SETUID',
-  'CAP_SETFCAP',
-  'CAP_SETPCAP',
-  'CAP_NET_BIND_SERVICE',
-  'CAP_SYS_CHROOT',
-  'CAP_KILL',
-  'CAP_AUDIT_WRITE',
-];
+/** What flags of `run` change of a container that is as RUN's are. */
+export interface ContainerExtras {
+  readonly domainname: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  /** Null: every system call. */
+  readonly seccomp: SeccompProfile | null;
+  /** Of the paths that are hidden or read-only. */
+  readonly isUnmasked: (path: string) => boolean;
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly oomScoreAdj?: number | undefined;
+  /** Those that are not the container's own: `host`, or the path of another one's. */
+  readonly namespaces: Readonly<Partial<Record<NamespaceType, string>>>;
+  /** Undefined: /sys/fs/cgroup shows nothing. */
+  readonly cgroups: 'ro' | 'rw' | undefined;
+  /** `host`: /dev/shm and /dev/mqueue are the machine's; `none`: there is no /dev/shm. */
+  readonly ipcFiles: 'own' | 'host' | 'none';
+  /** Of the root, where mounts come in or go out. */
+  readonly propagation?: string | undefined;
+}
 
-/** In the order of their numbers (linux/capability.h); a runtime gives those that it has. */
-export const ALL_CAPABILITIES =
-  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'.split(
-    ' ',
-  );
+export type NamespaceType = 'pid' | 'ipc' | 'uts' | 'cgroup' | 'network' | 'user';
 
 export const MASKED = [
   '/proc/acpi',
@@ -120,7 +125,7 @@ export const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/pr
 
 const SHM_BYTES = 64 << 20;
 
-const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure, bindsSys }: ContainerSpec): Mount[] => [
+const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure, bindsSys, more }: ContainerSpec): Mount[] => [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
   {
@@ -129,23 +134,38 @@ const systemMounts = ({ shmBytes = SHM_BYTES, isInsecure, bindsSys }: ContainerS
     source: 'devpts',
     options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
   },
-  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  {
-    destination: '/dev/shm',
-    type: 'tmpfs',
-    source: 'shm',
-    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${shmBytes}`],
-  },
+  ...ipcMounts(shmBytes, more?.ipcFiles),
   {
     destination: '/sys',
     ...(bindsSys ? { type: 'bind', source: '/sys' } : { type: 'sysfs', source: 'sysfs' }),
     options: [...(bindsSys ? ['rbind', 'rprivate'] : []), 'nosuid', 'noexec', 'nodev', isInsecure ? 'rw' : 'ro'],
   },
-  // Those of the host that come along may be the account's own, and writable.
-  ...(bindsSys
-    ? [{ destination: '/sys/fs/cgroup', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'nodev', 'ro', 'size=4k'] }]
-    : []),
+  ...cgroupMounts(bindsSys, more?.cgroups),
 ];
+
+function ipcMounts(shmBytes: number, files: ContainerExtras['ipcFiles'] = 'own'): Mount[] {
+  if (files === 'host') {
+    const host = (destination: string) => ({ destination, type: 'bind', source: destination, options: ['bind', 'rprivate'] });
+    return [...(existsSync('/dev/mqueue') ? [host('/dev/mqueue')] : []), host('/dev/shm')];
+  }
+  const shm: Mount = {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${shmBytes}`],
+  };
+  const queues: Mount = { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] };
+  return files === 'none' ? [queues] : [queues, shm];
+}
+
+function cgroupMounts(bindsSys: boolean | undefined, shown: ContainerExtras['cgroups']): Mount[] {
+  const options = ['nosuid', 'noexec', 'nodev'];
+  if (shown)
+    return [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...options, 'relatime', shown] }];
+  // Those of the host that come along may be the account's own, and writable.
+  if (!bindsSys) return [];
+  return [{ destination: '/sys/fs/cgroup', type: 'tmpfs', source: 'tmpfs', options: [...options, 'ro', 'size=4k'] }];
+}
 
 /** Directories and files that mounts need; they come from a stub below the image, so that no layer ever holds them. */
 export const SYSTEM_STUB = [
@@ -158,6 +178,7 @@ export const SYSTEM_STUB = [
 ] as const;
 
 export function containerConfig(spec: ContainerSpec): unknown {
+  const { more } = spec;
   return {
     // Everything here is in 1.0; older runtimes refuse a later number.
     ociVersion: '1.0.2',
@@ -168,44 +189,65 @@ export function containerConfig(spec: ContainerSpec): unknown {
       args: spec.args,
       env: spec.env,
       cwd: spec.cwd,
-      capabilities: spec.isInsecure ? allCapabilities() : defaultCapabilities,
+      capabilities: capabilitiesOf(spec),
       ...(spec.rlimits?.length && { rlimits: spec.rlimits.map(rlimit) }),
+      ...(more?.noNewPrivileges && { noNewPrivileges: true }),
+      ...(more?.oomScoreAdj !== undefined && { oomScoreAdj: more.oomScoreAdj }),
     },
     root: { path: 'rootfs', readonly: spec.readonlyRoot },
-    hostname: spec.hostname,
+    ...(more?.namespaces.uts === undefined && {
+      hostname: spec.hostname,
+      ...(more?.domainname && { domainname: more.domainname }),
+    }),
+    ...(more && Object.keys(more.annotations).length > 0 && { annotations: more.annotations }),
     ...(spec.hooks?.length && { hooks: hooksByName(spec.hooks) }),
     mounts: [...systemMounts(spec), ...spec.mounts],
     linux: {
-      namespaces: [
-        { type: 'mount' },
-        { type: 'pid' },
-        { type: 'ipc' },
-        { type: 'uts' },
-        { type: 'cgroup' },
-        ...(spec.network === 'none' ? [{ type: 'network' }] : []),
-        ...(spec.userns === 'private' ? [{ type: 'user' }] : []),
-      ],
+      namespaces: namespacesOf(spec),
       ...(spec.cgroup && limitsConfig(spec.cgroup)),
       ...(spec.userns === 'private' && { uidMappings: ID_MAPPINGS, gidMappings: ID_MAPPINGS }),
       ...(spec.devices?.length && { devices: spec.devices }),
-      // The host's processor, not the image's: what emulates another makes the host's system calls.
-      ...(spec.isInsecure
-        ? {}
-        : { maskedPaths: MASKED, readonlyPaths: READONLY, seccomp: defaultSeccomp(hostPlatform().architecture) }),
+      ...(more && Object.keys(more.sysctls).length > 0 && { sysctl: more.sysctls }),
+      ...(more?.propagation && { rootfsPropagation: more.propagation }),
+      ...restrictions(spec),
     },
   };
+}
+
+function namespacesOf({ network, userns, more }: ContainerSpec): { type: string; path?: string }[] {
+  const all = [
+    'mount',
+    'pid',
+    'ipc',
+    'uts',
+    'cgroup',
+    ...(network === 'none' ? ['network'] : []),
+    ...(userns === 'private' ? ['user'] : []),
+  ];
+  return all.flatMap((type) => {
+    const place = more?.namespaces[type as NamespaceType];
+    return place === 'host' ? [] : [{ type, ...(place !== undefined && { path: place }) }];
+  });
+}
+
+function restrictions({ isInsecure, more }: ContainerSpec): object {
+  if (isInsecure) return {};
+  const masked = (paths: readonly string[]) => (more ? paths.filter((path) => !more.isUnmasked(path)) : paths);
+  const paths = { maskedPaths: masked(MASKED), readonlyPaths: masked(READONLY) };
+  // The host's processor, not the image's: what emulates another makes the host's system calls.
+  const seccomp = more ? more.seccomp : defaultSeccomp(hostPlatform().architecture);
+  return { ...paths, ...(seccomp && { seccomp }) };
 }
 
 function hooksByName(hooks: readonly (readonly [HookName, Hook])[]): Partial<Record<HookName, Hook[]>> {
   return Object.fromEntries(HOOK_NAMES.map((name) => [name, hooks.filter(([own]) => own === name).map(([, hook]) => hook)]));
 }
 
-const defaultCapabilities = { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES };
-
-/** Those that this process has itself; in every set, as BuildKit gives them (util/entitlements/security). */
-function allCapabilities(): Record<string, readonly string[]> {
-  const all = ALL_CAPABILITIES.map((name) => `CAP_${name}`);
-  return { bounding: all, effective: all, permitted: all, inheritable: all, ambient: all };
+function capabilitiesOf({ isInsecure, more }: ContainerSpec): Record<string, readonly string[]> {
+  const names = more?.capabilities ?? (isInsecure ? everyCapability() : DEFAULT_CAPABILITIES);
+  const usual = { bounding: names, effective: names, permitted: names };
+  // In every set, as BuildKit gives them (util/entitlements/security).
+  return isInsecure && !more ? { ...usual, inheritable: names, ambient: names } : usual;
 }
 
 /** JavaScript's numbers do not reach to the one that means no limit. */

@@ -49,6 +49,8 @@ export interface Cgroup {
   readonly parent?: string;
   /** Undefined: they are not limited. */
   readonly devices?: readonly DeviceRule[];
+  /** Of the cgroup; undefined: a new one each time, and none where nothing is asked of it. */
+  readonly name?: string;
 }
 
 export interface DeviceRule {
@@ -59,10 +61,10 @@ export interface DeviceRule {
   readonly access: string;
 }
 
-/** What goes into config.json's `linux`. The name is new each time; BuildKit too puts a level of its own below the parent. */
-export function limitsConfig({ limits, parent, devices }: Cgroup): { cgroupsPath?: string; resources?: object } {
-  if (limits === undefined && parent === undefined) return {};
-  const cgroupsPath = posix.join('/', parent ?? '', 'tbuild', crypto.randomUUID());
+/** What goes into config.json's `linux`. BuildKit too puts a level of its own below the parent. */
+export function limitsConfig({ limits, parent, devices, name }: Cgroup): { cgroupsPath?: string; resources?: object } {
+  if (limits === undefined && parent === undefined && name === undefined) return {};
+  const cgroupsPath = posix.join('/', parent ?? '', 'tbuild', name ?? crypto.randomUUID());
   return { cgroupsPath, ...((limits || devices) && { resources: { ...limits, ...(devices && { devices }) } }) };
 }
 

@@ -45,14 +45,14 @@ const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 const AF_VSOCK = 40;
 const ENOSYS = 38;
 
-interface Argument {
+export interface Argument {
   readonly index: number;
   readonly value: number;
   readonly valueTwo?: number;
   readonly op: string;
 }
 
-interface SyscallRule {
+export interface SyscallRule {
   readonly names: readonly string[];
   readonly action: string;
   readonly errnoRet?: number;
@@ -61,12 +61,43 @@ interface SyscallRule {
 
 export interface SeccompProfile {
   readonly defaultAction: string;
-  readonly defaultErrnoRet: number;
+  readonly defaultErrnoRet?: number;
   readonly architectures: readonly string[];
   readonly syscalls: readonly SyscallRule[];
+  readonly flags?: readonly string[];
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
 }
 
-export function defaultSeccomp(architecture: string): SeccompProfile {
+/** What else may be called by who has a capability that is none of the default ones. */
+const BY_CAPABILITY: Readonly<Record<string, string>> = {
+  CAP_DAC_READ_SEARCH: 'open_by_handle_at',
+  CAP_SYS_ADMIN:
+    'bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare',
+  CAP_SYS_BOOT: 'reboot',
+  CAP_SYS_MODULE: 'delete_module init_module finit_module',
+  CAP_SYS_PACCT: 'acct',
+  CAP_SYS_PTRACE: 'kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace',
+  CAP_SYS_RAWIO: 'iopl ioperm',
+  CAP_SYS_TIME: 'settimeofday stime clock_settime clock_settime64',
+  CAP_SYS_TTY_CONFIG: 'vhangup',
+  CAP_SYS_NICE: 'get_mempolicy mbind set_mempolicy set_mempolicy_home_node',
+  CAP_SYSLOG: 'syslog',
+  CAP_BPF: 'bpf',
+  CAP_PERFMON: 'perf_event_open',
+};
+
+const withoutNamespaces: readonly SyscallRule[] = [
+  {
+    names: ['clone'],
+    action: 'SCMP_ACT_ALLOW',
+    args: [{ index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+  },
+  { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+];
+
+/** `capabilities`: those that a container has beside the default ones, or instead of them. */
+export function defaultSeccomp(architecture: string, capabilities: readonly string[] = []): SeccompProfile {
   const allow = 'SCMP_ACT_ALLOW';
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
@@ -81,8 +112,8 @@ export function defaultSeccomp(architecture: string): SeccompProfile {
         args: [{ index: 0, value, op: 'SCMP_CMP_EQ' }],
       })),
       { names: ['socket'], action: allow, args: [{ index: 0, value: AF_VSOCK, op: 'SCMP_CMP_NE' }] },
-      { names: ['clone'], action: allow, args: [{ index: 0, value: CLONE_NAMESPACES, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }] },
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+      ...(capabilities.includes('CAP_SYS_ADMIN') ? [] : withoutNamespaces),
+      ...capabilities.flatMap((name) => (BY_CAPABILITY[name] ? [{ names: BY_CAPABILITY[name].split(' '), action: allow }] : [])),
     ],
   };
 }

@@ -29,10 +29,13 @@ interface Group {
   readonly members: readonly string[];
 }
 
+/** What a container has written of the image's files, where it has: docker reads them as it finds them at a start. */
+export type AccountFiles = Readonly<Partial<Record<'passwd' | 'group', string>>>;
+
 /** The user of a RUN or a container: `""`, `name`, `uid`, each with `:group` or `:gid` (Docker's rules: libcontainer/user). */
-export function resolveUser(indexes: readonly LayerIndex[], spec: string): Credentials {
+export function resolveUser(indexes: readonly LayerIndex[], spec: string, written: AccountFiles = {}): Credentials {
   const [user = '', group] = spec.split(':', 2);
-  const accounts = readAccounts(indexes);
+  const accounts = readAccounts(indexes, written.passwd);
   const account =
     user === ''
       ? accounts.find(({ uid }) => uid === 0)
@@ -43,7 +46,7 @@ export function resolveUser(indexes: readonly LayerIndex[], spec: string): Crede
       hint: 'create it in a RUN before, or give a numeric user ID',
     });
   }
-  const groups = readGroups(indexes);
+  const groups = readGroups(indexes, written.group);
   const home = account?.home;
   if (group !== undefined && group !== '') {
     const gid = groupId(groups, group);
@@ -52,6 +55,13 @@ export function resolveUser(indexes: readonly LayerIndex[], spec: string): Crede
   const gid = account?.gid ?? 0;
   const others = account ? groups.filter(({ members }) => members.includes(account.name)) : [];
   return { uid, gid, additionalGids: [...new Set([gid, ...others.map((other) => other.gid)])], home };
+}
+
+/** Of --group-add: names of the group file, or numbers. */
+export function resolveGroups(indexes: readonly LayerIndex[], names: readonly string[], written: AccountFiles = {}): number[] {
+  if (names.length === 0) return [];
+  const groups = readGroups(indexes, written.group);
+  return names.map((name) => groupId(groups, name));
 }
 
 function groupId(groups: readonly Group[], group: string): number {
@@ -85,26 +95,29 @@ function numeric(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined;
 }
 
-function readAccounts(indexes: readonly LayerIndex[]): Account[] {
-  return lines(indexes, 'passwd').flatMap(([name = '', , uid = '', gid = '', , home = '']) => {
+function readAccounts(indexes: readonly LayerIndex[], written?: string): Account[] {
+  return lines(indexes, 'passwd', written).flatMap(([name = '', , uid = '', gid = '', , home = '']) => {
     const ids = [numeric(uid), numeric(gid)] as const;
     return ids[0] === undefined || ids[1] === undefined ? [] : [{ name, uid: ids[0], gid: ids[1], home }];
   });
 }
 
-function readGroups(indexes: readonly LayerIndex[]): Group[] {
-  return lines(indexes, 'group').flatMap(([name = '', , id = '', members = '']) => {
+function readGroups(indexes: readonly LayerIndex[], written?: string): Group[] {
+  return lines(indexes, 'group', written).flatMap(([name = '', , id = '', members = '']) => {
     const gid = numeric(id);
     return gid === undefined ? [] : [{ name, gid, members: members.split(',').filter((member) => member !== '') }];
   });
 }
 
-function lines(indexes: readonly LayerIndex[], which: 'passwd' | 'group'): string[][] {
-  const found = resolvePath(mergedTree(indexes), `etc/${which}`, true);
-  if (found?.entry?.type !== 'file' || found.path !== `etc/${which}`) return [];
-  const text = (indexes[found.entry.layer] as LayerIndex).account(which) ?? '';
-  return text
+function lines(indexes: readonly LayerIndex[], which: 'passwd' | 'group', written?: string): string[][] {
+  return (written ?? textOf(indexes, which))
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => line.split(':'));
+}
+
+function textOf(indexes: readonly LayerIndex[], which: 'passwd' | 'group'): string {
+  const found = resolvePath(mergedTree(indexes), `etc/${which}`, true);
+  if (found?.entry?.type !== 'file' || found.path !== `etc/${which}`) return '';
+  return (indexes[found.entry.layer] as LayerIndex).account(which) ?? '';
 }

@@ -317,7 +317,7 @@ describe('rights and devices', () => {
     [['--security-opt', 'seccomp=unconfined'], { security: { noNewPrivileges: false, seccomp: 'unconfined', unmask: [] } }],
     [
       ['--security-opt', 'seccomp=FOLDER/profile.json'],
-      { security: { noNewPrivileges: false, seccomp: '{"defaultAction":"SCMP_ACT_ALLOW"}', unmask: [] } },
+      { security: { noNewPrivileges: false, seccomp: '{ "defaultAction": "SCMP_ACT_ALLOW" }', unmask: [] } },
     ],
     [['--security-opt=systempaths=unconfined'], { security: { noNewPrivileges: false, unmask: ['ALL'] } }],
     [['--security-opt=unmask=/proc/a:/sys/b'], { security: { noNewPrivileges: false, unmask: ['/proc/a', '/sys/b'] } }],
