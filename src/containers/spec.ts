@@ -1,6 +1,7 @@
 // What a container is to be, as `create` and `run` resolved it from flags and image. It never changes but by `update`, `rename` and networks: each start makes the
 // runtime's configuration of it anew (root-spec.ts). Stored as JSON in the record; `inspect` shows it in docker's form.
 
+import type { HealthOnFailure } from '../native/monitor.ts';
 import type { Healthcheck, Platform } from '../oci/config.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import type { DeviceRule, Limits } from '../sandbox/limits.ts';
@@ -80,6 +81,8 @@ export interface ContainerSpec {
   readonly stopTimeoutSeconds: number;
   /** As in an image's configuration, times in nanoseconds; undefined: none. */
   readonly health?: Healthcheck;
+  /** --health-on-failure */
+  readonly healthOnFailure?: HealthOnFailure;
   readonly log: { readonly driver: 'json-file' | 'local' | 'none'; readonly options: Readonly<Record<string, string>> };
 }
 

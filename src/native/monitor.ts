@@ -28,6 +28,8 @@ export interface MonitorSpec {
     readonly startPeriodMs: number;
     readonly startIntervalMs: number;
     readonly retries: number;
+    /** What becomes of a container that has just become unhealthy; undefined: nothing. */
+    readonly onFailure?: HealthOnFailure;
   } | null;
   /** null: the configuration says it all (host, none, another container's). */
   readonly network: {
@@ -39,6 +41,9 @@ export interface MonitorSpec {
   /** When it ends for good its directory goes: --rm. */
   readonly removeAtEnd: boolean;
 }
+
+/** `kill`: the restart policy decides what follows. */
+export type HealthOnFailure = 'none' | 'kill' | 'restart' | 'stop';
 
 /** `<directory>/state.json`: renamed into place at each change. A monitor that lives holds an flock on `<directory>/lock`: without it nothing runs, whatever this says. */
 export interface MonitorState {

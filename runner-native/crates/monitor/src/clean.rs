@@ -1,6 +1,7 @@
 //! `monitor clean`: what a monitor that was killed could not take along. With the lock in our hands nothing runs here, and nothing starts.
 
 use crate::directory::Directory;
+use crate::network;
 use crate::spec::Spec;
 use crate::state::{State, Status, now_ms};
 use std::path::Path;
@@ -16,6 +17,7 @@ pub fn clean(path: &Path) -> Result<()> {
     let spec = Spec::read(&directory)?;
     if let Some(mut state) = State::read(&directory).filter(|state| state.status != Status::Exited) {
         remove_cgroup(&spec)?;
+        spec.network.as_ref().map_or(Ok(()), |spec| network::clean(spec, &directory))?;
         if !spec.remove_at_end {
             // Its end was that of its monitor, by a signal that nobody can refuse.
             if state.pid != 0 {

@@ -3,6 +3,7 @@
 
 use crate::directory::Directory;
 use crate::log::Stream;
+use crate::network::Network;
 use crate::packets::{self, Kind, Packet, Packets};
 use crate::spec::{self, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,6 +36,7 @@ pub struct Container {
     /// The terminal of another runtime is ours; of the bundled one it is the container's, and comes when it has started.
     terminal: Option<OwnedFd>,
     pub running: Option<Running>,
+    pub network: Option<Network>,
 }
 
 /// A container whose command runs.
@@ -48,6 +50,8 @@ pub struct Running {
 pub enum Message {
     /// For people.
     Notice(serde_json::Value),
+    /// Its network is to be set up now.
+    Network(Pid),
     Started,
     Ended {
         exit_code: i32,
@@ -122,6 +126,7 @@ impl Container {
                 outputs: streams.outputs,
                 terminal: streams.terminal,
                 running: None,
+                network: None,
             }),
         }
     }
@@ -142,6 +147,7 @@ impl Container {
         match packet.kind {
             Kind::Notice => serde_json::from_slice(&packet.bytes).ok().map(Message::Notice),
             Kind::Failed => serde_json::from_slice(&packet.bytes).ok().map(Message::Failed),
+            Kind::Network => Pid::from_raw(serde_json::from_slice(&packet.bytes).ok()?).map(Message::Network),
             Kind::Ended => {
                 let EndedMessage { status, oom } = serde_json::from_slice(&packet.bytes).ok()?;
                 Some(Message::Ended { exit_code: status, oom_killed: oom })
@@ -227,13 +233,26 @@ fn run(spec: &Spec, directory: &Directory, channel: &Packets, lifeline: OwnedFd)
         let sent = channel.send_with(Kind::Started, &serde_json::to_vec(&message).unwrap_or_default(), &fds, SendFlags::NOSIGNAL);
         sent.during(PROCESS, "tell the monitor")
     };
+    let ask_for_network = |first: Pid| ask_for_network(channel, first);
     let outcome = with_root::run(with_root::Arguments {
         lifeline: Some(lifeline),
         spec: spec::read_root(directory)?,
         runtime: spec.program(),
         say_host_network: &say_host_network,
-        network: None,
+        network: spec.network.as_ref().map(|_| &ask_for_network as &dyn Fn(Pid) -> Result<()>),
         on_start: Some(Box::new(tell)),
     })?;
     Ok(EndedMessage { status: outcome.status, oom: outcome.killed_for_memory })
+}
+
+/// The monitor does it, in whose mount namespace aardvark-dns may stay.
+fn ask_for_network(channel: &Packets, first: Pid) -> Result<()> {
+    let lost = || NativeError::new(PROCESS, "ask for the container's network").detail("the monitor is gone");
+    let pid = first.as_raw_nonzero().to_string();
+    channel.send(Kind::Network, pid.as_bytes()).during(PROCESS, "ask for the container's network")?;
+    match channel.receive().during(PROCESS, "ask for the container's network")? {
+        Some(Packet { kind: Kind::Answer, .. }) => Ok(()),
+        Some(packet) => Err(serde_json::from_slice(&packet.bytes).unwrap_or_else(|_| lost())),
+        None => Err(lost()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::connections::Streams;
 use crate::directory::{Directory, not_running};
+use crate::exec::ExecRequest;
 use crate::packets::{Kind, Packets};
 use crate::spec::RestartSpec;
 use serde::Deserialize;
@@ -23,6 +24,9 @@ pub enum Request {
     Processes,
     Stats,
     Resize { rows: u16, columns: u16 },
+    Exec(Box<ExecRequest>),
+    Netconnect { options: Value },
+    Netdisconnect { options: Value },
     Attach(Streams),
 }
 

@@ -1,10 +1,14 @@
 //! The monitor itself: one loop over the container, its streams, and those who are connected. Never waits for anybody else in it.
 
+use crate::checker::Checker;
 use crate::connections::{Attached, Connection, Role};
 use crate::container::{Container, Message};
 use crate::control::{self, Request};
 use crate::directory::{Directory, not_running};
+use crate::exec::{self, ExecRequest, Target};
+use crate::health::{Health, HealthStatus, OnFailure};
 use crate::log::{Log, Stream};
+use crate::network::Network;
 use crate::packets::{CHUNK_BYTES, Kind, Packets};
 use crate::restart::Restarts;
 use crate::spec::{self, Spec};
@@ -12,11 +16,13 @@ use crate::state::{State, Status, now_ms};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{SocketFlags, accept_with};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tbuild_runtime::cgroups::Cgroup;
 use tbuild_runtime::error::{Context, FEATURE, NativeError, PROCESS, Result, STATE, exit_status};
-use tbuild_runtime::sys;
+use tbuild_runtime::record::InitProcess;
+use tbuild_runtime::sys::{self, Clone};
 
 /// When the state could not be written (a full disk).
 const STATE_AGAIN: Duration = Duration::from_secs(1);
@@ -37,6 +43,9 @@ pub struct Daemon {
     connections: Vec<Connection>,
     input: Input,
     size: Option<(u16, u16)>,
+    checker: Option<Checker>,
+    /// Children that are to be waited for when they have ended: of `exec` and of health checks.
+    helpers: Vec<Pid>,
     restarts: Restarts,
     started_at: Instant,
     restart_at: Option<Instant>,
@@ -67,6 +76,7 @@ enum Source {
     Listener,
     Signals,
     Channel,
+    Health,
     Output(usize),
     Input,
     Connection(usize),
@@ -91,6 +101,8 @@ impl Daemon {
             connections: Vec::new(),
             input: Input::default(),
             size: None,
+            checker: None,
+            helpers: Vec::new(),
             restarts: Restarts::default(),
             started_at: Instant::now(),
             restart_at: None,
@@ -136,6 +148,10 @@ impl Daemon {
                 sources.push(Source::Input);
             }
         }
+        if let Some(checker) = &self.checker {
+            fds.push(PollFd::from_borrowed_fd(checker.as_fd(), PollFlags::IN));
+            sources.push(Source::Health);
+        }
         let takes_input = self.input.bytes.len() < INPUT_BYTES_MAX;
         for (number, connection) in self.connections.iter().enumerate() {
             fds.push(connection.packets.poll_fd(connection.wants(takes_input)));
@@ -179,6 +195,7 @@ impl Daemon {
             Source::Listener => self.accept(),
             Source::Signals => self.take_signals(),
             Source::Channel => self.hear_container(),
+            Source::Health => self.hear_checker(),
             Source::Output(number) => drop(self.take_output(number)),
             Source::Input => self.give_input(),
             Source::Connection(number) => self.serve_connection(number, ready),
@@ -195,6 +212,9 @@ impl Daemon {
     /// The machine goes down, say: an end that is nobody's wish.
     fn take_signals(&mut self) {
         while let Some(signal) = sys::next_signal(self.signals.as_fd()) {
+            if signal == libc::SIGCHLD {
+                self.helpers.retain(|helper| matches!(waitpid(Some(*helper), WaitOptions::NOHANG), Ok(None)));
+            }
             if matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) {
                 self.then = Then::End;
                 self.stop(None, None);
@@ -225,6 +245,7 @@ impl Daemon {
                 let text = notice.to_string();
                 self.connections.iter_mut().for_each(|connection| connection.send(Kind::Notice, text.as_bytes()));
             }
+            Message::Network(first) => self.set_up_network(first),
             Message::Started => self.note_start(),
             Message::Ended { exit_code, oom_killed } => self.note_end(exit_code, oom_killed),
             Message::Failed(error) => {
@@ -241,6 +262,8 @@ impl Daemon {
         self.state.started_at = now_ms();
         (self.state.exit_code, self.state.error) = (0, String::new());
         self.started_at = Instant::now();
+        self.state.health = self.spec.health.as_ref().map(|_| self.state.health.take().unwrap_or_default().restarted());
+        self.check_health();
         self.write_state();
         if let (Some((rows, columns)), Some(container)) = (self.size, &self.container) {
             container.resize(rows, columns);
@@ -288,10 +311,15 @@ impl Daemon {
 
     /// What it wrote last is taken, and its process has ended.
     fn clear_container(&mut self) {
+        self.checker = None;
         while self.take_last_output() {}
         self.log.finish();
         if let Some(container) = self.container.take() {
             container.end();
+            if let Some(network) = container.network {
+                self.state.network = Value::Null;
+                let _ = network.tear_down(&self.directory); // what is left is written down, for `clean`
+            }
         }
         self.input = Input::default();
         self.kill_at = None;
@@ -332,6 +360,95 @@ impl Daemon {
     /// A disk that is full now may not be later: it is tried again.
     fn write_state(&mut self) {
         self.unwritten_since = self.state.write(&self.directory).err().map(|_| Instant::now());
+    }
+
+    // --- what runs in it, and its health
+
+    /// As a child of ours finds it out.
+    fn target(&self) -> Result<Target> {
+        let running = self.running()?;
+        Ok(Target {
+            id: self.spec.id.clone(),
+            first: InitProcess::of(running.pid)?,
+            cgroup: running.cgroup.clone().unwrap_or_default(),
+            config: spec::read_root(&self.directory)?.config.get().to_owned(),
+            runtime: self.spec.runtime.as_ref().map(|runtime| runtime.iter().map(Into::into).collect()),
+        })
+    }
+
+    /// A child answers, and nobody hears of the caller here any more.
+    fn execute(&mut self, number: usize, request: &ExecRequest, streams: Vec<OwnedFd>) {
+        let can_be = match self.state.status {
+            Status::Paused => Err(refused("execute in the container", "it is paused, unpause it before exec")),
+            Status::Restarting => Err(refused("execute in the container", "it is restarting, wait until it is running")),
+            _ => self.running().map(drop),
+        };
+        let forked = can_be.and_then(|()| sys::clone(0).during(PROCESS, "start a process"));
+        match forked {
+            Err(error) => self.connections[number].fail(&error),
+            Ok(Clone::Parent { pid, .. }) => {
+                self.helpers.push(pid);
+                self.connections[number].leave();
+            }
+            Ok(Clone::Child) => sys::exit_now(exec::serve(self.target(), request, streams, &self.connections[number].packets)),
+        }
+    }
+
+    fn check_health(&mut self) {
+        if let (Some(spec), Some(health)) = (&self.spec.health, &self.state.health)
+            && let Ok((checker, pid)) = Checker::start(spec, health, self.started_at, || self.target())
+        {
+            self.helpers.push(pid);
+            self.checker = Some(checker);
+        }
+    }
+
+    fn hear_checker(&mut self) {
+        match self.checker.as_mut().map(Checker::hear) {
+            Some(Ok(Some(health))) => self.note_health(health),
+            Some(Err(())) => self.checker = None,
+            _ => {}
+        }
+    }
+
+    fn note_health(&mut self, health: Health) {
+        let was = self.state.health.as_ref().map(|health| health.status);
+        let has_failed = health.status == HealthStatus::Unhealthy && was != Some(HealthStatus::Unhealthy);
+        self.state.health = Some(health);
+        self.write_state();
+        let wanted = self.spec.health.as_ref().map_or(OnFailure::None, |spec| spec.on_failure);
+        let _ = match wanted {
+            _ if !has_failed => Ok(None),
+            OnFailure::None => Ok(None),
+            OnFailure::Kill => self.signal(libc::SIGKILL).map(|()| None),
+            OnFailure::Restart => self.act(&Request::Restart { timeout_ms: None }),
+            OnFailure::Stop => self.act(&Request::Stop { signal: None, timeout_ms: None }),
+        };
+    }
+
+    // --- its network
+
+    fn set_up_network(&mut self, first: Pid) {
+        let (Some(container), Some(spec)) = (&mut self.container, &self.spec.network) else { return };
+        let _ = match Network::set_up(spec.clone(), &self.directory, first) {
+            Ok(network) => {
+                self.state.network = network.answer.clone();
+                container.network = Some(network);
+                container.channel.send(Kind::Answer, b"{}")
+            }
+            Err(error) => container.channel.send(Kind::Failed, &serde_json::to_vec(&error).unwrap_or_default()),
+        };
+    }
+
+    /// The answer is what there is of networks then.
+    fn change_network(&mut self, change: impl FnOnce(&mut Network, &Directory) -> Result<()>) -> Result<Option<Value>> {
+        self.running()?;
+        let network = self.container.as_mut().and_then(|container| container.network.as_mut());
+        let network = network.ok_or_else(|| refused("change the container's networks", "it has none of its own"))?;
+        change(network, &self.directory)?;
+        self.state.network = network.answer.clone();
+        self.write_state();
+        Ok(Some(self.state.network.clone()))
     }
 
     // --- its streams
@@ -426,6 +543,7 @@ impl Daemon {
         let Ok(Some(packet)) = connection.packets.receive() else { return self.lose(number) };
         match (packet.kind, connection.role) {
             (Kind::Request, Role::New) => match control::parse(&packet.bytes) {
+                Ok(Request::Exec(request)) => self.execute(number, &request, packet.fds),
                 Ok(request) => self.answer(number, request),
                 Err(error) => connection.fail(&error),
             },
@@ -463,6 +581,9 @@ impl Daemon {
     fn act(&mut self, request: &Request) -> Result<Option<Value>> {
         match request {
             Request::Wait => Ok(None),
+            Request::Exec(_) => Ok(None),
+            Request::Netconnect { options } => self.change_network(|network, directory| network.connect(directory, options)),
+            Request::Netdisconnect { options } => self.change_network(|network, directory| network.disconnect(directory, options)),
             Request::Attach(_) => match self.state.status {
                 Status::Restarting => Err(refused("attach to the container", "it is restarting, wait until it is running")),
                 _ => Ok(None),
@@ -561,6 +682,11 @@ impl Daemon {
         cgroup.freeze(frozen)?;
         self.state.status = to;
         self.write_state();
+        if frozen {
+            self.checker = None;
+        } else {
+            self.check_health();
+        }
         Ok(())
     }
 }

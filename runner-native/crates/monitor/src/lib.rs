@@ -3,6 +3,7 @@
 //! container's directory, which docs/native.md describes ("Monitor"), and what `clean` removes where it was killed. Assumes processes of one thread.
 
 mod attach;
+mod checker;
 mod clean;
 mod connections;
 mod container;
@@ -10,9 +11,14 @@ mod control;
 mod daemon;
 mod detach_keys;
 mod directory;
+mod exec;
+mod exec_client;
+mod health;
 mod log;
+mod network;
 mod outbox;
 mod packets;
+mod published_ports;
 mod restart;
 mod spec;
 mod start;
@@ -23,4 +29,5 @@ pub use clean::clean;
 pub use connections::Streams;
 pub use control::control;
 pub use detach_keys::DetachKeys;
+pub use exec_client::{Exec, ExecFlags, exec};
 pub use start::start;

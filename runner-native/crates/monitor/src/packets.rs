@@ -23,6 +23,8 @@ pub enum Kind {
     Notice = b'N',
     /// The container runs. From the child: JSON, with its pidfd and perhaps its terminal.
     Started = b'S',
+    /// From the child: a process that waits in the network namespace which is to be set up. Answered by Answer or Failed.
+    Network = b'W',
     /// From the child: the container has ended.
     Ended = b'Z',
     /// To who is attached: bytes.
@@ -37,7 +39,7 @@ pub enum Kind {
 impl Kind {
     pub fn of(byte: u8) -> Option<Self> {
         use Kind::*;
-        [Request, Answer, Failed, Notice, Started, Ended, Stdout, Stderr, Input, InputEnd, Detach]
+        [Request, Answer, Failed, Notice, Started, Network, Ended, Stdout, Stderr, Input, InputEnd, Detach]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

@@ -1,6 +1,8 @@
 //! monitor.json, as src/native/monitor.ts defines it: what the monitor itself needs of it. The root is read by the child that makes it.
 
 use crate::directory::Directory;
+use crate::health::HealthSpec;
+use crate::network::NetworkSpec;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -23,6 +25,8 @@ pub struct Spec {
     pub log: Option<LogSpec>,
     pub restart: RestartSpec,
     pub stop: StopSpec,
+    pub health: Option<HealthSpec>,
+    pub network: Option<NetworkSpec>,
     pub remove_at_end: bool,
     root: RootPart,
 }

@@ -2,6 +2,7 @@
 //! nothing runs, whatever it says.
 
 use crate::directory::Directory;
+use crate::health::Health;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +40,7 @@ pub struct State {
     pub error: String,
     pub restart_count: u32,
     pub stopped_by_user: bool,
-    pub health: Option<Value>,
+    pub health: Option<Health>,
     pub network: Value,
 }
 
@@ -57,7 +58,7 @@ impl State {
             error: String::new(),
             restart_count: 0,
             stopped_by_user: false,
-            health: None,
+            health: before.and_then(|before| before.health.clone()),
             network: Value::Null,
         }
     }

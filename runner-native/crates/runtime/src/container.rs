@@ -198,7 +198,7 @@ pub fn fork_into(first: &First) -> Result<Forked> {
         std::mem::forget((time_namespace, root));
         return Ok(Forked::Child);
     };
-    let container = Container { pid, pidfd, is_released: false };
+    let container = Container::of(pid, pidfd);
     if namespaces.is_new(libc::CLONE_NEWUSER) {
         namespaces.maps.give_to(pid)?;
     }
@@ -216,6 +216,10 @@ pub struct Container {
 }
 
 impl Container {
+    pub fn of(pid: Pid, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd, is_released: false }
+    }
+
     /// From now on it lives without us.
     pub fn release(mut self) {
         self.is_released = true;
@@ -395,7 +399,7 @@ fn end_orphans(spared: &[Option<Pid>]) {
 }
 
 /// What the container wrote last. Nobody writes any more: what is not there now never comes.
-fn drain(relays: &mut [Relay]) {
+pub fn drain(relays: &mut [Relay]) {
     const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
     for relay in relays.iter_mut().filter(|relay| !relay.is_input()) {
         while !relay.is_over() {

@@ -44,10 +44,8 @@ pub struct Place {
 
 impl Place {
     /// Of a container that `with_root` runs, of which no record is kept.
-    pub fn without_record(first: InitProcess, id: &str, config: &str) -> Result<Self> {
-        let Config { linux, oci_version, annotations, .. } = config_file::parse(config)?;
-        let has_cgroup = !linux.cgroups_path.as_os_str().is_empty() || linux.resources.is_some();
-        let cgroup = if has_cgroup { Cgroup::named(&linux.cgroups_path, id)? } else { Cgroup::default() };
+    pub fn without_record(first: InitProcess, cgroup: Cgroup, id: &str, config: &str) -> Result<Self> {
+        let Config { oci_version, annotations, .. } = config_file::parse(config)?;
         let told = Told { oci_version, id: id.into(), bundle: PathBuf::new(), annotations };
         Ok(Self { first, config: config.into(), cgroup, told })
     }

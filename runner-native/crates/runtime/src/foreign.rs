@@ -4,19 +4,25 @@
 
 use crate::cgroup_mounts::CGROUP2_MAGIC;
 use crate::channel::Child;
-use crate::container::{self, Ended, First, RunOptions};
+use crate::container::{self, Container, Ended, First, RunOptions};
 use crate::error::{Context, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, RUNTIME, Result, unsupported};
+use crate::exec::Executed;
 use crate::plan::Namespaces;
 use crate::spec::Config;
 use crate::streams::Streams;
-use crate::{mounts, sys};
-use rustix::fd::AsFd;
-use rustix::fs::statfs;
+use crate::sys::Clone;
+use crate::{mounts, sys, terminal};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, statfs};
 use rustix::mount::MountAttrFlags;
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, set_parent_process_death_signal, wait};
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// In the bundle.
+const LOG: &str = "runtime.log";
 
 pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result<Ended> {
     if !config.linux.namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.as_os_str().is_empty()) {
@@ -27,21 +33,21 @@ pub fn run(runtime: &[OsString], config: &Config, options: RunOptions) -> Result
     let namespaces = Namespaces { new: (libc::CLONE_NEWPID | libc::CLONE_NEWNS | network) as u64, ..Namespaces::default() };
     let first = First { namespaces: &namespaces, root: None, process: None };
     let ended = container::start_and_wait(&first, options, |channel, streams| be_first_process(runtime, channel, streams), |_, _| Ok(()))?;
-    match said_in_log().filter(|_| ended.status != 0) {
+    match said_in_log(0).filter(|_| ended.status != 0) {
         Some(message) => Err(explain(&runtime[0], &message)),
         None => Ok(ended),
     }
 }
 
-/// In the bundle, which is the working directory.
-fn said_in_log() -> Option<String> {
+/// In the bundle, which is the working directory. `known`: how much of it is not news.
+fn said_in_log(known: usize) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Line {
         level: String,
         msg: String,
     }
-    let log = std::fs::read_to_string("runtime.log").ok()?;
-    let mut lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let log = std::fs::read_to_string(LOG).ok()?;
+    let mut lines = log.get(known..)?.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
     lines.find(|line| matches!(line.level.as_str(), "error" | "fatal")).map(|line| line.msg)
 }
 
@@ -79,10 +85,81 @@ fn start(runtime: &[OsString], channel: &Child, streams: Streams) -> Result<Pid>
     show_one_version_of_cgroups().during(NAMESPACE, "hide cgroups of version 2")?;
     streams.take()?;
     sys::close_on_exec_from(3).during(PROCESS, "close descriptors")?;
-    let command = if runtime[0] == "self" { OsString::from("/proc/self/exe") } else { runtime[0].clone() };
+    let command = program(runtime);
     let started = Command::new(&command).args(&runtime[1..]).spawn();
     let child = started.at(PROCESS, "start the runtime", &command)?;
     Pid::from_raw(child.id() as i32).ok_or_else(|| NativeError::new(PROCESS, "start the runtime").detail("it has no process id"))
+}
+
+fn program(runtime: &[OsString]) -> OsString {
+    if runtime[0] == "self" { OsString::from("/proc/self/exe") } else { runtime[0].clone() }
+}
+
+/// `exec` of such a runtime, which is a child of ours in the first process's namespaces, where the container's state is.
+pub struct ForeignExec {
+    pub executed: Executed,
+    name: OsString,
+    log_bytes: usize,
+    process_file: PathBuf,
+}
+
+/// `runtime`: as it ran the container, up to its `run`. `first`: the process that does so. `process`: config.json's. Our working directory is the
+/// bundle then. A terminal is ours, and the runtime copies to and from it.
+pub fn execute(runtime: &[OsString], id: &str, first: Pid, process: &serde_json::Value, detached: bool) -> Result<ForeignExec> {
+    let signals = sys::signals().during(PROCESS, "block signals")?;
+    let pty = if process["terminal"] == true { Some(terminal::of_ours(&process["consoleSize"])?) } else { None };
+    enter_first_process(first)?;
+    let process_file = PathBuf::from(format!("exec-{}.json", rustix::process::getpid().as_raw_nonzero()));
+    std::fs::write(&process_file, process.to_string()).at(RUNTIME, "write", &process_file)?;
+    let log_bytes = std::fs::metadata(LOG).map_or(0, |log| log.len() as usize);
+    let mut command = Command::new(program(runtime));
+    command.args(runtime[1..].iter().filter(|word| *word != "run")).arg("exec");
+    command.args(detached.then_some("--detach")).arg("--process").arg(&process_file).arg(id);
+    let container = match sys::clone(0).during(PROCESS, "start the runtime")? {
+        Clone::Child => become_runtime(command, pty.map(|pty| pty.slave)),
+        Clone::Parent { pid, pidfd } => Container::of(pid, pidfd),
+    };
+    let executed = Executed { container, signals, master: pty.map(|pty| pty.master) };
+    Ok(ForeignExec { executed, name: runtime[0].clone(), log_bytes, process_file })
+}
+
+impl ForeignExec {
+    /// What it says of a command that it could not start. Only when it has ended.
+    pub fn check(&self, status: i32) -> Result<()> {
+        let message = if status == 0 { None } else { said_in_log(self.log_bytes) };
+        message.map_or(Ok(()), |message| Err(explain(&self.name, &message)))
+    }
+}
+
+impl Drop for ForeignExec {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.process_file);
+    }
+}
+
+fn enter_first_process(first: Pid) -> Result<()> {
+    let enter = || {
+        let bundle = format!("/proc/{}/cwd", first.as_raw_nonzero());
+        let bundle = rustix::fs::open(&bundle, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let pidfd = pidfd_open(first, PidfdFlags::empty())?;
+        sys::set_namespace(pidfd.as_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET)?;
+        rustix::process::fchdir(&bundle)
+    };
+    enter().during(NAMESPACE, "enter the namespaces of the container's runtime")
+}
+
+fn become_runtime(mut command: Command, terminal: Option<OwnedFd>) -> ! {
+    let prepare = || {
+        sys::die_with_parent().during(PROCESS, "tie the runtime to its parent")?;
+        rustix::process::setsid().during(PROCESS, "start a session")?;
+        terminal.map_or(Ok(()), terminal::take)?;
+        sys::reset_signals().during(PROCESS, "reset signals")?;
+        sys::close_on_exec_from(3).during(PROCESS, "close descriptors")
+    };
+    if prepare().is_ok() {
+        let _ = command.exec();
+    }
+    sys::exit_now(126)
 }
 
 /// Debian's crun refuses version 2 beside version 1, though nothing of it is used then. In this mount namespace it is covered, by what takes

@@ -59,7 +59,7 @@ impl Drop for OwnNetwork {
 }
 
 /// Made by a child: who leaves the host's network cannot come back, and so could not do without.
-fn make_namespace() -> Result<OwnedFd> {
+pub fn make_namespace() -> Result<OwnedFd> {
     let (parent, child) = channel::pair()?;
     match sys::clone(libc::CLONE_NEWNET as u64).during(NAMESPACE, "make a network namespace")? {
         Clone::Child => {

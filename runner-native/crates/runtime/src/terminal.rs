@@ -12,7 +12,7 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, sendmsg,
     socket_with,
 };
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use std::mem::MaybeUninit;
@@ -48,6 +48,22 @@ pub fn make(root: &OwnedFd, size: Option<&ConsoleSize>, owner: u32) -> Result<Pt
         Ok(Pty { master, slave })
     };
     pty().at(PROCESS, "make a terminal in the container's", "/dev/pts")
+}
+
+/// Of our own devpts, for another runtime. `size`: as in config.json, or null.
+pub fn of_ours(size: &serde_json::Value) -> Result<Pty> {
+    let pty = || {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        if let (Some(rows), Some(columns)) = (size["height"].as_u64(), size["width"].as_u64()) {
+            tcsetwinsize(&master, Winsize { ws_row: rows as u16, ws_col: columns as u16, ws_xpixel: 0, ws_ypixel: 0 })?;
+        }
+        let slave = ioctl_tiocgptpeer(&master, flags)?;
+        Ok::<_, Errno>(Pty { master, slave })
+    };
+    pty().during(PROCESS, "make a terminal")
 }
 
 /// The terminal of the first process is /dev/console: by its descriptor, for its name may mean something else by now (CVE-2025-52565).

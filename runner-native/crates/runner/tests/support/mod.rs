@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_macros)]
 
 pub mod bundle;
+pub mod kept;
 
 use serde_json::{Value, json};
 use std::fs;
