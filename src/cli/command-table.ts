@@ -22,6 +22,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: 'Display a live stream of container(s) resource usage statistics',
     load: async () => (await import('./commands/stats.ts')).stats,
   },
+  network: { summary: 'Manage networks', load: async () => (await import('./commands/network.ts')).network },
   volume: { summary: 'Manage volumes', load: async () => (await import('./commands/volume.ts')).volume },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
@@ -30,7 +31,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   },
   images: { summary: 'List images', load: async () => (await import('./commands/images.ts')).images },
   inspect: {
-    summary: 'Return low-level information on containers, images and volumes',
+    summary: 'Return low-level information on containers, images, networks and volumes',
     load: async () => (await import('./commands/inspect.ts')).inspect,
   },
   history: { summary: 'Show the history of an image', load: async () => (await import('./commands/history.ts')).history },

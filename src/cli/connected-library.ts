@@ -7,6 +7,7 @@ import type { Images } from '../images/store.ts';
 import type { Serve } from '../native/serve.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { connectedNetworks } from './connected-networks.ts';
 import type { Library } from './library.ts';
 
 export const library: Library = {
@@ -131,6 +132,7 @@ export const library: Library = {
     const { diffTrees } = await import('../build/history/diff.ts');
     return withRecords((records) => diffTrees(records, before, after));
   },
+  ...connectedNetworks,
   createVolume: (wanted) => withVolumes((volumes) => volumes.create(wanted)),
   listVolumes: () =>
     withVolumes((volumes) => volumes.list().map((volume) => ({ volume, isUsed: volumes.usersOf(volume.name).length > 0 }))),

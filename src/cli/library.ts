@@ -12,7 +12,10 @@ import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
+import type { Network } from '../containers/networks/network.ts';
+import type { NetworkOptions } from '../containers/networks/networks.ts';
 import type { RunOptions } from '../containers/run.ts';
+import type { NetworkAttachment } from '../containers/spec.ts';
 import type { SampledContainer } from '../containers/stats.ts';
 import type { Processes } from '../containers/top.ts';
 import type { Volume } from '../containers/volumes/volume.ts';
@@ -122,6 +125,16 @@ export interface Library {
   removeBuilds(ids: readonly string[] | undefined): Promise<readonly string[]>;
   /** `after` undefined: what the last layer of `before` changed. */
   diffTrees(before: string, after: string | undefined): Promise<readonly Difference[]>;
+  /** By name. */
+  listNetworks(): Promise<readonly { readonly network: Network; readonly isUsed: boolean }[]>;
+  createNetwork(options: NetworkOptions): Promise<Network>;
+  /** Docker's document. */
+  inspectNetwork(name: string): Promise<object>;
+  removeNetwork(name: string): Promise<void>;
+  /** Resolves to the names of those that are gone. */
+  pruneNetworks(isMeant: (network: Network) => boolean): Promise<readonly string[]>;
+  connectNetwork(network: string, container: string, as: Omit<NetworkAttachment, 'network'>): Promise<void>;
+  disconnectNetwork(network: string, container: string, options: { readonly force: boolean }): Promise<void>;
   createVolume(wanted: NewVolume): Promise<Volume>;
   /** By name; in use is one that a container has, running or not. */
   listVolumes(): Promise<readonly { readonly volume: Volume; readonly isUsed: boolean }[]>;

@@ -21,6 +21,7 @@ type Look = (library: Library, name: string, wanted: Wanted) => Promise<object>;
 const kinds = {
   container: (library, name, { hasSize }) => library.inspectContainer(name, { hasSize }),
   image: (library, name, { platform }) => library.inspectImage(name, platform),
+  network: (library, name) => library.inspectNetwork(name),
   volume: async (library, name) => volumeDocument(await library.inspectVolume(name)),
 } as const satisfies Readonly<Record<string, Look>>;
 
@@ -72,6 +73,16 @@ export const inspectImage: Command = defineCommand({
     const platform = parsePlatformFlag(flags.platform);
     return show(positionals, flags.format, surroundings, (name) => surroundings.library.inspectImage(name, platform));
   },
+});
+
+export const inspectNetwork: Command = defineCommand({
+  name: 'network inspect',
+  usage: '[OPTIONS] NETWORK [NETWORK...]',
+  description: 'Display detailed information on one or more networks',
+  positionals: [1, Number.POSITIVE_INFINITY],
+  flags: { format: formatFlag, verbose: { short: 'v', help: 'Verbose output for diagnostics (there is no more to say)' } },
+  run: async ({ flags, positionals, ...surroundings }) =>
+    show(positionals, flags.format, surroundings, (name) => surroundings.library.inspectNetwork(name)),
 });
 
 export const inspectVolume: Command = defineCommand({

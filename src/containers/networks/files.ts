@@ -1,8 +1,9 @@
 // /etc/hosts and /etc/resolv.conf of a container on networks of its own, in docker's form (moby, libnetwork/etchosts and libnetwork/resolvconf).
 
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import type { SandboxFile } from '../../sandbox/files.ts';
+import { join } from 'node:path';
+import type { Container } from '../containers.ts';
 import type { ContainerSpec } from '../spec.ts';
 import type { Endpoint } from './addresses.ts';
 import { hasNames } from './netavark.ts';
@@ -16,41 +17,45 @@ const DEFAULT_HOSTS = [
   'ff02::2\tip6-allrouters',
 ];
 
-export const HOST_GATEWAY = 'host-gateway';
-
-/** `gateway`: what `host-gateway` stands for. */
-export function addedHosts(
-  { extraHosts }: Pick<ContainerSpec, 'extraHosts'>,
-  gateway: string,
-): { name: string; address: string }[] {
-  return extraHosts.map((text) => {
-    const at = text.indexOf(':');
-    const address = text.slice(at + 1);
-    return { name: text.slice(0, at), address: address === HOST_GATEWAY ? gateway : address };
-  });
+export interface NetworkFiles {
+  readonly hosts: string;
+  readonly resolvConf: string;
 }
 
-export function filesOnNetworks(spec: ContainerSpec, hostname: string, endpoints: readonly Endpoint[]): SandboxFile[] {
+export function networkFilesOf(directory: string): NetworkFiles {
+  const path = (name: string) => join(directory, 'files', name);
+  return { hosts: path('hosts'), resolvConf: path('resolv.conf') };
+}
+
+/** In the container's directory: they are mounted where it has them, and follow what it joins and leaves. */
+export function writeNetworkFiles(
+  { id, spec, directory }: Pick<Container, 'id' | 'spec' | 'directory'>,
+  endpoints: readonly Endpoint[],
+): NetworkFiles {
+  const files = networkFilesOf(directory);
+  mkdirSync(join(directory, 'files'), { recursive: true, mode: 0o700 });
+  const resolver = endpoints.find(({ network }) => hasNames(network))?.network.subnets[0]?.gateway;
+  writeFileSync(files.hosts, text(hostsLines(spec, spec.hostname || id.slice(0, 12), endpoints)), { mode: 0o644 });
+  writeFileSync(files.resolvConf, text(resolvConfLines(spec.dns, resolver)), { mode: 0o644 });
+  return files;
+}
+
+const text = (lines: readonly string[]) => lines.map((line) => `${line}\n`).join('');
+
+function hostsLines({ extraHosts, domainname }: ContainerSpec, hostname: string, endpoints: readonly Endpoint[]): string[] {
   const gateway = endpoints[0]?.network.subnets[0]?.gateway ?? '127.0.0.1';
-  const added = addedHosts(spec, gateway).map(({ name, address }) => `${address}\t${name}`);
-  const whole = spec.domainname === '' ? hostname : `${hostname}.${spec.domainname} ${hostname}`;
+  const added = extraHosts.map((line) => {
+    const at = line.indexOf(':');
+    const address = line.slice(at + 1);
+    return `${address === 'host-gateway' ? gateway : address}\t${line.slice(0, at)}`;
+  });
+  const whole = domainname === '' ? hostname : `${hostname}.${domainname} ${hostname}`;
   const own = endpoints.flatMap(({ addresses }) => addresses.map((address) => `${address}\t${whole}`));
-  return [
-    networkFile('hosts', [...DEFAULT_HOSTS, ...added, ...own]),
-    networkFile(
-      'resolv.conf',
-      resolvConf(spec.dns, endpoints.find(({ network }) => hasNames(network))?.network.subnets[0]?.gateway),
-    ),
-  ];
-}
-
-export function networkFile(name: 'hosts' | 'resolv.conf', lines: readonly string[]): SandboxFile {
-  const content = Buffer.from(lines.map((line) => `${line}\n`).join(''));
-  return { name, destination: `/etc/${name}`, content, mode: 0o644, uid: 0, gid: 0, readonly: false };
+  return [...DEFAULT_HOSTS, ...added, ...own];
 }
 
 /** `resolver`: aardvark-dns, which asks the others itself. What is not said is the host's. */
-export function resolvConf({ servers, search, options }: ContainerSpec['dns'], resolver?: string): string[] {
+function resolvConfLines({ servers, search, options }: ContainerSpec['dns'], resolver?: string): string[] {
   const host = hostResolvConf();
   const nameservers = resolver === undefined ? (servers.length > 0 ? servers : host.servers) : [resolver];
   const domains = search.length > 0 ? search.filter((domain) => domain !== '.') : host.search;

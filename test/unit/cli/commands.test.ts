@@ -320,13 +320,14 @@ describe('images', () => {
 });
 
 test('inspect prints docker’s array', async () => {
-  const absent = (kind: 'container' | 'image' | 'volume') => async () => {
+  const absent = (kind: 'container' | 'image' | 'network' | 'volume') => async () => {
     throw new TbuildError(`${kind}/unknown`, `no ${kind} of that name`);
   };
   const library = {
     inspectContainer: async (name: string) =>
       name === 'c' ? new Struct({ Id: 'c', Labels: { a: 'b' } }) : absent('container')(),
     inspectImage: async (name: string) => (/^[abc]$/.test(name) ? ({ Id: image, RepoTags: [name] } as never) : absent('image')()),
+    inspectNetwork: absent('network'),
     inspectVolume: absent('volume'),
   };
   const inspect = (...args: string[]) => tbuild(['inspect', ...args], { library });

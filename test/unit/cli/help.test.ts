@@ -23,11 +23,12 @@ test('tbuild', async () => {
       logs         Fetch the logs of a container
       top          Display the running processes of a container
       stats        Display a live stream of container(s) resource usage statistics
+      network      Manage networks
       volume       Manage volumes
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
-      inspect      Return low-level information on containers, images and volumes
+      inspect      Return low-level information on containers, images, networks and volumes
       history      Show the history of an image
       tag          Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi          Remove one or more images
