@@ -1,6 +1,6 @@
 // The library as the commands call it, joined to the floors below. Each call loads what it needs, opens the store and closes it again.
 
-import type { Containers } from '../containers/containers.ts';
+import type { Container, Containers } from '../containers/containers.ts';
 import type { Volumes } from '../containers/volumes/volumes.ts';
 import type { Records } from '../images/records.ts';
 import type { Images } from '../images/store.ts';
@@ -139,6 +139,25 @@ export const library: Library = {
   inspectVolume: (name) => withVolumes((volumes) => volumes.find(name)),
   removeVolume: (name, options) => withVolumes((volumes) => volumes.remove(name, options)),
   pruneVolumes: (isMeant, options) => withVolumes((volumes) => volumes.prune(isMeant, options)),
+  isContainer: async (nameOrId) => {
+    const { TbuildError } = await import('../base/errors.ts');
+    return withContainers(({ containers }) => {
+      try {
+        return containers.find(nameOrId) !== undefined;
+      } catch (error) {
+        if (error instanceof TbuildError && error.code === 'container/unknown') return false;
+        throw error;
+      }
+    });
+  },
+  copyOut: (nameOrId, path, destination, options) =>
+    withContainer(nameOrId, async (place, container) =>
+      (await import('../containers/files/copy.ts')).copyOut(place, container, path, destination, options),
+    ),
+  copyIn: (nameOrId, source, path, options) =>
+    withContainer(nameOrId, async (place, container) =>
+      (await import('../containers/files/copy.ts')).copyIn(place, container, source, path, options),
+    ),
   checkStore: async () => {
     const { checkStore } = await import('../images/fsck.ts');
     return withWorkplace(({ place }) => checkStore(place));
@@ -166,6 +185,11 @@ export const library: Library = {
       };
     }),
 };
+
+async function withContainer<T>(nameOrId: string, act: (place: Workplace, container: Container) => Promise<T>): Promise<T> {
+  const { Containers } = await import('../containers/containers.ts');
+  return withWorkplace(async ({ place }) => act(place, new Containers(place).find(nameOrId)));
+}
 
 async function withVolumes<T>(act: (volumes: Volumes) => T | Promise<T>): Promise<T> {
   const { Volumes } = await import('../containers/volumes/volumes.ts');

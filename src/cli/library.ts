@@ -10,6 +10,7 @@ import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
+import type { CopyOptions } from '../containers/files/copy.ts';
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { Network } from '../containers/networks/network.ts';
@@ -28,6 +29,7 @@ import type { ImportOptions } from '../images/import.ts';
 import type { LoadOptions } from '../images/load.ts';
 import type { SaveOptions } from '../images/save.ts';
 import type { Removal } from '../images/store.ts';
+import type { WrittenFiles } from '../native/files.ts';
 import type { OwnIds } from '../native/serve.ts';
 import type { Platform } from '../oci/config.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -141,6 +143,12 @@ export interface Library {
   inspectVolume(name: string): Promise<Volume>;
   removeVolume(name: string, options: { readonly force: boolean }): Promise<void>;
   pruneVolumes(isMeant: (volume: Volume) => boolean, options: { readonly all: boolean }): Promise<PrunedVolumes>;
+  /** By name or ID; a path may be anything. */
+  isContainer(nameOrId: string): Promise<boolean>;
+  /** `destination`: a path, or a descriptor that gets a tar. */
+  copyOut(nameOrId: string, path: string, destination: string | number, options: CopyOptions): Promise<WrittenFiles>;
+  /** `source`: a path, or a descriptor that a tar is read from. */
+  copyIn(nameOrId: string, source: string | number, path: string, options: CopyOptions): Promise<WrittenFiles>;
   checkStore(): Promise<StoreCheck>;
   listUsage(): Promise<readonly UsageItem[]>;
   prune(options: PruneOptions): Promise<Pruned>;

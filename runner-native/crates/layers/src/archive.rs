@@ -76,19 +76,29 @@ pub struct Archive {
 impl Archive {
     /// Opening a FIFO waits for its other end, unless a file was promised.
     pub fn open(path: &Path, bounds: Bounds) -> Result<Self> {
-        let Bounds { max_bytes, is_steady_file, keep } = bounds;
+        let Bounds { is_steady_file, keep, .. } = bounds;
         let kept = keep.map(create_kept).transpose()?;
         let file = if is_steady_file { open_regular(path)? } else { File::open(path).map_err(|error| failed(error, path))? };
         if !is_steady_file {
             // Of a FIFO, so that its two ends wait for each other less often. What is none has no such size.
             let _ = rustix::pipe::fcntl_setpipe_size(&file, 2 * CHUNK_BYTES);
         }
+        Ok(Self::begin(file, bounds, kept))
+    }
+
+    /// Of what is open, whatever it is.
+    pub fn of(file: File) -> Self {
+        Self::begin(file, Bounds::default(), None)
+    }
+
+    fn begin(file: File, Bounds { max_bytes, is_steady_file, .. }: Bounds, kept: Option<File>) -> Self {
+        let is_kept = kept.is_some();
         let (raw_out, raw_in) = sync_channel(CHUNKS_AHEAD);
         let (plain_out, plain_in) = sync_channel(CHUNKS_AHEAD);
         let reading = std::thread::spawn(move || read_chunks(file, &raw_out, is_steady_file, kept));
         let decoding = std::thread::spawn(move || decode(ChunkReader::new(raw_in), &plain_out));
         let plain = ChunkReader { left: max_bytes.unwrap_or(u64::MAX), ..ChunkReader::new(plain_in) };
-        Ok(Self { plain, reading: Some(reading), decoding: Some(decoding), is_kept: keep.is_some() })
+        Self { plain, reading: Some(reading), decoding: Some(decoding), is_kept }
     }
 
     /// Of the plain bytes and of those read, once the caller has read all.

@@ -20,6 +20,11 @@ pub fn open_directory(root: impl AsFd, path: &[u8]) -> rustix::io::Result<OwnedF
     open(root.as_fd(), path, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
+/// A directory to reach what is in it, for which it need not be readable.
+pub fn open_parent(root: impl AsFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    open(root.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY)
+}
+
 /// For reading a regular file. A FIFO put in its place does not block; whoever opens checks the type.
 pub fn open_file(root: impl AsFd, path: &[u8]) -> rustix::io::Result<OwnedFd> {
     open(root.as_fd(), path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)

@@ -72,7 +72,7 @@ pub fn rebuild_tar(index: &Index, data: &Data, framing: &mut FramingReader, sink
     Ok(())
 }
 
-fn write_entry(entry: &Entry, lead: Option<&[u8]>, sink: &mut Sink) -> Result<()> {
+pub fn write_entry(entry: &Entry, lead: Option<&[u8]>, sink: &mut Sink) -> Result<()> {
     if entry.kind == Kind::Whiteout {
         let (parent, name) = split_path(&entry.path);
         let parent = if parent.is_empty() { Vec::new() } else { [parent, b"/"].concat() };
@@ -218,6 +218,11 @@ fn put_octal(field: &mut [u8], number: u64) {
     let text = format!("{number:0digits$o}");
     let text = if text.len() > digits { "0".repeat(digits) } else { text };
     field[..digits].copy_from_slice(text.as_bytes());
+}
+
+/// What fills up the last block of a content.
+pub fn pad(size: u64, sink: &mut Sink) -> Result<()> {
+    sink(&[0; BLOCK][..padding(size)])
 }
 
 fn padding(size: u64) -> usize {

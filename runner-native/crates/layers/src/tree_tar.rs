@@ -14,19 +14,37 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// `mtime`: as for `copy_tree`. The tar is deterministic.
 pub fn write_tree_tar(stacks: &[Stack], out: impl AsFd, mtime: Option<i64>) -> Result<()> {
     let merged = Merged::read(stacks, mtime)?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-    write_tar(&merged.tree, |index| merged.data(index), &mut |bytes| {
-        if buffer.len() + bytes.len() > BUFFER_BYTES {
-            write_all(&out, &buffer)?;
-            buffer.clear();
+    let mut output = Output::new(out);
+    write_tar(&merged.tree, |index| merged.data(index), &mut |bytes| output.write(bytes))?;
+    output.end()
+}
+
+/// Few large writes in place of many small ones.
+pub struct Output<F> {
+    out: F,
+    buffer: Vec<u8>,
+}
+
+impl<F: AsFd> Output<F> {
+    pub fn new(out: F) -> Self {
+        Self { out, buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            write_all(&self.out, &self.buffer)?;
+            self.buffer.clear();
         }
         if bytes.len() < BUFFER_BYTES {
-            buffer.extend_from_slice(bytes);
+            self.buffer.extend_from_slice(bytes);
             return Ok(());
         }
-        write_all(&out, bytes)
-    })?;
-    write_all(&out, &buffer)
+        write_all(&self.out, bytes)
+    }
+
+    pub fn end(self) -> Result<()> {
+        write_all(&self.out, &self.buffer)
+    }
 }
 
 /// Waits for an output that is not ready: Node.js leaves its pipes non-blocking, for whoever shares them too.

@@ -246,7 +246,7 @@ fn hash_file(mut file: File, size: u64, buffer: &mut Vec<u8>) -> std::io::Result
     }
 }
 
-fn found(path: &[u8], stat: &Stat) -> Result<Found> {
+pub fn found(path: &[u8], stat: &Stat) -> Result<Found> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File,
         FileType::Directory => Kind::Directory,

@@ -21,7 +21,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use tbuild_runtime::error::{Context, PROCESS, Result, USAGE, exit_status};
-use tbuild_runtime::{own_binary, own_ids, probe, sys, with_root};
+use tbuild_runtime::{own_binary, own_ids, probe, sys, visit, with_root};
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -36,9 +36,10 @@ fn main() {
         "monitor" => monitor::main(&arguments[1..]),
         "read" => own_ids::enter().and_then(|_| read(&arguments[1..])),
         "remove" => own_ids::enter().and_then(|_| remove(&arguments[1..])),
+        "files" => files(&arguments[1..]),
         "tree-tar" => own_ids::enter().and_then(|_| tree_tar()),
         _ => Err(usage(format!(
-            "unknown command {command:?}: one of serve, with-root, monitor, probe, tree-tar, read, remove, {}",
+            "unknown command {command:?}: one of serve, with-root, monitor, probe, tree-tar, files, read, remove, {}",
             help::command_names()
         ))),
     };
@@ -100,6 +101,19 @@ fn probe(arguments: &[OsString]) -> Result<i32> {
 fn tree_tar() -> Result<i32> {
     sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
     tbuild_serve::tree_tar().map(|()| 0)
+}
+
+/// `files [--pid PID] find|read|write …`, of this machine or of a container that runs. As who we are: no user namespace but the container's.
+fn files(arguments: &[OsString]) -> Result<i32> {
+    sys::die_with_parent().during(PROCESS, "tie the process to its parent")?;
+    let (place, words) = match arguments {
+        [option, pid, words @ ..] if option == "--pid" => {
+            let pid = pid.to_str().and_then(|pid| pid.parse().ok()).ok_or_else(|| usage("--pid wants a number"))?;
+            (visit::Place::of_process(pid)?, words)
+        }
+        words => (visit::Place::here()?, words),
+    };
+    visit::act(&place, words)
 }
 
 /// `read FILE OFFSET LENGTH`: of a file that an account's further ids may read and its own may not.

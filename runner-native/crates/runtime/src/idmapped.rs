@@ -62,6 +62,11 @@ impl Idmapped {
         Ok(UpperDirectories::new(open(upper_name)?, open(work_name)?))
     }
 
+    /// In which the files have the container's owners.
+    pub fn into_namespace(self) -> Option<OwnedFd> {
+        self.0.map(|(_, namespace)| namespace)
+    }
+
     /// What is made while this lives belongs to the container's root. overlayfs writes for ever as who has mounted it.
     pub fn acting(&self) -> Result<Option<ActingAsRoot>> {
         ActingAsRoot::of(self.0.as_ref().map(|(maps, _)| maps))

@@ -52,5 +52,6 @@ pub mod terminal;
 mod time_namespace;
 mod tmpfs_copy;
 mod user_namespace;
+pub mod visit;
 mod watcher;
 pub mod with_root;

@@ -4,6 +4,7 @@
 use crate::cgroups::Cgroup;
 use crate::container::{self, Ended, OnStart, RunOptions, explain_clone};
 use crate::error::{CONFIG, Context, MOUNT, NativeError, PROCESS, Result, WORKDIR};
+use crate::from_outside::Sources;
 use crate::hooks::Told;
 use crate::idmapped::Idmapped;
 use crate::inside_root::{self, Kind};
@@ -15,7 +16,7 @@ use crate::root_spec::{Commit, FurtherRoot, Layer, MadeDirectory, RootSpec, Uppe
 use crate::spec::Config;
 use crate::stack::{self, Scratch, UpperDirectories};
 use crate::stubs::{self, Hidden};
-use crate::{error, files, foreign, mount_attributes, mounts, plan, sys};
+use crate::{error, files, foreign, mount_attributes, mounts, plan, sys, visit};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -62,6 +63,12 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         Some(runtime) if runtime == "self" => OwnRun::read(&arguments.runtime[1..]),
         _ => None,
     };
+    if let [runtime, files, words @ ..] = arguments.runtime.as_slice()
+        && runtime == "self"
+        && files == "files"
+    {
+        return visit_root(&spec, plan::read(config)?, words, &mut observer);
+    }
     // What is wrong in config.json is said before anything is made.
     let program = match own {
         Some(own) => Program::Own(Box::new(plan::read(config)?), own),
@@ -75,6 +82,18 @@ pub fn run(arguments: Arguments) -> Result<Outcome> {
         },
         outcome => outcome,
     }
+}
+
+/// `self files …` (visit.rs): nobody runs in the root, and of config.json the bind mounts count alone.
+fn visit_root(spec: &RootSpec, mut plan: plan::Plan, words: &[OsString], observer: &mut Observer) -> Result<Outcome> {
+    enter_namespace()?;
+    let root = Root::make(spec, observer)?;
+    plan.mounts.retain(|mount| mount.options.bind.is_some() && !mount.options.is_remount);
+    let sources = Sources::open(&plan)?;
+    let directory = mounts::open_root(&root.path, None)?;
+    mounts::mount_all(&directory, &plan.mounts, &sources)?;
+    let status = visit::act(&visit::Place::made(&root.path, root.namespace.as_ref())?, words)?;
+    Ok(Outcome { status, ..Outcome::default() })
 }
 
 /// Where one is asked for, and can be had.
@@ -196,6 +215,8 @@ struct Root {
     upper_path: PathBuf,
     is_tmpfs: bool,
     hidden: Hidden,
+    /// The container's user namespace, or one like it.
+    namespace: Option<OwnedFd>,
 }
 
 impl Root {
@@ -238,7 +259,14 @@ impl Root {
         spec.mounts.iter().enumerate().try_for_each(|(number, root)| further_root(&scratch, number, root, &idmapped, observer))?;
         std::fs::write(scratch.path.join("bundle/config.json"), spec.config.get()).at(MOUNT, "write", "config.json")?;
         rustix::process::fchdir(&bundle).at(MOUNT, "enter", scratch.path.join("bundle"))?;
-        Ok(Self { path, upper, upper_path, is_tmpfs: matches!(spec.upper, Some(Upper::Tmpfs { .. })), hidden })
+        Ok(Self {
+            path,
+            upper,
+            upper_path,
+            is_tmpfs: matches!(spec.upper, Some(Upper::Tmpfs { .. })),
+            hidden,
+            namespace: idmapped.into_namespace(),
+        })
     }
 
     fn commit(&self, commit: &Commit, observer: &Observer) -> Result<LayerSummary> {
