@@ -23,6 +23,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/stats.ts')).stats,
   },
   network: { summary: 'Manage networks', load: async () => (await import('./commands/network.ts')).network },
+  events: { summary: 'Get real time events from the store', load: async () => (await import('./commands/events.ts')).events },
   volume: { summary: 'Manage volumes', load: async () => (await import('./commands/volume.ts')).volume },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {

@@ -41,6 +41,10 @@ export const library: Library = {
     const { sampleContainers } = await import('../containers/stats.ts');
     return withContainers(({ containers }) => sampleContainers(containers, names, options));
   },
+  readEvents: async (options) => {
+    const { readEvents } = await import('../containers/events.ts');
+    return withRecords(({ store }) => readEvents(store, options));
+  },
   readLog: async (nameOrId, options) => {
     const { logAttributes, readLog } = await import('../containers/logs.ts');
     return withContainers(({ containers }) => {

@@ -10,6 +10,7 @@ import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
+import type { EventOptions, TimedEvent } from '../containers/events.ts';
 import type { CopyOptions } from '../containers/files/copy.ts';
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
@@ -90,6 +91,7 @@ export interface Library {
   listProcesses(nameOrId: string, options: readonly string[]): Promise<Processes>;
   sampleContainers(names: readonly string[], options: { readonly all: boolean }): Promise<readonly SampledContainer[]>;
   readLog(nameOrId: string, options: LogOptions): Promise<ContainerLog>;
+  readEvents(options: EventOptions): Promise<AsyncIterable<TimedEvent>>;
   /** Where the last RUN failed. */
   openShell(options: ShellOptions): Promise<number>;
   takeOut(options: TakeOutOptions): Promise<void>;

@@ -1,12 +1,11 @@
 // What a container's monitor kept of its output: the files `log`, `log.1` and so on, the newest first, a JSON object for each line (docs/native.md,
 // "Monitor"). Reads while they are written and renamed; writes nothing.
 
-import { closeSync, type FSWatcher, fstatSync, openSync, readSync, statSync, watch } from 'node:fs';
-import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
 import type { Container } from './containers.ts';
 import { isAlive } from './containers.ts';
 import { readTime } from './moments.ts';
+import { readLines } from './rotated-log.ts';
 import type { ContainerSpec } from './spec.ts';
 
 export interface LogOptions {
@@ -33,29 +32,12 @@ export async function* readLog(container: Container, options: LogOptions): Async
   if (container.spec.log.driver === 'none') {
     throw new TbuildError('container/no-log', 'configured logging driver does not support reading');
   }
-  const watched = options.follow ? watchDirectory(container.directory, options.signal) : undefined;
-  const files = openFiles(container.directory);
-  try {
-    // Before the first look at a file: what it wrote until it ended is in them.
-    let goesOn = options.follow && isAlive(container.state().status);
-    skipAllBut(files, options.tail);
-    for (;;) {
-      let isQuiet = true;
-      for (const entries of readFiles(files, !goesOn && !options.follow)) {
-        isQuiet = false;
-        const { wanted, isOver } = select(entries, options);
-        if (wanted.length > 0) yield wanted;
-        if (isOver) return;
-      }
-      if (options.signal.aborted) return;
-      if (options.follow && moveOn(container.directory, files)) continue;
-      if (!goesOn) return;
-      goesOn = isAlive(container.state().status);
-      if (goesOn && isQuiet) await watched?.changed();
-    }
-  } finally {
-    watched?.close();
-    for (const { fd } of files) closeSync(fd);
+  const { tail, follow, signal } = options;
+  const goesOn = follow ? () => isAlive(container.state().status) : undefined;
+  for await (const lines of readLines(container.directory, { tail, goesOn, signal })) {
+    const { wanted, isOver } = select(lines.flatMap(parseEntry), options);
+    if (wanted.length > 0) yield wanted;
+    if (isOver) return;
   }
 }
 
@@ -68,91 +50,6 @@ export function logAttributes({ log: { options }, labels, env }: ContainerSpec):
     ...listed('env').flatMap((name) => (variables.has(name) ? [`${name}=${variables.get(name)}`] : [])),
   ];
   return found.sort().join(',');
-}
-
-interface LogFile {
-  readonly fd: number;
-  readonly inode: number;
-  /** How far it has been read. */
-  position: number;
-  /** How long it was when it was opened. */
-  readonly sizeBytes: number;
-  /** The beginning of a line whose end is not written yet. */
-  rest: Buffer;
-}
-
-const nameOf = (number: number): string => (number === 0 ? 'log' : `log.${number}`);
-
-/** Oldest first. From the newest on: one that is renamed meanwhile is met again, and known. */
-function openFiles(directory: string): LogFile[] {
-  const files: LogFile[] = [];
-  for (let number = 0; ; number++) {
-    const file = openFile(join(directory, nameOf(number)));
-    if (file === undefined) return files;
-    if (files.some(({ inode }) => inode === file.inode)) closeSync(file.fd);
-    else files.unshift(file);
-  }
-}
-
-function openFile(path: string): LogFile | undefined {
-  try {
-    const fd = openSync(path, 'r');
-    const { ino: inode, size: sizeBytes } = fstatSync(fd);
-    return { fd, inode, position: 0, sizeBytes, rest: Buffer.alloc(0) };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-const BLOCK_BYTES = 256 * 1024;
-
-/** From the end back, a block at a time, until there are lines enough. */
-function skipAllBut(files: LogFile[], lines: number | undefined): void {
-  if (lines === undefined) return;
-  let left = lines;
-  for (let at = files.length - 1; at >= 0; at--) {
-    const file = files[at]!;
-    if (left <= 0) file.position = file.sizeBytes;
-    else left -= skipInFile(file, left);
-  }
-}
-
-/** Returns how many lines are left in it, at most `most`. */
-function skipInFile(file: LogFile, most: number): number {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  let found = 0;
-  // The newline at the end ends the last line, and begins none.
-  for (let end = file.sizeBytes - 1; end > 0; ) {
-    const from = Math.max(0, end - BLOCK_BYTES);
-    const length = readSync(file.fd, block, 0, end - from, from);
-    for (let at = block.lastIndexOf(10, length - 1); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(10, at - 1)) {
-      found++;
-      if (found < most) continue;
-      file.position = from + at + 1;
-      return found;
-    }
-    end = from;
-  }
-  return file.sizeBytes > 0 ? found + 1 : 0;
-}
-
-/** `isBounded`: as much as there was when they were opened, however fast more is written. */
-function* readFiles(files: readonly LogFile[], isBounded: boolean): Generator<LogEntry[]> {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  for (const file of files) {
-    for (;;) {
-      const most = isBounded ? Math.min(BLOCK_BYTES, file.sizeBytes - file.position) : BLOCK_BYTES;
-      const length = most <= 0 ? 0 : readSync(file.fd, block, 0, most, file.position);
-      if (length === 0) break;
-      file.position += length;
-      const text = Buffer.concat([file.rest, block.subarray(0, length)]);
-      const end = text.lastIndexOf(10) + 1;
-      file.rest = Buffer.from(text.subarray(end));
-      const entries = text.toString('utf8', 0, end).split('\n').flatMap(parseEntry);
-      if (entries.length > 0) yield entries;
-    }
-  }
 }
 
 /** A line that is none was cut short by a full disk, or a crash. */
@@ -175,62 +72,4 @@ function select(entries: readonly LogEntry[], { since, until }: LogOptions): { w
     if (since === undefined || time >= since) wanted.push(entry);
   }
   return { wanted, isOver: false };
-}
-
-/** When the newest file that is read has another name by now, those after it come to the list: true. */
-function moveOn(directory: string, files: LogFile[]): boolean {
-  const last = files.at(-1);
-  if (last !== undefined && statSync(join(directory, 'log'), { throwIfNoEntry: false })?.ino === last.inode) return false;
-  const now = openFiles(directory);
-  const known = now.findIndex(({ inode }) => inode === last?.inode);
-  const newer = now.slice(known + 1);
-  for (const { fd } of now.slice(0, known + 1)) closeSync(fd);
-  if (newer.length === 0) return false;
-  // What was written to the last one before it was renamed is still to be read, and it is.
-  const done = files.splice(0, Math.max(0, files.length - 1));
-  for (const { fd } of done) closeSync(fd);
-  files.push(...newer);
-  return true;
-}
-
-/** Without an event for so long, it is looked again: a monitor that is killed makes none. */
-const LOOK_AGAIN_MS = 500;
-
-interface Watch {
-  /** Resolves when something has happened since the last call, or might have. */
-  changed(): Promise<void>;
-  close(): void;
-}
-
-function watchDirectory(directory: string, signal: AbortSignal): Watch {
-  let hasChanged = false;
-  let wake = (): void => {};
-  const note = (): void => {
-    hasChanged = true;
-    wake();
-  };
-  let watcher: FSWatcher | undefined;
-  try {
-    watcher = watch(directory, note).on('error', note);
-  } catch {
-    // No watch to be had, or the directory is gone: the timer does it.
-  }
-  signal.addEventListener('abort', note);
-  const changed = async (): Promise<void> => {
-    if (!hasChanged) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, LOOK_AGAIN_MS);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-    hasChanged = signal.aborted;
-  };
-  const close = (): void => {
-    watcher?.close();
-    signal.removeEventListener('abort', note);
-  };
-  return { changed, close };
 }

@@ -42,3 +42,13 @@ export function formatMoment(moment: bigint): string {
   const nanoseconds = String(moment % SECOND).padStart(9, '0');
   return at.toISOString().replace(/\.\d+Z$/, `.${nanoseconds}Z`);
 }
+
+/** The same in the machine's own zone: `2026-01-31T13:00:00.000000000+01:00`. */
+export function formatLocalMoment(moment: bigint): string {
+  const ms = Number(moment / 1_000_000n);
+  const minutes = -new Date(ms).getTimezoneOffset();
+  if (minutes === 0) return formatMoment(moment);
+  const two = (number: number) => String(Math.floor(number)).padStart(2, '0');
+  const zone = `${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  return formatMoment(moment + BigInt(minutes) * 60n * SECOND).replace(/Z$/, zone);
+}

@@ -38,6 +38,8 @@ export interface MonitorSpec {
     readonly directory: string;
     readonly options: unknown;
   } | null;
+  /** The store's event log, and what is said of the container in it; unset: nobody is told. */
+  readonly events?: { readonly path: string; readonly attributes: Readonly<Record<string, string>> };
   /** When it ends for good its directory goes: --rm. */
   readonly removeAtEnd: boolean;
 }

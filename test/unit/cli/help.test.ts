@@ -24,6 +24,7 @@ test('tbuild', async () => {
       top          Display the running processes of a container
       stats        Display a live stream of container(s) resource usage statistics
       network      Manage networks
+      events       Get real time events from the store
       volume       Manage volumes
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for

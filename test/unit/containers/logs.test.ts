@@ -73,6 +73,11 @@ describe('a log', () => {
     expect(await read()).toBe('1\n2\n');
   });
 
+  it('is read where its newest file was renamed, and there is no next one yet', async () => {
+    write('log.1', '1');
+    expect(await read()).toBe('1\n');
+  });
+
   it('is empty where nothing was written', async () => {
     expect(await read()).toBe('');
   });

@@ -265,6 +265,7 @@ impl Daemon {
         self.state.health = self.spec.health.as_ref().map(|_| self.state.health.take().unwrap_or_default().restarted());
         self.check_health();
         self.write_state();
+        self.spec.note("start", &[]);
         if let (Some((rows, columns)), Some(container)) = (self.size, &self.container) {
             container.resize(rows, columns);
         }
@@ -281,6 +282,10 @@ impl Daemon {
         self.state.oom_killed = oom_killed;
         self.state.finished_at = now_ms();
         self.state.pid = 0;
+        if oom_killed {
+            self.spec.note("oom", &[]);
+        }
+        self.spec.note("die", &[("exitCode", exit_code.to_string()), ("execDuration", ran.as_secs().to_string())]);
         let delay = match self.then {
             Then::End => None,
             Then::StartAgain => Some(Duration::ZERO),
@@ -334,6 +339,7 @@ impl Daemon {
         self.directory.remove_socket();
         if self.spec.remove_at_end {
             let _ = self.directory.remove();
+            self.spec.note("destroy", &[]);
         } else {
             self.write_state();
         }
@@ -414,6 +420,9 @@ impl Daemon {
     fn note_health(&mut self, health: Health) {
         let was = self.state.health.as_ref().map(|health| health.status);
         let has_failed = health.status == HealthStatus::Unhealthy && was != Some(HealthStatus::Unhealthy);
+        if was != Some(health.status) {
+            self.spec.note(&format!("health_status: {}", health.status), &[]);
+        }
         self.state.health = Some(health);
         self.write_state();
         let wanted = self.spec.health.as_ref().map_or(OnFailure::None, |spec| spec.on_failure);

@@ -11,6 +11,7 @@ mod control;
 mod daemon;
 mod detach_keys;
 mod directory;
+mod events;
 mod exec;
 mod exec_client;
 mod health;

@@ -1,6 +1,7 @@
 //! monitor.json, as src/native/monitor.ts defines it: what the monitor itself needs of it. The root is read by the child that makes it.
 
 use crate::directory::Directory;
+use crate::events::EventLog;
 use crate::health::HealthSpec;
 use crate::network::NetworkSpec;
 use rustix::fs::{Mode, OFlags};
@@ -28,6 +29,7 @@ pub struct Spec {
     pub health: Option<HealthSpec>,
     pub network: Option<NetworkSpec>,
     pub remove_at_end: bool,
+    pub events: Option<EventLog>,
     root: RootPart,
 }
 
@@ -91,6 +93,12 @@ impl Spec {
         let spec: Self = parse(&text(directory)?)?;
         spec.stop.signal_number()?;
         Ok(spec)
+    }
+
+    pub fn note(&self, action: &str, more: &[(&str, String)]) {
+        if let Some(events) = &self.events {
+            events.note(&self.id, action, more);
+        }
     }
 
     pub fn has_terminal(&self) -> bool {
