@@ -21,7 +21,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use tbuild_runtime::error::{Context, PROCESS, Result, USAGE, exit_status};
-use tbuild_runtime::{own_binary, own_ids, probe, sys, visit, with_root};
+use tbuild_runtime::{init_process, own_binary, own_ids, probe, sys, visit, with_root};
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -38,6 +38,7 @@ fn main() {
         "remove" => own_ids::enter().and_then(|_| remove(&arguments[1..])),
         "files" => files(&arguments[1..]),
         "tree-tar" => own_ids::enter().and_then(|_| tree_tar()),
+        "init-process" => init_process(&arguments[1..]),
         _ => Err(usage(format!(
             "unknown command {command:?}: one of serve, with-root, monitor, probe, tree-tar, files, read, remove, {}",
             help::command_names()
@@ -85,6 +86,14 @@ fn descriptor(options: &Options, name: &str) -> Result<Option<OwnedFd>> {
     let number = given.to_str().and_then(|number| number.parse().ok()).filter(|number| *number > 2);
     let number = number.ok_or_else(|| usage(format!("{name} wants the number of an open descriptor above 2")))?;
     sys::inherited(number).map(Some).during(USAGE, &format!("take over the descriptor of {name}"))
+}
+
+/// `init-process -- COMMAND [ARG…]`, in a container.
+fn init_process(arguments: &[OsString]) -> Result<i32> {
+    match arguments {
+        [separator, command @ ..] if separator == "--" && !command.is_empty() => init_process::main(command),
+        _ => Err(usage("init-process wants -- COMMAND [ARG…]")),
+    }
 }
 
 /// `probe DIR [DRIVER]`

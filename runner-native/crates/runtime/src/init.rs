@@ -11,6 +11,7 @@ use crate::identity;
 use crate::inside_root::{self, Kind};
 use crate::plan::{Namespaces, Plan, PlannedProcess};
 use crate::record::Status;
+use crate::resources::Resources;
 use crate::seccomp_agent::Guard;
 use crate::streams::Streams;
 use crate::{devices, home, mount_attributes, mounts, sys, terminal, user_namespace};
@@ -263,7 +264,8 @@ fn set_up_root(plan: &Plan, sources: &Sources, channel: &Child) -> Result<Option
         channel.wait_for_go()?; // only now are we in the cgroup that is to be seen
     }
     let root = mounts::open_root(plan.root(), plan.propagation)?;
-    mounts::mount_all(&root, &plan.mounts, sources)?;
+    let guards_devices = plan.resources.as_ref().is_some_and(Resources::guards_devices);
+    mounts::mount_all(&root, &plan.mounts, sources, guards_devices)?;
     if devices::are_wanted(&plan.mounts) {
         let can_make = !plan.namespaces.is_own(libc::CLONE_NEWUSER) && user_namespace::is_initial();
         devices::set_up(&root, &plan.devices, can_make)?;

@@ -21,6 +21,7 @@ mod id_helpers;
 mod identity;
 mod idmapped;
 mod init;
+pub mod init_process;
 mod inside_root;
 pub mod lifecycle;
 mod limits;

@@ -68,12 +68,13 @@ pub fn set_attributes(mount: impl AsFd, set: MountAttrFlags, recursive: bool) ->
     mount_attributes::change(mount, recursive, attributes)
 }
 
-pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount], sources: &Sources) -> Result<()> {
+/// `guards_devices`: a devices cgroup says what may be opened, so that nodes in /dev may be of use.
+pub fn mount_all(root: &OwnedFd, mounts: &[PlannedMount], sources: &Sources, guards_devices: bool) -> Result<()> {
     mounts.iter().enumerate().try_for_each(|(place, mount)| match (mount.options.bind, mount.kind.as_str()) {
         _ if mount.options.is_remount => remount(root, mount),
         (Some(recursive), _) => bind(root, mount, recursive, sources.bind(place)),
         (None, "cgroup") => crate::cgroup_mounts::mount(root, mount),
-        (None, _) => file_system(root, mount, sources),
+        (None, _) => file_system(root, mount, sources, guards_devices),
     })
 }
 
@@ -96,7 +97,7 @@ fn explain_mismatch(error: NativeError, kind: Kind) -> NativeError {
     error.detail(detail)
 }
 
-fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Result<()> {
+fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources, guards_devices: bool) -> Result<()> {
     let (target, is_new) = target_or_new(root, mount, Kind::Directory)?;
     let mode = if is_new { None } else { mode_to_keep(mount, &target).at(MOUNT, "look at", &mount.destination)? };
     let made = match (new_file_system(mount, mode.as_deref()), &sources.sysfs) {
@@ -110,7 +111,7 @@ fn file_system(root: &OwnedFd, mount: &PlannedMount, sources: &Sources) -> Resul
     }
     // A container that may mknod must not reach the host's devices by it. Our own nodes are mounts: they work all the same.
     let is_dev = mount.kind == "tmpfs" && crate::devices::is_dev(&mount.destination);
-    let besides = if is_dev { MountAttrFlags::MOUNT_ATTR_NODEV } else { MountAttrFlags::empty() };
+    let besides = if is_dev && !guards_devices { MountAttrFlags::MOUNT_ATTR_NODEV } else { MountAttrFlags::empty() };
     place((&made, &target), mount, false, besides)
 }
 

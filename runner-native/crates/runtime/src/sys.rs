@@ -200,6 +200,29 @@ pub fn signals() -> Result<OwnedFd> {
     }
 }
 
+/// Any number, real-time ones too.
+pub fn kill(pid: Pid, signal: i32) -> Result<()> {
+    // SAFETY: a plain system call.
+    check(unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) }.into()).map(drop)
+}
+
+/// The program that `command` starts is in a group of its own, in the foreground of the terminal that is its standard input, if it is one.
+pub fn start_in_foreground(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let take_terminal = || {
+        // SAFETY: plain system calls, in a process of one thread. From the background they would stop it, were SIGTTOU not ignored.
+        unsafe {
+            libc::setpgid(0, 0);
+            let before = libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+            libc::tcsetpgrp(0, libc::getpid());
+            libc::signal(libc::SIGTTOU, before);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing and takes no lock.
+    unsafe { command.pre_exec(take_terminal) };
+}
+
 pub fn block_signals() -> Result<()> {
     // SAFETY: the set is initialised by sigfillset before it is used.
     unsafe {

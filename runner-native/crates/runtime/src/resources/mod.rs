@@ -69,6 +69,11 @@ fn write_existing(path: &Path, value: &str) -> io::Result<()> {
 }
 
 impl Resources {
+    /// What is not listed may not be opened.
+    pub fn guards_devices(&self) -> bool {
+        !self.devices.is_empty() && device_rules::read(&self.devices).is_ok_and(|rules| !rules.allows_by_default)
+    }
+
     /// On a cgroup that exists.
     pub fn apply(&self, cgroup: &Cgroup) -> Result<()> {
         self.apply_limits(cgroup)?;
