@@ -21,7 +21,7 @@ export async function devicesOf({ devices, deviceRules, privileged }: ContainerS
   const byPath = [...new Map(nodes.map((node) => [node.path, node])).values()];
   const isRestricted = !privileged && (deviceRules.length > 0 || given.some(({ access }) => access !== 'rwm'));
   const rules = isRestricted
-    ? [...DEFAULT_RULES, ...given.map(ruleOf), ...edits.nodes.map((node) => ruleOf({ node, access: 'rwm' })), ...deviceRules]
+    ? [NOTHING, ...given.map(ruleOf), ...edits.nodes.map((node) => ruleOf({ node, access: 'rwm' })), ...deviceRules]
     : undefined;
   return { ...edits, nodes: byPath, rules };
 }
@@ -71,24 +71,8 @@ function everyNode(directory: string): DeviceNode[] {
   });
 }
 
-/** Nothing but what every container has: nodes of any device may be made, and these opened (moby: oci/defaults.go). */
-const DEFAULT_RULES: readonly DeviceRule[] = [
-  { allow: false, access: 'rwm' },
-  { allow: true, type: 'c', access: 'm' },
-  { allow: true, type: 'b', access: 'm' },
-  ...[
-    [1, 3],
-    [1, 5],
-    [1, 7],
-    [1, 8],
-    [1, 9],
-    [5, 0],
-    [5, 2],
-  ].map(
-    ([major, minor]): DeviceRule => ({ allow: true, type: 'c', major: major as number, minor: minor as number, access: 'rwm' }),
-  ),
-  { allow: true, type: 'c', major: 136, access: 'rwm' },
-];
+/** Runtimes themselves add what every container has (runtime-spec, config-linux.md: Default Devices). */
+const NOTHING: DeviceRule = { allow: false, access: 'rwm' };
 
 function ruleOf({ node: { type, major, minor }, access }: GivenNode): DeviceRule {
   return { allow: true, type: type === 'u' ? 'c' : type, major, minor, access };

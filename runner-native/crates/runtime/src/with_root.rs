@@ -91,7 +91,7 @@ fn visit_root(spec: &RootSpec, mut plan: plan::Plan, words: &[OsString], observe
     plan.mounts.retain(|mount| mount.options.bind.is_some() && !mount.options.is_remount);
     let sources = Sources::open(&plan)?;
     let directory = mounts::open_root(&root.path, None)?;
-    mounts::mount_all(&directory, &plan.mounts, &sources)?;
+    mounts::mount_all(&directory, &plan.mounts, &sources, false)?;
     let status = visit::act(&visit::Place::made(&root.path, root.namespace.as_ref())?, words)?;
     Ok(Outcome { status, ..Outcome::default() })
 }
