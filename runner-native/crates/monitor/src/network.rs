@@ -15,6 +15,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use tbuild_runtime::error::{Context, NativeError, PROCESS, Result};
 use tbuild_runtime::own_network;
 use tbuild_runtime::sys::{self, Clone};
@@ -55,7 +56,9 @@ impl Network {
         match netavark(&spec, "setup", &spec.options, namespace.as_fd()) {
             Ok(answer) => Ok(Self { spec, namespace, answer, _ports: ports }),
             Err(error) => {
-                let _ = clean(&spec, directory); // of what was done before it failed
+                // What was done before it failed. The end of a cable in the namespace would keep the bridge, so that goes first.
+                let _ = netavark(&spec, "teardown", &spec.options, namespace.as_fd());
+                let _ = clean(&spec, directory);
                 Err(error)
             }
         }
@@ -70,6 +73,7 @@ impl Network {
 
     /// `options`: as at the set-up, of the networks that are added.
     pub fn connect(&mut self, directory: &Directory, options: &Value) -> Result<()> {
+        self.check_is_new(options)?;
         let mut all = self.spec.options.clone();
         for part in PARTS {
             let added = options[part].as_object().cloned().unwrap_or_default();
@@ -93,6 +97,19 @@ impl Network {
                 Err(error)
             }
         }
+    }
+
+    /// What netavark would refuse half-way, and be told to take down then.
+    fn check_is_new(&self, options: &Value) -> Result<()> {
+        let (known, added) = (self.spec.options["networks"].as_object(), options["networks"].as_object());
+        for (name, network) in added.into_iter().flatten() {
+            let is_there = |(other, known): (&String, &Value)| other == name || known["interface_name"] == network["interface_name"];
+            if known.into_iter().flatten().any(is_there) {
+                let detail = format!("the container is in the network {name} already, or has an interface of that name");
+                return Err(NativeError::new(SET_UP, "connect the container").detail(detail));
+            }
+        }
+        Ok(())
     }
 
     /// `options`: as they were when those networks were set up.
@@ -131,11 +148,30 @@ const PARTS: [&str; 2] = ["networks", "network_info"];
 /// for a moment.
 pub fn clean(spec: &NetworkSpec, directory: &Directory) -> Result<()> {
     let Some(options) = read(directory) else { return Ok(()) };
+    wait_for_lost_cables(&options);
     let namespace = own_network::make_namespace()?;
     let set_up = netavark(spec, "setup", &options, namespace.as_fd());
     let torn_down = netavark(spec, "teardown", &options, namespace.as_fd());
     set_up.and(torn_down)?;
     write(directory, None)
+}
+
+/// The kernel takes its time for a namespace that nobody is in any more, and until then its cables are in the bridges. Those of other containers stay,
+/// so it is waited until none has gone for a while.
+fn wait_for_lost_cables(options: &Value) {
+    const A_WHILE: Duration = Duration::from_millis(200);
+    let bridges = options["network_info"].as_object().into_iter().flatten().filter_map(|(_, info)| info["network_interface"].as_str());
+    let bridges: Vec<PathBuf> = bridges.map(|bridge| Path::new("/sys/class/net").join(bridge).join("brif")).collect();
+    let count = || bridges.iter().filter_map(|ports| std::fs::read_dir(ports).ok()).map(Iterator::count).sum::<usize>();
+    let mut known = count();
+    while known > 0 {
+        std::thread::sleep(A_WHILE);
+        let now = count();
+        if now >= known {
+            return;
+        }
+        known = now;
+    }
 }
 
 fn read(directory: &Directory) -> Option<Value> {

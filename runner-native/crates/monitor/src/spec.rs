@@ -6,6 +6,9 @@ use crate::health::HealthSpec;
 use crate::network::NetworkSpec;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -147,13 +150,27 @@ pub fn read_root(directory: &Directory) -> Result<RootSpec> {
     #[serde(rename_all = "camelCase")]
     struct Whole {
         root: RootSpec,
+        runtime: Option<IgnoredAny>,
+        network: Option<IgnoredAny>,
         remove_at_end: bool,
     }
     let mut whole: Whole = parse(&text(directory)?)?;
     if let Some(Upper::Directory { lasts, .. }) = &mut whole.root.upper {
         *lasts = !whole.remove_at_end;
     }
+    if whole.network.is_some() && whole.runtime.is_some() {
+        whole.root.config = without_network_namespace(&whole.root.config)?;
+    }
     Ok(whole.root)
+}
+
+/// Another runtime begins in the container's already.
+fn without_network_namespace(config: &RawValue) -> Result<Box<RawValue>> {
+    let mut config: Value = parse(config.get())?;
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+    }
+    RawValue::from_string(config.to_string()).map_err(std::io::Error::from).during(CONFIG, "write the configuration")
 }
 
 fn text(directory: &Directory) -> Result<String> {

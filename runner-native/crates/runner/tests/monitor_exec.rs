@@ -39,10 +39,6 @@ fn eventually_succeeds(container: &Container, request: &Value) {
     eventually("the command succeeds", || exec(container, &[], request).status.success());
 }
 
-fn stop(container: &Container) {
-    container.ask(json!({ "op": "stop", "timeoutMs": 0 }));
-}
-
 /// Status, output and errors.
 fn result(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -129,7 +125,7 @@ fn a_detached_one_goes_on_without_us() {
     eventually("both sleep", || processes_with(&seconds).len() >= 4);
     let (status, _, err) = result(&exec(&container, &["--detach"], &json!({ "args": ["missing"] })));
     assert_eq!(status, 127, "{err}");
-    stop(&container);
+    container.stop();
     eventually("all have ended", || processes_with(&seconds).is_empty());
 }
 
@@ -142,7 +138,7 @@ fn a_paused_container_and_one_that_does_not_run_refuse() {
     assert!(status == 125 && err.contains("paused"), "{err}");
     container.ask(json!({ "op": "unpause" }));
     assert_eq!(exec(&container, &[], &json!({ "args": ["true"] })).status.code(), Some(0));
-    stop(&container);
+    container.stop();
     let (status, _, err) = result(&exec(&container, &[], &json!({ "args": ["true"] })));
     assert!(status == 125 && err.contains("not running"), "{err}");
 }
@@ -157,7 +153,7 @@ fn it_ends_with_the_container_however_that_ends() {
         match end {
             "init" => rustix::process::kill_process(container.pid("pid"), Signal::KILL).unwrap(),
             "monitor" => rustix::process::kill_process(container.pid("monitorPid"), Signal::KILL).unwrap(),
-            _ => stop(&container),
+            _ => container.stop(),
         }
         assert_eq!(child.wait().unwrap().code(), Some(137), "{end}");
         eventually("nothing is left", || processes_with(&seconds).is_empty());
@@ -283,4 +279,31 @@ fn a_terminal_of_ours_is_none_of_a_command_without_one() {
     session.expect("ready");
     assert!(session.seen.contains("not a tty") && session.seen.contains("none"), "{:?}", session.seen);
     assert_eq!(session.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn another_runtime_executes_by_itself() {
+    for name in ["crun", "runc"].into_iter().filter(|name| Command::new(name).arg("--version").output().is_ok()) {
+        let container = Container::new("trap 'exit 0' TERM; while :; do sleep 0.1; done").under(name);
+        container.start();
+        eventually_succeeds(&container, &json!({ "args": ["true"] }));
+        let mut request = sh("echo $A; pwd; exit 7");
+        request["env"] = json!(["A=1"]);
+        request["cwd"] = json!("/tmp");
+        assert_eq!(result(&exec(&container, &[], &request)), (7, "1\n/tmp\n".into(), String::new()), "{name}");
+        let (status, _, err) = result(&exec(&container, &[], &json!({ "args": ["missing"] })));
+        assert!(status == 127 && err.contains("run/command-not-found"), "{name} {status} {err}");
+        let mut session = Session::start(&container, &TERMINAL, "tty; stty size; echo ready; read line; echo got $line; exit 9");
+        session.expect("ready");
+        assert!(session.seen.contains("/dev/pts/0\r\n33 77\r\n"), "{name} {:?}", session.seen);
+        session.master.write_all(b"hello\r").unwrap();
+        session.expect("got hello");
+        assert_eq!(session.child.wait().unwrap().code(), Some(9), "{name}");
+        let seconds = unique_seconds();
+        let output = exec(&container, &["--detach"], &json!({ "args": ["sleep", seconds] }));
+        assert_eq!(result(&output), (0, String::new(), String::new()), "{name}");
+        eventually("it sleeps", || !processes_with(&seconds).is_empty());
+        container.stop();
+        eventually("nothing is left", || processes_with(&seconds).is_empty());
+    }
 }

@@ -158,6 +158,17 @@ const NAMESPACES: [(&str, i32); 7] = [
     ("time", libc::CLONE_NEWTIME),
 ];
 
+/// CLONE_NEW… of those of a process that are not ours already.
+pub fn other_namespaces(pid: i32) -> i32 {
+    let identity = |process: &str, name: &str| {
+        let stat = rustix::fs::stat(format!("/proc/{process}/ns/{name}"));
+        stat.map(|stat| (stat.st_dev, stat.st_ino)).ok()
+    };
+    let pid = pid.to_string();
+    let others = NAMESPACES.iter().filter(|(name, _)| identity(&pid, name) != identity("self", name));
+    others.fold(0, |all, (_, kind)| all | kind)
+}
+
 /// The container's first process, held so that its number cannot come to mean another.
 struct Target {
     pidfd: OwnedFd,
@@ -173,13 +184,7 @@ impl Target {
         let root = format!("/proc/{}/root", first.pid);
         let root =
             rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).at(NAMESPACE, "open", &root)?;
-        let identity = |process: &str, name: &str| {
-            let stat = rustix::fs::stat(format!("/proc/{process}/ns/{name}"));
-            stat.map(|stat| (stat.st_dev, stat.st_ino)).ok()
-        };
-        let pid = first.pid.to_string();
-        let others = NAMESPACES.iter().filter(|(name, _)| identity(&pid, name) != identity("self", name));
-        let others = others.fold(0, |all, (_, kind)| all | kind);
+        let others = other_namespaces(first.pid);
         if !first.is_alive() {
             return Err(gone());
         }

@@ -6,7 +6,7 @@ use crate::cgroup_mounts::CGROUP2_MAGIC;
 use crate::channel::Child;
 use crate::container::{self, Container, Ended, First, RunOptions};
 use crate::error::{Context, NAMESPACE, NOT_EXECUTABLE, NOT_FOUND, NativeError, PROCESS, RUNTIME, Result, unsupported};
-use crate::exec::Executed;
+use crate::exec::{self, Executed};
 use crate::plan::Namespaces;
 use crate::spec::Config;
 use crate::streams::Streams;
@@ -142,7 +142,8 @@ fn enter_first_process(first: Pid) -> Result<()> {
         let bundle = format!("/proc/{}/cwd", first.as_raw_nonzero());
         let bundle = rustix::fs::open(&bundle, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let pidfd = pidfd_open(first, PidfdFlags::empty())?;
-        sys::set_namespace(pidfd.as_fd(), libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWNET)?;
+        let theirs = exec::other_namespaces(first.as_raw_nonzero().get()) & (libc::CLONE_NEWNS | libc::CLONE_NEWNET);
+        sys::set_namespace(pidfd.as_fd(), theirs | libc::CLONE_NEWPID)?;
         rustix::process::fchdir(&bundle)
     };
     enter().during(NAMESPACE, "enter the namespaces of the container's runtime")

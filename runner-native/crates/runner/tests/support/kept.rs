@@ -52,6 +52,13 @@ impl Container {
         self.configure(|config| config["linux"]["cgroupsPath"] = json!(path))
     }
 
+    /// As tbuild calls another runtime.
+    pub fn under(self, runtime: &str) -> Self {
+        let path = format!("/{}", bundle::id(runtime));
+        let command = json!([runtime, "--root", "state", "--log", "runtime.log", "--log-format", "json", "run"]);
+        self.configure(|config| config["linux"]["cgroupsPath"] = json!(path)).change(|spec| spec["runtime"] = command)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.fixture.path("container").join(name)
     }
@@ -88,6 +95,16 @@ impl Container {
         let output = self.command("control", &[&request.to_string()]).output().unwrap();
         assert_eq!(output.status.code(), Some(125), "{request}");
         serde_json::from_slice(&output.stderr).unwrap()
+    }
+
+    pub fn stop(&self) {
+        self.ask(json!({ "op": "stop", "timeoutMs": 0 }));
+    }
+
+    /// What a command in it prints.
+    pub fn execute(&self, arguments: &[&str]) -> String {
+        let output = self.command("exec", &[&json!({ "args": arguments }).to_string()]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub fn wait(&self) -> i64 {
