@@ -22,8 +22,8 @@ export async function mountVolume(
   container: { readonly id: string; readonly spec: Pick<ContainerSpec, 'layers'> },
 ): Promise<VolumeSource> {
   const volumes = new Volumes(place);
-  const { name, isAnonymous, noCopy, target, subpath } = mount;
-  const volume = volumes.create({ name, ...(isAnonymous && { labels: { [ANONYMOUS]: '' } }) });
+  const { name, isAnonymous, noCopy, target, subpath, labels } = mount;
+  const volume = volumes.create({ name, labels: { ...labels, ...(isAnonymous && { [ANONYMOUS]: '' }) } });
   const source = sourceOf(volume);
   if (source.kind === 'tmpfs') return source;
   if (source.path !== volume.directory) assertDirectory(volume, source.path);
