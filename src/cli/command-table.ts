@@ -11,7 +11,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/builds.ts')).builds,
   },
   diff: {
-    summary: 'Show what is different between images, steps or layers',
+    summary: 'Show what a container changed, or between images',
     load: async () => (await import('./commands/diff.ts')).diff,
   },
   run: { summary: 'Create and run a new container from an image', load: async () => (await import('./commands/run.ts')).run },
@@ -25,6 +25,14 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   network: { summary: 'Manage networks', load: async () => (await import('./commands/network.ts')).network },
   events: { summary: 'Get real time events from the store', load: async () => (await import('./commands/events.ts')).events },
   volume: { summary: 'Manage volumes', load: async () => (await import('./commands/volume.ts')).volume },
+  commit: {
+    summary: "Create a new image from a container's changes",
+    load: async () => (await import('./commands/commit.ts')).commit,
+  },
+  export: {
+    summary: "Export a container's filesystem as a tar archive",
+    load: async () => (await import('./commands/export.ts')).exportCommand,
+  },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
     summary: 'Write down what the names in a Dockerfile stand for',
@@ -44,7 +52,10 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   pull: { summary: 'Download an image from a registry', load: async () => (await import('./commands/pull.ts')).pull },
   push: { summary: 'Upload an image to a registry', load: async () => (await import('./commands/push.ts')).push },
   search: { summary: 'Search for images', load: async () => (await import('./commands/search.ts')).search },
-  cp: { summary: 'Copy an image between registries and layouts', load: async () => (await import('./commands/cp.ts')).cp },
+  cp: {
+    summary: 'Copy files from and to containers, or images',
+    load: async () => (await import('./commands/cp.ts')).cp,
+  },
   imagetools: {
     summary: 'Show and combine what is in registries',
     load: async () => (await import('./commands/imagetools.ts')).imagetools,

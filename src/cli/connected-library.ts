@@ -133,6 +133,10 @@ export const library: Library = {
     return withWorkplace(async ({ place }) => removeBuilds(place.store, ids));
   },
   diffTrees: async (before, after) => {
+    if (after === undefined && (await isContainer(before)))
+      return withContainer(before, async (place, container) =>
+        (await import('../containers/files/diff.ts')).diffContainer(place, container),
+      );
     const { diffTrees } = await import('../build/history/diff.ts');
     return withRecords((records) => diffTrees(records, before, after));
   },
@@ -143,17 +147,7 @@ export const library: Library = {
   inspectVolume: (name) => withVolumes((volumes) => volumes.find(name)),
   removeVolume: (name, options) => withVolumes((volumes) => volumes.remove(name, options)),
   pruneVolumes: (isMeant, options) => withVolumes((volumes) => volumes.prune(isMeant, options)),
-  isContainer: async (nameOrId) => {
-    const { TbuildError } = await import('../base/errors.ts');
-    return withContainers(({ containers }) => {
-      try {
-        return containers.find(nameOrId) !== undefined;
-      } catch (error) {
-        if (error instanceof TbuildError && error.code === 'container/unknown') return false;
-        throw error;
-      }
-    });
-  },
+  isContainer,
   copyOut: (nameOrId, path, destination, options) =>
     withContainer(nameOrId, async (place, container) =>
       (await import('../containers/files/copy.ts')).copyOut(place, container, path, destination, options),
@@ -161,6 +155,14 @@ export const library: Library = {
   copyIn: (nameOrId, source, path, options) =>
     withContainer(nameOrId, async (place, container) =>
       (await import('../containers/files/copy.ts')).copyIn(place, container, source, path, options),
+    ),
+  exportContainer: (nameOrId, output) =>
+    withContainer(nameOrId, async (place, container) =>
+      (await import('../containers/files/export.ts')).exportTar(place, container, output),
+    ),
+  commitContainer: (nameOrId, options) =>
+    withContainer(nameOrId, async (place, container) =>
+      (await import('../containers/files/commit.ts')).commitContainer(place, container, options),
     ),
   checkStore: async () => {
     const { checkStore } = await import('../images/fsck.ts');
@@ -189,6 +191,19 @@ export const library: Library = {
       };
     }),
 };
+
+/** By its name, its ID or the beginning of it. */
+async function isContainer(nameOrId: string): Promise<boolean> {
+  const { TbuildError } = await import('../base/errors.ts');
+  return withContainers(({ containers }) => {
+    try {
+      return containers.find(nameOrId) !== undefined;
+    } catch (error) {
+      if (error instanceof TbuildError && error.code === 'container/unknown') return false;
+      throw error;
+    }
+  });
+}
 
 async function withContainer<T>(nameOrId: string, act: (place: Workplace, container: Container) => Promise<T>): Promise<T> {
   const { Containers } = await import('../containers/containers.ts');

@@ -11,6 +11,7 @@ import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
 import type { EventOptions, TimedEvent } from '../containers/events.ts';
+import type { CommitOptions } from '../containers/files/commit.ts';
 import type { CopyOptions } from '../containers/files/copy.ts';
 import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
@@ -127,7 +128,7 @@ export interface Library {
   buildLog(id: string | undefined): Promise<string>;
   /** Returns the ids of those that went. Undefined: all that have ended. */
   removeBuilds(ids: readonly string[] | undefined): Promise<readonly string[]>;
-  /** `after` undefined: what the last layer of `before` changed. */
+  /** `after` undefined: what the container `before` changed, or the last layer of what `before` is. */
   diffTrees(before: string, after: string | undefined): Promise<readonly Difference[]>;
   /** By name. */
   listNetworks(): Promise<readonly { readonly network: Network; readonly isUsed: boolean }[]>;
@@ -151,6 +152,9 @@ export interface Library {
   copyOut(nameOrId: string, path: string, destination: string | number, options: CopyOptions): Promise<WrittenFiles>;
   /** `source`: a path, or a descriptor that a tar is read from. */
   copyIn(nameOrId: string, source: string | number, path: string, options: CopyOptions): Promise<WrittenFiles>;
+  /** `output`: a path, or a descriptor. */
+  exportContainer(nameOrId: string, output: string | number): Promise<void>;
+  commitContainer(nameOrId: string, options: CommitOptions): Promise<Image>;
   checkStore(): Promise<StoreCheck>;
   listUsage(): Promise<readonly UsageItem[]>;
   prune(options: PruneOptions): Promise<Pruned>;

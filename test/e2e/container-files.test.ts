@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Container, Containers } from '../../src/containers/containers.ts';
 import { copyIn, copyOut } from '../../src/containers/files/copy.ts';
 import { rootSpec } from '../../src/containers/root-spec.ts';
@@ -89,6 +89,17 @@ async function start(container: Container): Promise<void> {
   writeFileSync(path.join(directory, 'monitor.json'), JSON.stringify(what));
   await startMonitor(directory);
 }
+
+/** By a process of its own: it runs from then on, or has stopped again. */
+async function change(container: Container, script: string, staysRunning: boolean): Promise<void> {
+  const own = { ...container, spec: { ...container.spec, cmd: ['sh', '-c', `${script}; touch /dev/shm/done; exec sleep 1000`] } };
+  await start(own);
+  const done = `/proc/${own.state().pid}/root/dev/shm/done`;
+  await vi.waitFor(() => expect(existsSync(done)).toBe(true), { timeout: 20_000 });
+  if (!staysRunning) await stop(own);
+}
+
+const byPath = (a: string, b: string): number => (a.slice(2) < b.slice(2) ? -1 : 1);
 
 async function stop({ directory, state }: Container): Promise<void> {
   if (state().status === 'running') await control(directory, { op: 'stop', signal: 'SIGKILL', timeoutMs: 0 });
@@ -259,6 +270,67 @@ describe.each(['stopped', 'running'] as const)('a %s container', (state) => {
     expect(readFileSync(at('host/new'), 'utf8')).toBe('new');
     if (existsSync(path.join(mounted.directory, 'upper/data')))
       expect(readdirSync(path.join(mounted.directory, 'upper/data'))).toEqual([]);
+  });
+
+  test('says what it has changed, in docker’s letters', async () => {
+    const own = await create(`diff-${state}`, { network: { mode: 'none', networks: [] } });
+    expect(await tbuildOk(['diff', own.name], { store })).toBe('');
+    const script =
+      'echo x >> /file; rm /dir/sub/two; rm -r /empty; mkdir /empty; echo y > /empty/y; touch /new; rm -r /etc/network; mkdir /etc/network';
+    await change(own, script, state === 'running');
+    const said = (await tbuildOk(['diff', own.name], { store }))
+      .split('\n')
+      .filter((line) => line !== '' && !/ \/(dev|proc|sys|data)/.test(line));
+    expect(said.filter((line) => line.includes('/etc/network/'))).toEqual(
+      said.filter((line) => line.startsWith('D /etc/network/')),
+    );
+    expect(said.filter((line) => !line.includes('/etc'))).toEqual(
+      ['C /dir', 'C /dir/sub', 'D /dir/sub/two', 'A /empty/y', 'C /empty', 'C /file', 'A /new'].sort(byPath),
+    );
+  });
+
+  test('is exported as it is, without what is mounted in it', async () => {
+    const mounted = await create(`export-${state}`, {
+      network: { mode: 'none', networks: [] },
+      mounts: [{ ...volume, name: 'away' }],
+    });
+    mkdirSync(place.store.path('volumes/away/_data'), { recursive: true });
+    writeFileSync(place.store.path('volumes/away/_data/elsewhere'), 'x');
+    await change(mounted, 'rm /dir/one; echo new > /dir/new', state === 'running');
+    await tbuildOk(['export', '-o', at('tar'), mounted.name], { store });
+    expect(statSync(at('tar')).mode & 0o777).toBe(0o600);
+    const names = execFileSync('tar', ['-tf', at('tar')], { encoding: 'utf8' }).split('\n');
+    expect(names).toEqual(expect.arrayContaining(['dir/hard', 'dir/new', 'dir/sub/two', 'etc/', 'fifo']));
+    expect(names.filter((name) => /^(dir\/one|proc\/.+|sys\/.+|data\/.+)$/.test(name))).toEqual([]);
+    const { stdout } = await tbuild(['export', mounted.name], { store });
+    expect(stdout.length).toBeGreaterThan(1000);
+    expect(readdirSync(work)).toEqual(['tar']);
+  });
+
+  test('becomes an image: what it wrote as a layer, its configuration, a line of history', async () => {
+    const own = await create(`commit-${state}`, {
+      network: { mode: 'none', networks: [] },
+      env: ['PATH=/bin', 'A=1'],
+      labels: { kept: 'yes' },
+      exposed: ['80/tcp'],
+      cmd: ['sleep', '1000'],
+    });
+    await change(own, 'rm -r /dir; echo made > /made; chown 5:6 /made', state === 'running');
+    const flags = ['-a', 'me', '-m', 'why', '-c', 'ENV B=$A', '-c', 'CMD ["cat", "/made"]'];
+    const id = (await tbuildOk(['commit', ...flags, own.name, `team/made:${state}`], { store })).trim();
+    expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(own.state().status).toBe(state === 'running' ? 'running' : 'exited');
+    const row = place.store.db.get<{ config: string; layers: string }>('SELECT config, layers FROM images WHERE id = ?', id);
+    const config = JSON.parse(row!.config);
+    expect(config).toMatchObject({
+      author: 'me',
+      config: { Env: ['PATH=/bin', 'A=1', 'B=1'], Cmd: ['cat', '/made'], Labels: { kept: 'yes' }, Volumes: { '/data': {} } },
+    });
+    expect(config.history.at(-1)).toMatchObject({ author: 'me', comment: 'why', created_by: 'sleep 1000' });
+    expect(config.rootfs.diff_ids).toHaveLength(layers.length + 1);
+    const from = makeContext({ Dockerfile: `FROM team/made:${state}\nRUN test ! -e /dir && [ "$(stat -c %u:%g /made)" = 5:6 ]` });
+    await build([from], { store });
+    expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
   });
 
   test('of which there is none is said as docker says it', async () => {

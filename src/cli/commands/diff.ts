@@ -1,13 +1,13 @@
-// `tbuild diff`: which paths are different, in docker diff's form.
+// `tbuild diff`: which paths a container changed, or are different between trees of layers, in docker diff's form.
 
 import { defineCommand } from '../command.ts';
 import { oneLine } from '../text.ts';
 
 export const diff = defineCommand({
   name: 'diff',
-  usage: '[OPTIONS] BEFORE [AFTER]',
+  usage: '[OPTIONS] CONTAINER\n        tbuild diff [OPTIONS] BEFORE [AFTER]',
   description:
-    'Show which paths are different between two images, steps or layers: added (A), changed (C), deleted (D). Of one alone: what its last layer changed',
+    'Show which paths a container has added (A), changed (C), deleted (D), or which are different between two images, steps or layers. Of one of these alone: what its last layer changed',
   positionals: [1, 2],
   flags: {
     format: {
@@ -18,6 +18,7 @@ export const diff = defineCommand({
     },
   },
   examples: [
+    ['tbuild diff web', 'what the container web has written'],
     ['tbuild diff debian:12 app', 'what app has that its base has not'],
     ['tbuild diff step:5', 'what the fifth step of the last build changed'],
     ['tbuild diff step:3f2251ad:5 step:5', 'the same step of two builds'],
