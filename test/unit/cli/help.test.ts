@@ -17,7 +17,7 @@ test('tbuild', async () => {
       build        Build an image from a Dockerfile
       why          Show why steps were executed, or would be
       builds       List builds, what came of them, their logs
-      diff         Show what is different between images, steps or layers
+      diff         Show what a container changed, or between images
       run          Create and run a new container from an image
       ps           List containers
       logs         Fetch the logs of a container
@@ -26,17 +26,20 @@ test('tbuild', async () => {
       network      Manage networks
       events       Get real time events from the store
       volume       Manage volumes
+      commit       Create a new image from a container's changes
+      export       Export a container's filesystem as a tar archive
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
-      inspect      Return low-level information on containers, images, networks and volumes
+      inspect      Return low-level information on containers, images, networks and
+                   volumes
       history      Show the history of an image
       tag          Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi          Remove one or more images
       pull         Download an image from a registry
       push         Upload an image to a registry
       search       Search for images
-      cp           Copy an image between registries and layouts
+      cp           Copy files from and to containers, or images
       imagetools   Show and combine what is in registries
       manifest     Show an image's manifest in its registry
       login        Log in to a registry
