@@ -40,7 +40,7 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
   },
   images: { summary: 'List images', load: async () => (await import('./commands/images.ts')).images },
   inspect: {
-    summary: 'Return low-level information on containers, images, networks and volumes',
+    summary: 'Return low-level information on what the store has',
     load: async () => (await import('./commands/inspect.ts')).inspect,
   },
   history: { summary: 'Show the history of an image', load: async () => (await import('./commands/history.ts')).history },

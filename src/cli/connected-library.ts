@@ -45,6 +45,22 @@ export const library: Library = {
     const { readEvents } = await import('../containers/events.ts');
     return withRecords(({ store }) => readEvents(store, options));
   },
+  diskUsage: async () => {
+    const [{ diskUsage }, { Containers }] = await Promise.all([
+      import('../containers/disk-usage.ts'),
+      import('../containers/containers.ts'),
+    ]);
+    return withWorkplace(({ place, images }) => diskUsage(place, images, new Containers(place)));
+  },
+  pruneImages: async (options) => {
+    const [{ pruneImages }, { Containers }] = await Promise.all([
+      import('../containers/prune-images.ts'),
+      import('../containers/containers.ts'),
+    ]);
+    return withWorkplace(async ({ place, images }) =>
+      pruneImages({ ...place, images, containers: new Containers(place) }, options),
+    );
+  },
   readLog: async (nameOrId, options) => {
     const { logAttributes, readLog } = await import('../containers/logs.ts');
     return withContainers(({ containers }) => {
@@ -178,18 +194,25 @@ export const library: Library = {
     const { prune } = await import('../upkeep/prune.ts');
     return withWorkplace(({ place }) => prune(place, options));
   },
-  describeStore: () =>
-    withWorkplace(async ({ place: { store, driver, ids, layers }, images }) => {
+  describeStore: async () => {
+    const [{ Containers }, { countStates }] = await Promise.all([
+      import('../containers/containers.ts'),
+      import('../containers/listing.ts'),
+    ]);
+    return withWorkplace(async ({ place, images }) => {
+      const { store, driver, ids, layers } = place;
       const all = layers.all();
       return {
         root: store.root,
         driver,
         ids,
+        containers: countStates(new Containers(place).list()),
         images: images.list().length,
         layers: all.length,
         layersSizeBytes: all.reduce((sum, layer) => sum + layer.bytes, 0),
       };
-    }),
+    });
+  },
 };
 
 /** By its name, its ID or the beginning of it. */

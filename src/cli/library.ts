@@ -10,6 +10,7 @@ import type { ShellOptions } from '../build/shell.ts';
 import type { TakeOutOptions } from '../build/take-out.ts';
 import type { BuildRecord } from '../cache/builds.ts';
 import type { Pruned as RemotePruned, PruneOptions as RemotePruneOptions } from '../cache/remote/backend.ts';
+import type { DiskUsage } from '../containers/disk-usage.ts';
 import type { EventOptions, TimedEvent } from '../containers/events.ts';
 import type { CommitOptions } from '../containers/files/commit.ts';
 import type { CopyOptions } from '../containers/files/copy.ts';
@@ -17,6 +18,7 @@ import type { ListedContainer, ListOptions } from '../containers/listing.ts';
 import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { Network } from '../containers/networks/network.ts';
 import type { NetworkOptions } from '../containers/networks/networks.ts';
+import type { PrunedImages, PruneImagesOptions } from '../containers/prune-images.ts';
 import type { RunOptions } from '../containers/run.ts';
 import type { NetworkAttachment } from '../containers/spec.ts';
 import type { SampledContainer } from '../containers/stats.ts';
@@ -53,6 +55,7 @@ export interface StoreInfo {
   readonly driver: DriverChoice;
   /** Of an account that is not root. */
   readonly ids: OwnIds | undefined;
+  readonly containers: { readonly running: number; readonly paused: number; readonly stopped: number };
   readonly images: number;
   readonly layers: number;
   /** Of the files of all layers. */
@@ -92,6 +95,9 @@ export interface Library {
   listProcesses(nameOrId: string, options: readonly string[]): Promise<Processes>;
   sampleContainers(names: readonly string[], options: { readonly all: boolean }): Promise<readonly SampledContainer[]>;
   readLog(nameOrId: string, options: LogOptions): Promise<ContainerLog>;
+  diskUsage(): Promise<DiskUsage>;
+  /** Those that no container is of. */
+  pruneImages(options: PruneImagesOptions): Promise<PrunedImages>;
   readEvents(options: EventOptions): Promise<AsyncIterable<TimedEvent>>;
   /** Where the last RUN failed. */
   openShell(options: ShellOptions): Promise<number>;

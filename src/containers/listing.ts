@@ -4,7 +4,7 @@ import type { Images } from '../images/store.ts';
 import type { Serve } from '../native/serve.ts';
 import type { Layers } from '../snapshots/layers.ts';
 import { type Connections, connectionsOf } from './connections.ts';
-import type { Container, Containers } from './containers.ts';
+import { type Container, type Containers, isAlive } from './containers.ts';
 import { type ContainerFilters, containerTest } from './filter.ts';
 import { type ContainerSize, sizeOf } from './size.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -64,6 +64,19 @@ export async function describeContainer(
 
 function describe(container: Container, state: ContainerState, imageName: string): ListedContainer {
   return { container, state, imageName, size: undefined, ...connectionsOf(container, state) };
+}
+
+/** As `info` counts them. */
+export function countStates(containers: readonly Container[]): { running: number; paused: number; stopped: number } {
+  const locks = heldLocks();
+  const counts = { running: 0, paused: 0, stopped: 0 };
+  for (const container of containers) {
+    const { status } = container.state(locks);
+    if (status === 'paused') counts.paused++;
+    else if (isAlive(status)) counts.running++;
+    else counts.stopped++;
+  }
+  return counts;
 }
 
 /** Many containers are of one image. */

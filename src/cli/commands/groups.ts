@@ -27,6 +27,7 @@ export function imageGroup(table: Table): Command {
       summary: 'Display detailed information on one or more images',
       load: async () => (await import('./inspect.ts')).inspectImage,
     },
+    prune: { summary: 'Remove unused images', load: async () => (await import('./image-prune.ts')).imagePrune },
   });
 }
 
@@ -35,7 +36,10 @@ export function builderGroup(table: Table): Command {
 }
 
 export function systemGroup(table: Table): Command {
-  return defineGroup('system', 'Manage the store', { ...named(table, ['events', 'info']) });
+  return defineGroup('system', 'Manage the store', {
+    ...named(table, ['events', 'info']),
+    df: { summary: 'Show how much room the store takes', load: async () => (await import('./system-df.ts')).systemDf },
+  });
 }
 
 /** Those that the table has by the same name. */

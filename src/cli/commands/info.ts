@@ -1,11 +1,12 @@
 // `tbuild info`: where the store is, how layers are mounted and why, and what is in it.
 
-import { release } from 'node:os';
+import { availableParallelism, hostname, machine, release, totalmem } from 'node:os';
 import { version } from '../../base/version.ts';
 import type { OwnIds } from '../../native/serve.ts';
 import { whatOneIdMeans } from '../../sandbox/user-namespace.ts';
 import type { DriverChoice } from '../../snapshots/driver.ts';
 import { defineCommand } from '../command.ts';
+import type { StoreInfo } from '../library.ts';
 import { formatSize } from '../units.ts';
 
 export const info = defineCommand({
@@ -17,22 +18,28 @@ export const info = defineCommand({
     format: {
       short: 'f',
       value: 'string',
-      choices: ['text', 'json'],
       default: 'text',
-      help: 'Format of the output: "text" or "json"',
+      help: 'Format of the output: "text", "json", or a Go template',
     },
   },
   run: async ({ flags, library, stdout }) => {
     const store = await library.describeStore();
     if (flags.format === 'json') {
-      stdout.write(`${JSON.stringify({ version, node: process.version, kernel: release(), ...store }, null, 2)}\n`);
+      stdout.write(`${JSON.stringify(documentOf(store), null, 2)}\n`);
       return 0;
     }
+    if (flags.format !== 'text') {
+      const { renderTemplate } = await import('../go-template.ts');
+      stdout.write(`${renderTemplate(flags.format, documentOf(store), { indent: 0 })}\n`);
+      return 0;
+    }
+    const { running, paused, stopped } = store.containers;
     const rows: [string, string][] = [
       ['Version', version],
       ['Node.js', process.version],
       ['Kernel', release()],
       ['Store', store.root],
+      ['Containers', `${running + paused + stopped} (${running} running, ${paused} paused, ${stopped} stopped)`],
       ['Images', String(store.images)],
       ['Layers', `${store.layers} (${formatSize(store.layersSizeBytes)})`],
       ...(store.ids ? [['Ids', idsOf(store.ids)] as [string, string]] : []),
@@ -43,6 +50,35 @@ export const info = defineCommand({
     return 0;
   },
 });
+
+/** tbuild's own names, and those that templates for docker ask for. */
+function documentOf(store: StoreInfo): Readonly<Record<string, unknown>> {
+  const { running, paused, stopped } = store.containers;
+  return {
+    version,
+    node: process.version,
+    kernel: release(),
+    root: store.root,
+    driver: store.driver,
+    ids: store.ids,
+    layers: store.layers,
+    layersSizeBytes: store.layersSizeBytes,
+    Name: hostname(),
+    ServerVersion: version,
+    DockerRootDir: store.root,
+    Containers: running + paused + stopped,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: stopped,
+    images: store.images,
+    OSType: 'linux',
+    Architecture: machine(),
+    KernelVersion: release(),
+    NCPU: availableParallelism(),
+    MemTotal: totalmem(),
+    LoggingDriver: 'json-file',
+  };
+}
 
 /** Of an account that is not root. */
 function idsOf(ids: OwnIds): string {

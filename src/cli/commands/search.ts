@@ -5,7 +5,8 @@ import { parseBool } from '../../base/parse-bool.ts';
 import type { FoundRepository } from '../../registry/search.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { formatTable } from '../table.ts';
+import { formatHelp, formatRows, type Row, type RowFormat } from '../row-format.ts';
+import { cutToWidth, oneLine } from '../text.ts';
 
 const shownDescription = 45;
 
@@ -21,12 +22,7 @@ export const search = defineCommand({
       repeated: true,
       help: 'Filter output based on conditions provided ("stars=N", "is-official=true")',
     },
-    format: {
-      value: 'string',
-      choices: ['table', 'json'],
-      default: 'table',
-      help: 'Format of the output: "table", or "json", one object a line',
-    },
+    format: { value: 'string', default: 'table', help: formatHelp },
     limit: { value: 'int', default: '25', help: 'Max number of search results' },
     'list-tags': { help: 'List the tags of the repository TERM' },
     'no-trunc': { help: "Don't truncate output" },
@@ -38,35 +34,28 @@ export const search = defineCommand({
       throw new TbuildError('usage/bad-value', `--limit is a number from 1 to 10000, not "${flags.limit}"`);
     const all = await interruptible((signal) => library.searchRegistry(term!, { limit, listsTags: flags['list-tags'], signal }));
     const found = all.filter(isWanted);
-    if (flags.format === 'json') stdout.write(found.map((each) => `${JSON.stringify(jsonRow(each))}\n`).join(''));
-    else if (flags['list-tags'])
-      stdout.write(
-        formatTable(
-          ['NAME', 'TAG'],
-          found.map(({ name, tag = '' }) => [name, tag]),
-        ),
-      );
-    else
-      stdout.write(
-        formatTable(
-          ['NAME', 'DESCRIPTION', 'STARS', 'OFFICIAL'],
-          found.map((each) => row(each, flags['no-trunc'])),
-        ),
-      );
+    const rows = found.map((each) => shownRow(each, flags['no-trunc']));
+    stdout.write(formatRows(flags.format, flags['list-tags'] ? tagFormat : rowFormat, rows));
     return 0;
   },
 });
 
-function row({ name, description, stars, isOfficial }: FoundRepository, isWhole: boolean): string[] {
-  const isCut = !isWhole && description.length > shownDescription;
-  const shown = isCut ? `${description.slice(0, shownDescription - 1)}…` : description;
-  return [name, shown, String(stars), isOfficial ? '[OK]' : ''];
-}
+const rowFormat: RowFormat = {
+  table: '{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}',
+  headers: { Name: 'NAME', Description: 'DESCRIPTION', StarCount: 'STARS', IsOfficial: 'OFFICIAL', IsAutomated: 'AUTOMATED' },
+};
 
-/** The names of docker's `--format json`. */
-function jsonRow({ name, description, stars, isOfficial, tag }: FoundRepository) {
+const tagFormat: RowFormat = { table: '{{.Name}}\t{{.Tag}}', headers: { Name: 'NAME', Tag: 'TAG' } };
+
+function shownRow({ name, description, stars, isOfficial, tag }: FoundRepository, isWhole: boolean): Row {
   if (tag !== undefined) return { Name: name, Tag: tag };
-  return { Name: name, Description: description, StarCount: String(stars), IsOfficial: String(isOfficial) };
+  return {
+    Name: name,
+    Description: isWhole ? description : cutToWidth(oneLine(description), shownDescription),
+    StarCount: String(stars),
+    IsOfficial: isOfficial ? '[OK]' : '',
+    IsAutomated: '',
+  };
 }
 
 function filterOf(texts: readonly string[]): (found: FoundRepository) => boolean {

@@ -467,6 +467,7 @@ test('info', async () => {
         forced: false,
       },
       ids: undefined,
+      containers: { running: 1, paused: 0, stopped: 2 },
       images: 2,
       layers: 5,
       layersSizeBytes: 7_800_000,
@@ -478,6 +479,7 @@ test('info', async () => {
     Node.js:      v24
     Kernel:       6.1
     Store:        /store
+    Containers:   3 (1 running, 0 paused, 2 stopped)
     Images:       2
     Layers:       5 (7.8MB)
     Layer driver: erofs through loop devices

@@ -92,7 +92,7 @@ test('too few and too many arguments', async () => {
     2 error: tbuild rmi takes at least 1 argument, not 0
     hint: the usage is: tbuild rmi [OPTIONS] IMAGE [IMAGE...]
     2 error: tbuild version takes no arguments, not 1
-    hint: the usage is: tbuild version
+    hint: the usage is: tbuild version [OPTIONS]
     2 error: tbuild build takes 1 argument, not 0
     hint: the usage is: tbuild build [OPTIONS] PATH | URL | -
     2 error: tbuild build takes 1 argument, not 2

@@ -31,8 +31,7 @@ test('tbuild', async () => {
       shell        Open a shell where the last RUN failed
       lock         Write down what the names in a Dockerfile stand for
       images       List images
-      inspect      Return low-level information on containers, images, networks and
-                   volumes
+      inspect      Return low-level information on what the store has
       history      Show the history of an image
       tag          Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
       rmi          Remove one or more images
