@@ -340,3 +340,81 @@ describe.each(['stopped', 'running'] as const)('a %s container', (state) => {
     );
   });
 });
+
+describe('a hostile container', () => {
+  let hostile: Container;
+  beforeAll(async () => {
+    work = mkdtempSync(path.join(base, 'hostile-'));
+    hostile = await create('hostile', { network: { mode: 'none', networks: [] } });
+  });
+
+  /** Until the returned function is called it goes on. */
+  const doing = async (script: string): Promise<Container> => {
+    await stop(hostile);
+    const cmd = ['sh', '-c', `touch /dev/shm/begun; while :; do ${script}; done`];
+    await start({ ...hostile, spec: { ...hostile.spec, cmd } });
+    const begun = `/proc/${hostile.state().pid}/root/dev/shm/begun`;
+    await vi.waitFor(() => expect(existsSync(begun)).toBe(true), { timeout: 20_000 });
+    return hostile;
+  };
+
+  test('that puts links in the place of directories gives and gets nothing outside of it', async () => {
+    mkdirSync(at('host'));
+    writeFileSync(at('host/file'), 'of the host');
+    const name = at('host');
+    await doing(
+      `mkdir -p /race/sub; echo own > /race/sub/file; mv /race/sub /race/old; ln -s ${name} /race/sub; ln -s /proc/1/root${name} /race/other; rm -rf /race/old /race/sub /race/other`,
+    );
+    writeFileSync(at('new'), 'from the host');
+    for (let i = 0; i < 25; i++) {
+      const to = at(`got${i}`);
+      mkdirSync(to);
+      await copyOut(place, hostile, '/race/sub/file', `${to}/file`, { followsLink: true }).catch(() => {});
+      await copyOut(place, hostile, '/race', to, { followsLink: i % 2 === 0 }).catch(() => {});
+      // Node's recursive listing follows links.
+      const files = execFileSync('find', [to, '-type', 'f'], { encoding: 'utf8' }).split('\n').slice(0, -1);
+      for (const file of files) expect(readFileSync(file, 'utf8'), file).not.toContain('of the host');
+      await copyIn(place, hostile, at('new'), '/race/sub/file', how).catch(() => {});
+      await copyIn(place, hostile, at('new'), '/race/sub', how).catch(() => {});
+    }
+    expect(readdirSync(at('host'))).toEqual(['file']);
+    expect(readFileSync(at('host/file'), 'utf8')).toBe('of the host');
+  });
+
+  test('that puts FIFOs in the place of files, and files that grow and shrink, is copied in the end', async () => {
+    await doing(
+      'mkdir -p /f; rm -f /f/x; mkfifo /f/x; rm -f /f/x; dd if=/dev/zero of=/f/x bs=64k count=16 2>/dev/null; : > /f/x',
+    );
+    for (let i = 0; i < 20; i++)
+      await copyOut(place, hostile, '/f', at(`got${i}`), how).catch((error: Error) =>
+        expect(error.message).toMatch(/Could not find|changed/),
+      );
+    await tbuildOk(['export', '-o', at('tar'), 'hostile'], { store, timeoutMs: 60_000 });
+    expect(execFileSync('tar', ['-tf', at('tar')], { encoding: 'utf8' })).toContain('etc/');
+    expect(await tbuildOk(['diff', 'hostile'], { store })).toContain('A /f');
+  });
+
+  test('has devices that stay there', async () => {
+    await doing('sleep 1');
+    const { skipped } = await copyOut(place, hostile, '/dev', at('dev'), how);
+    expect(skipped).toContain('dev/null');
+    expect(existsSync(at('dev/null'))).toBe(false);
+    await expect(copyIn(place, hostile, at('dev'), '/dev/null', how)).rejects.toThrow('must be a directory or a regular file');
+  });
+
+  test('gets no member of a tar that would be elsewhere', async () => {
+    await doing('sleep 1');
+    mkdirSync(at('in'));
+    writeFileSync(at('evil'), 'x');
+    symlinkSync('/etc', at('in/link'));
+    execFileSync('tar', ['-cPf', at('up.tar'), '-C', at('in'), '../evil']);
+    await expect(tbuildOk(['cp', '-', 'hostile:/tmp'], { store, input: readFileSync(at('up.tar')) })).rejects.toThrow(
+      'leads out of the archive',
+    );
+    execFileSync('tar', ['-cf', at('link.tar'), '-C', at('in'), 'link']);
+    execFileSync('tar', ['-rPf', at('link.tar'), '--transform', 's,.*,link/through-a-link,', at('evil')]);
+    await tbuildOk(['cp', '-', 'hostile:/tmp'], { store, input: readFileSync(at('link.tar')) });
+    expect(existsSync('/etc/through-a-link')).toBe(false);
+    await tbuildOk(['cp', 'hostile:/etc/through-a-link', at('back')], { store });
+  });
+});

@@ -1,6 +1,9 @@
 // Volumes: their records, what the image has at their place, and that a kill leaves none half filled.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ContainerMount } from '../../src/containers/spec.ts';
 import { mountVolume } from '../../src/containers/volumes/mount-volume.ts';
@@ -121,6 +124,52 @@ describe('an empty volume', () => {
   });
 });
 
+describe('a kill in the middle', () => {
+  const files = 400;
+  let many: { readonly layers: readonly string[] };
+  beforeAll(async () => {
+    const script = `for i in $(seq ${files}); do dd if=/dev/zero of=/many/$i bs=16k count=1 2>/dev/null; done`;
+    const Dockerfile = `FROM busybox\nRUN mkdir /many && ${script}`;
+    await build([makeContext({ Dockerfile }), '-t', 'many'], { store: place.store.root });
+    const sql = "SELECT layers FROM images WHERE id = (SELECT image FROM names WHERE name LIKE '%/many:%')";
+    many = { layers: JSON.parse(place.store.db.get<{ layers: string }>(sql)!.layers) as string[] };
+  });
+
+  test('leaves a volume empty or whole', async () => {
+    const source = (file: string) => JSON.stringify(new URL(`../../src/${file}`, import.meta.url).href);
+    const program = `
+      const { openWorkplace } = await import(${source('snapshots/workplace.ts')});
+      const { mountVolume } = await import(${source('containers/volumes/mount-volume.ts')});
+      const place = await openWorkplace(${JSON.stringify(place.store.root)});
+      process.send('open');
+      await mountVolume(place, ${JSON.stringify(mountOf('killed', { target: '/many' }))}, { id: 'k', spec: ${JSON.stringify(many)} });
+      process.send('done');
+      await place.close();`;
+    const data = place.store.path('volumes/killed/_data');
+    const counts = new Set<number>();
+    for (let i = 0; i < 12; i++) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      });
+      const exited = once(child, 'exit');
+      await once(child, 'message');
+      await Promise.race([sleep(i * 3), once(child, 'message')]);
+      child.kill('SIGKILL');
+      await exited;
+      const count = existsSync(data) ? readdirSync(data).length : 0;
+      counts.add(count);
+      expect([0, files]).toContain(count);
+      if (count === files) rmSync(path.dirname(data), { recursive: true });
+    }
+    expect(
+      readdirSync(
+        ((await mountVolume(place, mountOf('killed', { target: '/many' }), { id: 'k', spec: many })) as { path: string }).path,
+      ),
+    ).toHaveLength(files);
+    expect(counts).toContain(0);
+  });
+});
+
 describe('a volume', () => {
   test('has a name that docker would take, and options of its local driver', () => {
     const volumes = new Volumes(place);
@@ -202,7 +251,8 @@ describe('tbuild volume', () => {
     expect(await volumeOk('create', 'data', '--label', 'tier=one', '--label', 'plain')).toBe('data\n');
     expect(await volumeOk('create', 'data')).toBe('data\n');
     const anonymous = (await volumeOk('create')).trim();
-    expect(await volumeOk('ls')).toBe(`DRIVER    VOLUME NAME\nlocal     ${anonymous}\nlocal     data\n`);
+    const lines = [anonymous, 'data'].sort().map((name) => `local     ${name}\n`);
+    expect(await volumeOk('ls')).toBe(`DRIVER    VOLUME NAME\n${lines.join('')}`);
     expect(await volumeOk('ls', '-q', '--filter', 'label=tier=one')).toBe('data\n');
     expect(await volumeOk('ls', '-q', '-f', 'name=dat', '-f', 'dangling=1')).toBe('data\n');
     expect(await volumeOk('ls', '-q', '-f', 'dangling=false')).toBe('');
