@@ -9,7 +9,7 @@ import { TbuildError } from '../base/errors.ts';
 import { runnerPath } from '../native/binary.ts';
 import type { RootSpec } from '../native/with-root.ts';
 import { hostPlatform } from '../oci/platform.ts';
-import { changeCapabilities, everyCapability } from '../sandbox/capabilities.ts';
+import { changeCapabilities, givableCapabilities } from '../sandbox/capabilities.ts';
 import { type ContainerExtras, containerConfig, type DeviceEdits, type Mount, SYSTEM_STUB } from '../sandbox/container-config.ts';
 import { filesOfOwnNetwork, hostFiles, placeFiles, type SandboxFile } from '../sandbox/files.ts';
 import { type Network, networkOf } from '../sandbox/network.ts';
@@ -240,6 +240,8 @@ function cgroupOf(
     ...(Object.keys(limits).length > 0 && { limits }),
     ...(parent !== undefined && { parent }),
     ...(devices.rules && { devices: devices.rules }),
+    // Others deny every device of whom nothing is said (runc).
+    ...(runtime && spec.privileged && { devices: [{ allow: true, access: 'rwm' }] }),
   };
   return runtime ? runtime.cgroupOf(asked, devices.nodes, spec.privileged) : asked;
 }
@@ -258,7 +260,7 @@ function canMakeCgroups(): boolean {
 
 function extras(spec: ContainerSpec, namespaces: Namespaces, mounts: RootMounts, hasCgroup: boolean): ContainerExtras {
   const capabilities = spec.privileged
-    ? everyCapability().filter((name) => !spec.capDrop.includes(name))
+    ? givableCapabilities().filter((name) => !spec.capDrop.includes(name))
     : changeCapabilities(spec.capAdd, spec.capDrop);
   const { unmask, noNewPrivileges } = spec.security;
   return {

@@ -77,5 +77,6 @@ function cgroupOf(asked: Cgroup | undefined, devices: readonly DeviceNode[], isI
     minor,
     access: 'rwm',
   }));
-  return { parent: '/', ...asked, ...(!isInsecure && { devices: [{ allow: false, access: 'rwm' }, ...given] }) };
+  const listed = [{ allow: false, access: 'rwm' }, ...given];
+  return { parent: '/', ...asked, ...(!isInsecure && { devices: asked?.devices ?? listed }) };
 }
