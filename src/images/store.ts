@@ -3,6 +3,7 @@
 
 import { type Digest, sha256 } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import { recordEvent, type StoreEvent } from '../base/event-log.ts';
 import type { Store } from '../base/store.ts';
 import { Blobs } from '../oci/blobs.ts';
 import type { Platform } from '../oci/config.ts';
@@ -299,12 +300,19 @@ export class Images {
     const reference = parseReference(name);
     if (reference.digest !== undefined)
       throw new TbuildError('image/bad-reference', `${JSON.stringify(name)} has a digest: a name given to an image cannot`);
-    return this.#store.db.immediate(() => {
+    const tagged = this.#store.db.immediate(() => {
       const { image, index } = this.#find(source);
       this.#setName(normalizeName(name), image.id, index?.id);
       this.#writeIndex();
       return this.get(image.id) as Image;
     });
+    recordEvent(this.#store, {
+      type: 'image',
+      action: 'tag',
+      id: tagged.id,
+      attributes: { name: familiarName(normalizeName(name)) },
+    });
+    return tagged;
   }
 
   /** The name with a digest that a registry knows an image or an index by, once it has it. */
@@ -322,7 +330,7 @@ export class Images {
    * images that have no name of their own; they do not go before it.
    */
   remove(nameOrId: string, options: { readonly force: boolean }): Removal[] {
-    const removals = this.#store.db.immediate(() => {
+    const { id, removals } = this.#store.db.immediate(() => {
       const { image, index, name } = this.#find(nameOrId);
       const { names } = index ?? image;
       const own = name !== undefined && names.includes(name) ? name : undefined;
@@ -343,9 +351,10 @@ export class Images {
         removals.push(...[...(index ? [index] : []), ...going].map(({ id }) => ({ deleted: id })));
       }
       this.#writeIndex();
-      return removals;
+      return { id: (index ?? image).id, removals };
     });
     this.collect();
+    for (const removal of removals) recordEvent(this.#store, removalEvent(id, removal));
     return removals;
   }
 
@@ -454,6 +463,12 @@ export class Images {
       tagged: names.length === 0 ? undefined : Math.max(...names.map(({ updated }) => updated)),
     };
   }
+}
+
+function removalEvent(id: Digest, removal: Removal): StoreEvent {
+  const what =
+    'untagged' in removal ? { id, name: familiarName(removal.untagged) } : { id: removal.deleted, name: removal.deleted };
+  return { type: 'image', action: 'untagged' in removal ? 'untag' : 'delete', id: what.id, attributes: { name: what.name } };
 }
 
 /** The names with digests in a repository, once its last tag goes: docker lets them go with it. */

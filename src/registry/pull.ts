@@ -2,6 +2,7 @@
 
 import type { Digest } from '../base/digest.ts';
 import { TbuildError } from '../base/errors.ts';
+import { recordEvent } from '../base/event-log.ts';
 import type { Image } from '../images/image.ts';
 import type { Images } from '../images/store.ts';
 import type { Platform } from '../oci/config.ts';
@@ -48,8 +49,12 @@ export async function pullImages(place: Workplace, images: Images, name: string,
   }
   const client = new RegistryClient({ signal: options.signal });
   try {
-    if (options.allTags) return await pullAll(client, place, images, reference, options);
-    return [await pullOne(client, place, images, withDefaultTag(reference), options)];
+    const pulled = options.allTags
+      ? await pullAll(client, place, images, reference, options)
+      : [await pullOne(client, place, images, withDefaultTag(reference), options)];
+    const event = { type: 'image', action: 'pull', id: name, attributes: { name } } as const;
+    recordEvent(place.store, event);
+    return pulled;
   } catch (error) {
     throw images.find(name) ? error : withNearest(images, name, error);
   } finally {

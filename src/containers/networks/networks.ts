@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { TbuildError } from '../../base/errors.ts';
+import { recordEvent } from '../../base/event-log.ts';
 import type { Store } from '../../base/store.ts';
 import { hostRoutes } from './host-routes.ts';
 import { meet, parseSubnet, type Subnet } from './ip.ts';
@@ -80,8 +81,14 @@ export class Networks {
       if (this.#rows().some((network) => network.name === name)) {
         throw new TbuildError('network/exists', `network with name ${name} already exists`);
       }
-      return this.#insert(options, 'bridge');
+      const network = this.#insert(options, 'bridge');
+      this.#record('create', network);
+      return network;
     });
+  }
+
+  #record(action: string, { id, name, driver }: Network): void {
+    recordEvent(this.#store, { type: 'network', action, id, attributes: { name, type: driver } });
   }
 
   /** Whether somebody uses it is the caller's to see to. False: somebody else was faster. */
@@ -89,7 +96,9 @@ export class Networks {
     if (isPredefined(network)) {
       throw new TbuildError('network/predefined', `${network.name} is a pre-defined network and cannot be removed`);
     }
-    return this.#store.db.run('DELETE FROM networks WHERE id = ?', network.id) > 0;
+    const isGone = this.#store.db.run('DELETE FROM networks WHERE id = ?', network.id) > 0;
+    if (isGone) this.#record('destroy', network);
+    return isGone;
   }
 
   /**

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../../base/errors.ts';
+import { recordEvent } from '../../base/event-log.ts';
 import type { Store } from '../../base/store.ts';
 import type { Serve } from '../../native/serve.ts';
 import type { ContainerSpec } from '../spec.ts';
@@ -75,6 +76,7 @@ export class Volumes {
           JSON.stringify(all),
           JSON.stringify(options),
         );
+        recordEvent(this.#store, { type: 'volume', action: 'create', id: name, attributes: { driver: 'local' } });
       }
       const volume = known ?? this.find(name);
       mkdirSync(volume.directory, { recursive: true, mode: 0o755 });
@@ -152,6 +154,7 @@ export class Volumes {
       const users = this.usersOf(name);
       if (users.length > 0) throw inUse(name, users);
       this.#store.db.run('DELETE FROM volumes WHERE name = ?', name);
+      recordEvent(this.#store, { type: 'volume', action: 'destroy', id: name, attributes: { driver: 'local' } });
       try {
         renameSync(this.#directoryOf(name), grave);
         return grave;
