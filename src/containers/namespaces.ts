@@ -9,7 +9,7 @@ import type { Network } from '../sandbox/network.ts';
 import type { UserNamespace } from '../sandbox/user-namespace.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { Containers } from './containers.ts';
-import type { ContainerSpec } from './spec.ts';
+import type { ContainerMount, ContainerSpec } from './spec.ts';
 
 export interface Namespaces {
   readonly userns: UserNamespace;
@@ -38,10 +38,16 @@ export function namespacesOf(workplace: Workplace, spec: ContainerSpec, network:
   return { userns: isMapped ? 'private' : 'host', places, isOnHostNetwork };
 }
 
-/** Rights on the host, its devices and its namespaces are for who is somebody there. */
-function needsHost({ userns, privileged, devices, deviceRules, capAdd, pid, ipc, uts, cgroupns }: ContainerSpec): boolean {
-  const isGiven = privileged || devices.length > 0 || deviceRules.length > 0 || needHost(capAdd);
+/** Rights on the host, its devices, its namespaces and what shows it are for who is somebody there. */
+function needsHost(spec: ContainerSpec): boolean {
+  const { userns, privileged, devices, deviceRules, capAdd, pid, ipc, uts, cgroupns } = spec;
+  const isGiven = privileged || devices.length > 0 || deviceRules.length > 0 || needHost(capAdd) || spec.mounts.some(showsHost);
   return userns === 'host' || isGiven || [pid, ipc, uts, cgroupns].includes('host');
+}
+
+/** What the kernel shows of the machine in these belongs to the machine's ids, and cannot be shown as another's. */
+function showsHost(mount: ContainerMount): boolean {
+  return mount.type === 'bind' && /^\/(?:$|(?:proc|sys|dev)(?:\/|$))/.test(mount.source);
 }
 
 const FILES: Readonly<Record<NamespaceType, string>> = {
