@@ -182,7 +182,7 @@ impl Streams {
             return copy(stdin());
         }
         let (from, to) = pipe_with(PipeFlags::CLOEXEC).during(PROCESS, "make a pipe")?;
-        self.relays.push(Relay::output(copy(stdin())?, to));
+        self.relays.push(Relay::piped_input(copy(stdin())?, to));
         Ok(from)
     }
 

@@ -106,6 +106,13 @@ fn its_input_is_ours_only_when_it_is_asked_for() {
     };
     assert_eq!(feed(&["--interactive"]), "1048576\n");
     assert_eq!(feed(&[]), "0\n");
+    // Nobody reads what comes without end: neither the command that has ended, nor its child that has not.
+    let mut endless = Command::new("sh").args(["-c", "while :; do echo y; done"]).stdout(Stdio::piped()).spawn().unwrap();
+    let script = sh("sleep 2 & exit 3");
+    let ended = command(&container, &["--interactive"], &script).stdin(endless.stdout.take().unwrap()).status().unwrap();
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+    assert_eq!(ended.code(), Some(3));
     let file = container.path("input");
     std::fs::write(&file, "of a file").unwrap();
     let output = command(&container, &["--interactive"], &json!({ "args": ["cat"] })).stdin(File::open(file).unwrap()).output().unwrap();

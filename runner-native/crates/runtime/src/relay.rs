@@ -25,6 +25,11 @@ impl Relay {
         Self { from, to, buffer: Vec::new(), written: 0, farewell: b"", is_input: false, is_over: false }
     }
 
+    /// From us to a pipe of the container's, which is closed when the relay is dropped.
+    pub fn piped_input(from: OwnedFd, to: OwnedFd) -> Self {
+        Self { is_input: true, ..Self::output(from, to) }
+    }
+
     /// From us to the container's terminal, which gets an end of transmission when ours has ended, as from script(1).
     pub fn input(from: OwnedFd, to: OwnedFd) -> Self {
         Self { farewell: b"\x04", is_input: true, ..Self::output(from, to) }
