@@ -73,7 +73,7 @@ const invisible: Readonly<Record<string, Files>> = { 'a whiteout over nothing': 
 
 /** Of the wanderer. */
 const operations =
-  'lstat stat fstat access executable slash read head beyond far end hole data fionread statx statx_cached statx_birth list link xattr acl xattrs map parent real execute same send append truncate empty create unlink rmdir mkdir rename exchange hardlink symlink chmod chown setxattr touch fifo'.split(
+  'lstat stat fstat access executable slash read head beyond far end hole data fionread statx statx_cached statx_birth list link xattr acl xattrs map parent real execute same send list_bit_by_bit list_behind statfs handle extents flags lock watch statx_nothing statx_more direct copy splice cached directory append truncate empty create unlink rmdir mkdir rename exchange hardlink symlink chmod chown setxattr touch fifo grow scribble allocate replace linked'.split(
     ' ',
   );
 const paths = [
@@ -110,7 +110,10 @@ it('what a command can learn of a path, it is observed to learn', { timeout: 580
 });
 
 it('so it is where nothing has extended attributes or hides anything', { timeout: 200_000 }, async () => {
-  const { seenBy, wrong } = await tryAll(['executable', 'list', 'end', 'xattr', 'acl', 'xattrs', 'rmdir', 'chmod'], before);
+  const { seenBy, wrong } = await tryAll(
+    ['executable', 'list', 'list_behind', 'end', 'xattr', 'acl', 'xattrs', 'rmdir', 'chmod'],
+    before,
+  );
   expect(wrong).toEqual([]);
   expect([...seenBy.keys()]).toEqual(expect.arrayContaining(['an attribute', 'an ACL', 'a whiteout']));
 });

@@ -57,7 +57,7 @@ export async function tryPairs(laboratory: Laboratory, seed: number, narrow?: Na
 
 /** Operations that change nothing. */
 export const LOOKS =
-  'lstat,stat,fstat,access,executable,slash,read,head,beyond,far,end,hole,data,fionread,statx,statx_cached,statx_birth,list,link,xattr,acl,xattrs,map,parent,real,execute,same,send';
+  'lstat,stat,fstat,access,executable,slash,read,head,beyond,far,end,hole,data,fionread,statx,statx_cached,statx_birth,list,link,xattr,acl,xattrs,map,parent,real,execute,same,send,list_bit_by_bit,list_behind,statfs,handle,extents,flags,lock,watch,statx_nothing,statx_more,direct,copy,splice,cached,directory';
 
 function randomCommand(draw: Random, seed: number, operations = draw.oneIn(2) ? 'all' : LOOKS): Command {
   const steps = 3 + draw.below(14);

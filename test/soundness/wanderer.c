@@ -15,10 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -277,6 +282,152 @@ static void op_send(Walk *w, const char *p, const char *q) {
     }
     close(out);
 }
+// As few entries at a time as there is room for, so that the rest is asked for again.
+static void op_list_bit_by_bit(Walk *w, const char *p, const char *q) {
+    struct entry { uint64_t number; int64_t offset; unsigned short length; unsigned char type; char name[]; };
+    _Alignas(8) char bytes[64];
+    char *names[4096];
+    int count = 0;
+    (void)q;
+    int fd = opened(w, p, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    long length;
+    while ((length = syscall(SYS_getdents64, fd, bytes, sizeof bytes)) > 0)
+        for (char *at = bytes; at < bytes + length && count < 4096; at += ((struct entry *)at)->length)
+            if (asprintf(&names[count++], "%s:%d", ((struct entry *)at)->name, ((struct entry *)at)->type) < 0) abort();
+    if (length < 0) failed(w);
+    close(fd);
+    qsort(names, count, sizeof *names, by_name);
+    for (int i = 0; i < count; i++) { note(w, " %s", names[i]); free(names[i]); }
+}
+// Whether there is something behind the third entry, whatever it is.
+static void op_list_behind(Walk *w, const char *p, const char *q) {
+    char bytes[4096];
+    (void)q;
+    int fd = opened(w, p, O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    if (lseek(fd, 3, SEEK_SET) != 3) failed(w);
+    else note(w, " %d", syscall(SYS_getdents64, fd, bytes, sizeof bytes) > 0);
+    close(fd);
+}
+static void op_statfs(Walk *w, const char *p, const char *q) {
+    struct statfs s;
+    (void)q;
+    if (statfs(p, &s)) failed(w); else note(w, " %lx %ld %ld", (long)s.f_type, (long)s.f_bsize, (long)s.f_namelen);
+}
+static void op_handle(Walk *w, const char *p, const char *q) {
+    struct { struct file_handle head; char bytes[MAX_HANDLE_SZ]; } handle = {.head.handle_bytes = MAX_HANDLE_SZ};
+    int mount;
+    (void)q;
+    // Some kernels give one that says a number alone.
+    for (int flags = 0; flags <= 0x200; flags += 0x200) {
+        if (name_to_handle_at(AT_FDCWD, p, &handle.head, &mount, flags)) failed(w); else note(w, " %u %d", handle.head.handle_bytes, handle.head.handle_type);
+    }
+}
+static void op_extents(Walk *w, const char *p, const char *q) {
+    struct { struct fiemap head; struct fiemap_extent extents[8]; } map = {.head = {.fm_length = UINT64_MAX, .fm_extent_count = 8}};
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY);
+    if (fd < 0) return;
+    if (ioctl(fd, FS_IOC_FIEMAP, &map)) failed(w); else note(w, " %u", map.head.fm_mapped_extents);
+    close(fd);
+}
+static void op_flags(Walk *w, const char *p, const char *q) {
+    int flags = 0;
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY);
+    if (fd < 0) return;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags)) failed(w); else note(w, " %x", flags);
+    close(fd);
+}
+static void op_lock(Walk *w, const char *p, const char *q) {
+    struct flock all = {.l_type = F_RDLCK};
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY);
+    if (fd < 0) return;
+    if (flock(fd, LOCK_SH | LOCK_NB)) failed(w); else note(w, " locked");
+    if (fcntl(fd, F_SETLK, &all)) failed(w); else note(w, " locked");
+    if (fcntl(fd, F_SETLEASE, F_RDLCK)) failed(w); else note(w, " leased %d", fcntl(fd, F_GETLEASE));
+    note(w, " %x", fcntl(fd, F_GETFL));
+    close(fd);
+}
+static void op_watch(Walk *w, const char *p, const char *q) {
+    (void)q;
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (inotify_add_watch(fd, p, IN_ALL_EVENTS | IN_DONT_FOLLOW) < 0) failed(w); else note(w, " watched");
+    close(fd);
+}
+// Of what is asked for by nobody there may be some all the same.
+static void op_statx_nothing(Walk *w, const char *p, const char *q) { (void)q; extended(w, p, 0, 0); }
+static void op_statx_more(Walk *w, const char *p, const char *q) {
+    struct statx s;
+    (void)q;
+    if (statx(AT_FDCWD, p, AT_SYMLINK_NOFOLLOW, STATX_ALL | STATX_DIOALIGN, &s)) { failed(w); return; }
+    note(w, " %llx %llx %u %u", (unsigned long long)s.stx_attributes, (unsigned long long)s.stx_attributes_mask, s.stx_dio_mem_align, s.stx_dio_offset_align);
+    if (S_ISREG(s.stx_mode)) note(w, " %u", s.stx_blksize);
+}
+static void op_direct(Walk *w, const char *p, const char *q) {
+    static __thread _Alignas(4096) unsigned char bytes[4096];
+    (void)q;
+    for (off_t offset = 8192; offset >= 0; offset -= 8192) {
+        int fd = opened_file(w, p, O_RDONLY | O_DIRECT);
+        if (fd < 0) return;
+        ssize_t count = pread(fd, bytes, sizeof bytes, offset);
+        if (count < 0) failed(w); else note(w, " %zd %lx", count, sum(bytes, count));
+        close(fd);
+    }
+}
+static void op_copy(Walk *w, const char *p, const char *q) {
+    unsigned char bytes[4096];
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY), out = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        if (ioctl(out, FICLONE, fd)) failed(w); else note(w, " cloned");
+        ssize_t count = copy_file_range(fd, NULL, out, NULL, sizeof bytes, 0);
+        if (count < 0) failed(w); else note(w, " %zd %lx", count, sum(bytes, pread(out, bytes, sizeof bytes, 0)));
+        close(fd);
+    }
+    close(out);
+}
+static void op_splice(Walk *w, const char *p, const char *q) {
+    unsigned char bytes[4096];
+    int ends[2];
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY);
+    if (fd < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK)) return;
+    ssize_t count = splice(fd, NULL, ends[1], NULL, sizeof bytes, 0);
+    if (count < 0) failed(w);
+    else { note(w, " %zd", count); count = read(ends[0], bytes, sizeof bytes); note(w, " %lx", sum(bytes, count)); }
+    close(ends[0]);
+    close(ends[1]);
+    close(fd);
+}
+// How much of it the kernel keeps, after it was asked to read on.
+static void op_cached(Walk *w, const char *p, const char *q) {
+    unsigned char pages[4] = {0};
+    (void)q;
+    int fd = opened_file(w, p, O_RDONLY);
+    if (fd < 0) return;
+    note(w, " %zd", readahead(fd, 0, 16384));
+    if (fsync(fd)) failed(w);
+    unsigned char *map = mmap(NULL, sizeof pages * 4096, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) failed(w);
+    else { if (madvise(map, sizeof pages * 4096, MADV_POPULATE_READ)) failed(w); munmap(map, sizeof pages * 4096); }
+    close(fd);
+}
+static void op_directory(Walk *w, const char *p, const char *q) {
+    char path[PATH_MAX];
+    (void)q;
+    int fd = opened(w, p, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (fd < 0) return;
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t count = readlink(link, path, sizeof path);
+    if (count < 0) failed(w); else note(w, " %.*s", (int)count, path);
+    struct stat s;
+    if (fstatat(fd, "a", &s, 0)) failed(w); else note(w, " %o", s.st_mode);
+    close(fd);
+}
 static void ended(Walk *w, int result) { if (result < 0) failed(w); else note(w, " done"); }
 static void op_append(Walk *w, const char *p, const char *q) {
     (void)q;
@@ -286,6 +437,35 @@ static void op_append(Walk *w, const char *p, const char *q) {
     close(fd);
 }
 static void op_truncate(Walk *w, const char *p, const char *q) { (void)q; ended(w, truncate(p, 2)); }
+static void op_grow(Walk *w, const char *p, const char *q) { (void)q; ended(w, truncate(p, 20000)); }
+static void op_scribble(Walk *w, const char *p, const char *q) {
+    (void)q;
+    int fd = opened_file(w, p, O_RDWR);
+    if (fd < 0) return;
+    char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) failed(w);
+    else {
+        if (sigsetjmp(beyond_end, 1)) note(w, " empty"); else { page[1] = '#'; note(w, " done"); }
+        munmap(page, 4096);
+    }
+    close(fd);
+}
+static void op_allocate(Walk *w, const char *p, const char *q) {
+    (void)q;
+    int fd = opened(w, p, O_WRONLY);
+    if (fd < 0) return;
+    ended(w, fallocate(fd, 0, 0, 5000));
+    close(fd);
+}
+static void op_replace(Walk *w, const char *p, const char *q) { ended(w, (int)syscall(SYS_renameat2, AT_FDCWD, p, AT_FDCWD, q, 1)); }
+static void op_linked(Walk *w, const char *p, const char *q) {
+    char link[64];
+    int fd = opened(w, p, O_PATH | O_NOFOLLOW);
+    if (fd < 0) return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ended(w, linkat(AT_FDCWD, link, AT_FDCWD, q, AT_SYMLINK_FOLLOW));
+    close(fd);
+}
 static void op_empty(Walk *w, const char *p, const char *q) {
     (void)q;
     int fd = opened(w, p, O_WRONLY | O_TRUNC);
@@ -320,10 +500,13 @@ static const struct Named { const char *name; Operation *run; } operations[] = {
     NAMED(lstat), NAMED(stat), NAMED(fstat), NAMED(access), NAMED(executable), NAMED(slash), NAMED(read), NAMED(head), NAMED(beyond), NAMED(far),
     NAMED(end), NAMED(hole), NAMED(data), NAMED(fionread), NAMED(statx), NAMED(statx_cached), NAMED(statx_birth), NAMED(list), NAMED(link),
     NAMED(xattr), NAMED(acl), NAMED(xattrs), NAMED(map), NAMED(parent), NAMED(real), NAMED(execute), NAMED(same), NAMED(send),
+    NAMED(list_bit_by_bit), NAMED(list_behind), NAMED(statfs), NAMED(handle), NAMED(extents), NAMED(flags), NAMED(lock), NAMED(watch), NAMED(statx_nothing),
+    NAMED(statx_more), NAMED(direct), NAMED(copy), NAMED(splice), NAMED(cached), NAMED(directory),
     NAMED(append), NAMED(truncate), NAMED(empty), NAMED(create), NAMED(unlink), NAMED(rmdir), NAMED(mkdir), NAMED(rename), NAMED(exchange),
-    NAMED(hardlink), NAMED(symlink), NAMED(chmod), NAMED(chown), NAMED(setxattr), NAMED(touch), NAMED(fifo),
+    NAMED(hardlink), NAMED(symlink), NAMED(chmod), NAMED(chown), NAMED(setxattr), NAMED(touch), NAMED(fifo), NAMED(grow), NAMED(scribble),
+    NAMED(allocate), NAMED(replace), NAMED(linked),
 };
-enum { OPERATIONS = sizeof operations / sizeof *operations, LOOKS = 28 };
+enum { OPERATIONS = sizeof operations / sizeof *operations, LOOKS = 43 };
 
 static const struct Named *chosen[OPERATIONS];
 static int choices, looks;

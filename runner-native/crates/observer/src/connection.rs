@@ -1,4 +1,4 @@
-//! One gap and the kernel's connection to it: requests are read, answered from the gap, and noted. Several threads may serve one.
+//! One gap and the kernel's connection to it: requests are read, answered from the gap, and noted.
 //! Nodes are entries: the root's number is 1, as FUSE has it, any other's one more than its position. Each path is a node of its own, hard links too, so
 //! that what is learnt by one name is not kept for another.
 

@@ -1,4 +1,4 @@
-//! The server: threads for each connection, and a socket by which it is asked, once, for what was observed.
+//! The server: a thread for each connection, and a socket by which it is asked, once, for what was observed.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::report::report;
-
-/// Each waits in the kernel most of the time.
-const THREADS_OF_CONNECTION: usize = 2;
 
 /// How long mounts may outlive who made them, who was killed: as long as the container takes to end.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -26,21 +23,20 @@ pub fn serve(connections: Vec<Connection>, mut control: UnixStream, taint: impl 
         if control.read_exact(&mut [0]).is_err() {
             break;
         }
-        for _ in 0..THREADS_OF_CONNECTION {
-            let (connections, running) = (connections.clone(), running.clone());
-            running.fetch_add(1, Ordering::Relaxed);
-            std::thread::spawn(move || {
-                if connections[position].run().is_err() {
-                    std::process::exit(1);
-                }
-                running.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
+        // One thread for each: of several the kernel wakes one after the other, often for a request that another has answered meanwhile.
+        let (connections, running) = (connections.clone(), running.clone());
+        running.fetch_add(1, Ordering::Relaxed);
+        std::thread::spawn(move || {
+            if connections[position].run().is_err() {
+                std::process::exit(1);
+            }
+            running.fetch_sub(1, Ordering::Relaxed);
+        });
     }
     let _ = control.read_to_end(&mut Vec::new());
     let failed = connections.iter().find_map(Connection::failed);
     // All is still mounted, unless the root could not be made.
-    let was_cut = running.load(Ordering::Relaxed) < connections.len() * THREADS_OF_CONNECTION;
+    let was_cut = running.load(Ordering::Relaxed) < connections.len();
     if control.write_all(report(&connections, failed.as_deref(), was_cut, taint()).as_bytes()).is_ok() {
         return;
     }

@@ -289,6 +289,7 @@ fn what_cannot_be_noted_is_said() {
         let Some(runtime) = command_of(runtime) else { continue };
         for (words, taint) in [
             ("statx-cached /src/a.txt", json!("statx")),
+            ("statx-nothing /src/a.txt", json!("statx")),
             ("unread /src/a.txt", json!("FIONREAD")),
             ("io-uring", json!("io_uring")),
             ("unread-pipe", Value::Null),

@@ -26,31 +26,31 @@ pub type Taint = Arc<OnceLock<&'static str>>;
 struct Watched {
     call: &'static str,
     name: &'static str,
-    when: When,
+    /// Any of them; none: always.
+    when: &'static [When],
 }
 
 /// By an argument's position.
 enum When {
-    Always,
     Is(u32, u64),
     HasBit(u32, u64),
 }
 
-/// What the kernel remembers from a look; a file's length, which it has from there; and calls that no filter sees.
+/// What the kernel remembers from a look, which it tells who asks for that, and who asks for nothing (fuse_update_get_attr); a file's length, which it
+/// has from there; and calls that no filter sees.
 const WATCHED: [Watched; 3] = [
-    Watched { call: "statx", name: "statx", when: When::HasBit(2, AT_STATX_DONT_SYNC) },
-    Watched { call: "ioctl", name: "FIONREAD", when: When::Is(1, libc::FIONREAD) },
-    Watched { call: "io_uring_setup", name: "io_uring", when: When::Always },
+    Watched { call: "statx", name: "statx", when: &[When::HasBit(2, AT_STATX_DONT_SYNC), When::Is(3, 0)] },
+    Watched { call: "ioctl", name: "FIONREAD", when: &[When::Is(1, libc::FIONREAD)] },
+    Watched { call: "io_uring_setup", name: "io_uring", when: &[] },
 ];
 const AT_STATX_DONT_SYNC: u64 = 0x4000;
 
 impl When {
-    /// A rule's conditions for it, and those for everything else.
-    fn arguments(&self) -> Option<[Value; 2]> {
+    /// A rule's condition for it, and that for everything else.
+    fn arguments(&self) -> [Value; 2] {
         match *self {
-            Self::Always => None,
-            Self::Is(index, value) => Some(["SCMP_CMP_EQ", "SCMP_CMP_NE"].map(|op| json!([{ "index": index, "value": value, "op": op }]))),
-            Self::HasBit(index, bit) => Some([bit, 0].map(|is| json!([{ "index": index, "value": bit, "valueTwo": is, "op": MASK }]))),
+            Self::Is(index, value) => ["SCMP_CMP_EQ", "SCMP_CMP_NE"].map(|op| json!({ "index": index, "value": value, "op": op })),
+            Self::HasBit(index, bit) => [bit, 0].map(|is| json!({ "index": index, "value": bit, "valueTwo": is, "op": MASK })),
         }
     }
 }
@@ -93,12 +93,15 @@ fn watch(rules: &mut Vec<Value>, watched: &Watched, default: &Value) {
     if passing.is_none() && (is_named || !lets_pass(default)) {
         return;
     }
-    let mut rule = |action: Value, arguments: Option<Value>| {
-        rules.push(json!({ "names": [watched.call], "action": action, "args": arguments.unwrap_or_else(|| json!([])) }));
+    let mut rule = |action: Value, arguments: Vec<Value>| {
+        rules.push(json!({ "names": [watched.call], "action": action, "args": arguments }));
     };
-    let [when, otherwise] = watched.when.arguments().map_or([None, None], |both| both.map(Some));
-    rule(NOTIFY.into(), when);
-    if let (Some(action), Some(_)) = (passing, &otherwise) {
+    let (when, otherwise): (Vec<Value>, Vec<Value>) = watched.when.iter().map(|when| when.arguments().into()).unzip();
+    if when.is_empty() {
+        return rule(NOTIFY.into(), vec![]);
+    }
+    when.into_iter().for_each(|one| rule(NOTIFY.into(), vec![one]));
+    if let Some(action) = passing {
         rule(action, otherwise);
     }
 }

@@ -20,6 +20,7 @@ pub fn main(words: &str) {
         "dump" => dump(Path::new(rest), &mut HashMap::new()),
         "change" => change(Path::new(rest)),
         "statx-birth" => drop(kernel::statx(CWD, rest, AtFlags::empty(), StatxFlags::BTIME).unwrap()),
+        "statx-nothing" => drop(kernel::statx(CWD, rest, AtFlags::empty(), StatxFlags::empty()).unwrap()),
         "statx-cached" => drop(kernel::statx(CWD, rest, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS).unwrap()),
         "unread" => say(rustix::io::ioctl_fionread(fs::File::open(rest).unwrap()).unwrap()),
         "unread-pipe" => say(rustix::io::ioctl_fionread(rustix::pipe::pipe().unwrap().0).unwrap()),
