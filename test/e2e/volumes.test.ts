@@ -70,8 +70,9 @@ describe('an empty volume', () => {
     expect(stat('file').mode & 0o7777).toBe(0o4755);
     expect(stat('sub').mode & 0o7777).toBe(0o1770);
     expect(stat('fifo').isFIFO()).toBe(true);
+    if (!isRoot) return; // What is in sub is one of the account's further ids.
     expect(stat('file').ino).toBe(stat('sub/hard').ino);
-    if (isRoot) expect([stat('').uid, stat('').gid, stat('sub').uid, stat('file').uid]).toEqual([1000, 1001, 1000, 0]);
+    expect([stat('').uid, stat('').gid, stat('sub').uid, stat('file').uid]).toEqual([1000, 1001, 1000, 0]);
   });
 
   test('that is mounted through a link of the image gets what is behind it', async () => {

@@ -77,13 +77,23 @@ async function packWritten(
 ): Promise<PresentLayer> {
   const dir = upperOf(container);
   if (!existsSync(dir)) mkdirSync(dir, { recursive: true });
-  const isPaused = pauses && container.state().status === 'running';
-  if (isPaused) await control(container.directory, { op: 'pause' });
+  const isPaused = pauses && container.state().status === 'running' && (await pause(container));
   try {
     const summary = await serve.call('packDir', { driver: driver.driver, out: newPath(), dir, overlay: true });
     return layers.commit(summary, driver.driver);
   } finally {
     if (isPaused) await control(container.directory, { op: 'unpause' });
+  }
+}
+
+/** False: an account without a cgroup of its own cannot. Then a file that changes while it is read is an error. */
+async function pause({ directory }: Container): Promise<boolean> {
+  try {
+    await control(directory, { op: 'pause' });
+    return true;
+  } catch (error) {
+    if (error instanceof TbuildError && error.code.startsWith('unsupported/')) return false;
+    throw error;
   }
 }
 
