@@ -17,11 +17,12 @@ import type { OtherRuntime } from '../sandbox/runtime.ts';
 import { defaultSeccomp, type SeccompProfile } from '../sandbox/seccomp.ts';
 import { readSeccompProfile } from '../sandbox/seccomp-profile.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
-import { MAPPED_IDS } from '../sandbox/user-namespace.ts';
+import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
 import { type AccountFiles, type Credentials, resolveGroups, resolveUser } from '../snapshots/accounts.ts';
 import type { PresentLayer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { type Namespaces, namespacesOf } from './namespaces.ts';
+import type { NetworkFiles } from './networks/files.ts';
 import { devicesOf } from './root-devices.ts';
 import { type RootMounts, rootMounts } from './root-mounts.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -33,10 +34,10 @@ export interface ContainerPlace {
 
 export interface RootChoices {
   /**
-   * Networks are set up from outside, in a new namespace of the container's; `hosts` and `resolvConf` are files of this machine
-   * that may change while it runs. Undefined: there is no engine for them.
+   * Networks are set up from outside, in a new namespace of the container's or in another one's; these are files of this machine
+   * that may change while it runs. Undefined: there is no engine for them, or nothing to be set up.
    */
-  readonly bridge?: { readonly hosts: string; readonly resolvConf: string };
+  readonly bridge?: NetworkFiles;
   /** Of the terminal that is there. */
   readonly terminalSize?: { readonly width: number; readonly height: number };
 }
@@ -95,7 +96,12 @@ export async function rootSpec(
       devices: devices.nodes,
       hooks: devices.hooks,
       isInsecure: spec.privileged,
-      mounts: outerFirst([...placed.mounts, ...bridgeFiles(choices, mounts), ...initMount(spec), ...mounts.mounts]),
+      mounts: outerFirst([
+        ...placed.mounts,
+        ...bridgeFiles(choices, mounts, namespaces.userns),
+        ...initMount(spec),
+        ...mounts.mounts,
+      ]),
       more: extras(spec, namespaces, mounts, cgroup !== undefined),
     }),
     commit: null,
@@ -153,7 +159,7 @@ function filesOf(
     gid: 0,
     readonly: false,
   };
-  if (bridge && spec.network.mode === 'bridge') return [own];
+  if (bridge) return [own];
   const name = spec.domainname === '' ? hostname : `${hostname}.${spec.domainname} ${hostname}`;
   return [...hostFiles(namespaces.isOnHostNetwork ? 'host' : network, name, addedHosts(spec, network), spec.dns), own];
 }
@@ -168,13 +174,13 @@ function addedHosts({ extraHosts }: ContainerSpec, network: Network): { name: st
   });
 }
 
-function bridgeFiles({ bridge }: RootChoices, { targets }: RootMounts): Mount[] {
+function bridgeFiles({ bridge }: RootChoices, { targets }: RootMounts, userns: UserNamespace): Mount[] {
   if (!bridge) return [];
   const bind = (source: string, destination: string): Mount => ({
     destination,
     type: 'bind',
     source,
-    options: ['bind', 'rprivate', 'nosuid', 'nodev'],
+    options: ['bind', 'rprivate', 'nosuid', 'nodev', ...idmapOptions(userns)],
   });
   return [bind(bridge.hosts, '/etc/hosts'), bind(bridge.resolvConf, '/etc/resolv.conf')].filter(
     ({ destination }) => !targets.has(destination),

@@ -70,6 +70,15 @@ export class Networks {
     return started[0];
   }
 
+  /** Of a container's specification: a network may be made, or made again, before it starts. */
+  nameOf(nameOrId: string): string {
+    try {
+      return this.find(nameOrId).name;
+    } catch {
+      return nameOrId;
+    }
+  }
+
   create(options: NetworkOptions): Network {
     const { name } = options;
     checkNetworkName(name);

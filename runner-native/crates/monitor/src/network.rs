@@ -213,7 +213,12 @@ fn netavark(spec: &NetworkSpec, verb: &str, options: &Value, namespace: Borrowed
     let (output, errors) = (text(&mut output), text(&mut errors));
     let answer = serde_json::from_str::<Value>(&output).ok();
     match status {
-        Some(0) => Ok(answer.unwrap_or_default()),
+        Some(0) => {
+            if verb == "setup" && has_names(options) {
+                wait_for_aardvark(&spec.directory);
+            }
+            Ok(answer.unwrap_or_default())
+        }
         status => {
             let said = answer.as_ref().and_then(|answer| answer["error"].as_str()).unwrap_or(errors.trim());
             let why = match status {
@@ -258,6 +263,22 @@ fn text(file: &mut std::fs::File) -> String {
     let mut bytes = Vec::new();
     let _ = file.rewind().and_then(|()| file.take(1 << 20).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn has_names(options: &Value) -> bool {
+    options["network_info"].as_object().into_iter().flatten().any(|(_, info)| info["dns_enabled"] == true)
+}
+
+/// It says in a file who it is, some time after netavark has started it; a teardown before that fails.
+fn wait_for_aardvark(directory: &Path) {
+    let path = directory.join("aardvark-dns/aardvark.pid");
+    let says_who = || std::fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    for _ in 0..500 {
+        if says_who() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// In a forked child. aardvark-dns, which netavark starts, has its signals from us.
