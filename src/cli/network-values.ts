@@ -30,6 +30,11 @@ export function parseNetwork(flags: NetworkFlags): NetworkRequest {
   const main = withFlags(first, flags);
   if (!isUserDefined(main.network) && main.aliases.length > 0)
     throw badValue('network-scoped aliases are only supported for user-defined networks');
+  if (!isUserDefined(main.network) && main.address !== undefined && !main.network.startsWith('container:')) {
+    throw badValue(
+      `invalid config for network ${main.network}: user specified IP address is supported only when connecting to networks with user configured subnets`,
+    );
+  }
   return requestOf(main, others);
 }
 

@@ -293,6 +293,10 @@ describe('networks and ports', () => {
     [['--network', 'alias=x'], 'network name/id is not specified'],
     [['--network-alias', 'x'], 'network-scoped aliases are only supported for user-defined networks'],
     [['--network', 'name=a,ip=10.0.0.1', '--ip=10.0.0.2'], 'cannot specify both --ip and per-network IPv4 address'],
+    [
+      ['--ip', '10.0.0.9'],
+      'user specified IP address is supported only when connecting to networks with user configured subnets',
+    ],
     [['--mac-address', 'nonsense'], 'nonsense is not a valid mac address'],
     [['--network=container:a', '-h', 'x'], 'conflicting options: hostname and the network mode'],
     [['--network=container:a', '-p', '80'], 'conflicting options: port publishing and the container type network mode'],
