@@ -17,17 +17,20 @@ pub struct Relay {
     farewell: &'static [u8],
     is_input: bool,
     is_over: bool,
+    at_once_bytes: usize,
 }
 
 impl Relay {
     /// From the container to us.
     pub fn output(from: OwnedFd, to: OwnedFd) -> Self {
-        Self { from, to, buffer: Vec::new(), written: 0, farewell: b"", is_input: false, is_over: false }
+        Self { from, to, buffer: Vec::new(), written: 0, farewell: b"", is_input: false, is_over: false, at_once_bytes: WRITE_BYTES_MAX }
     }
 
     /// From us to a pipe of the container's, which is closed when the relay is dropped.
     pub fn piped_input(from: OwnedFd, to: OwnedFd) -> Self {
-        Self { is_input: true, ..Self::output(from, to) }
+        let never_blocks = rustix::io::ioctl_fionbio(&to, true).is_ok(); // it is ours alone
+        let at_once_bytes = if never_blocks { BUFFER_BYTES } else { WRITE_BYTES_MAX };
+        Self { is_input: true, at_once_bytes, ..Self::output(from, to) }
     }
 
     /// From us to the container's terminal, which gets an end of transmission when ours has ended, as from script(1).
@@ -76,7 +79,7 @@ impl Relay {
     }
 
     fn write(&mut self) -> Result<(), Errno> {
-        let end = self.buffer.len().min(self.written + WRITE_BYTES_MAX);
+        let end = self.buffer.len().min(self.written + self.at_once_bytes);
         self.written += write(&self.to, &self.buffer[self.written..end])?;
         Ok(())
     }
