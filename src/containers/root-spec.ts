@@ -21,6 +21,7 @@ import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-na
 import { type AccountFiles, type Credentials, resolveGroups, resolveUser } from '../snapshots/accounts.ts';
 import type { PresentLayer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { Containers } from './containers.ts';
 import { type Namespaces, namespacesOf } from './namespaces.ts';
 import type { NetworkFiles } from './networks/files.ts';
 import { devicesOf } from './root-devices.ts';
@@ -59,7 +60,7 @@ export async function rootSpec(
   const devices = await devicesOf(spec);
   const scratch = workplace.store.path('mnt');
   const mounts = await rootMounts(workplace, spec, container, { userns: namespaces.userns, scratch, devices: devices.mounts });
-  const hostname = hostnameOf(spec, container, network);
+  const hostname = hostnameOf(workplace, spec, container, network);
   const files = filesOf(spec, network, hostname, namespaces, choices).filter(
     ({ destination }) => !mounts.targets.has(destination),
   );
@@ -137,9 +138,19 @@ function networkFor({ network }: ContainerSpec, workplace: Workplace): Network {
   return networkOf(network.mode === 'bridge' ? 'default' : network.mode, workplace.ids === undefined);
 }
 
-/** On the host's network, and in its uts namespace, it has the host's name (moby: daemon/container_operations.go). */
-function hostnameOf({ hostname, uts }: ContainerSpec, { id }: ContainerPlace, network: Network): string {
-  return hostname || (uts === 'host' || network === 'host' ? ownHostname() : id.slice(0, 12));
+/** On the host's network, and in its uts namespace, it has the host's name, and with another's network that one's (moby: daemon/container_operations.go). */
+function hostnameOf(
+  workplace: Workplace,
+  { hostname, uts, network: { container } }: ContainerSpec,
+  { id }: ContainerPlace,
+  network: Network,
+): string {
+  if (hostname !== '') return hostname;
+  if (container !== undefined) {
+    const other = new Containers(workplace).find(container);
+    return other.spec.hostname || other.id.slice(0, 12);
+  }
+  return uts === 'host' || network === 'host' ? ownHostname() : id.slice(0, 12);
 }
 
 /** Those of another container's network are that one's. */
