@@ -6,7 +6,7 @@ import type { ContainerState } from '../containers/state.ts';
 import { quote } from '../dockerfile/go-text.ts';
 import { formatPlatform } from '../oci/platform.ts';
 import { familiarRepository, parseReference } from '../oci/reference.ts';
-import type { Row, RowFormat } from './row-format.ts';
+import { type Row, type RowFormat, Shown } from './row-format.ts';
 import { shortId } from './table.ts';
 import { cutToWidth } from './text.ts';
 import { formatDuration, formatSize, formatTime } from './units.ts';
@@ -75,25 +75,6 @@ export function containerRow(listed: ListedContainer, { isWhole, nowMs }: RowOpt
       .filter(({ address }) => address !== '')
       .map(({ network, address }) => new Shown(`${network}/${address}`, { Network: network, IP: address })),
   };
-}
-
-/** Reads as a text, and is an object in JSON. */
-class Shown {
-  readonly #text: string;
-  readonly #json: unknown;
-
-  constructor(text: string, json: unknown) {
-    this.#text = text;
-    this.#json = json;
-  }
-
-  toString(): string {
-    return this.#text;
-  }
-
-  toJSON(): unknown {
-    return this.#json;
-  }
 }
 
 /** `Up 3 seconds (healthy)`. */

@@ -14,6 +14,25 @@ export interface RowFormat {
 
 export type Row = Readonly<Record<string, unknown>>;
 
+/** Reads as a text, and is something else in JSON. */
+export class Shown {
+  readonly #text: string;
+  readonly #json: unknown;
+
+  constructor(text: string, json: unknown) {
+    this.#text = text;
+    this.#json = json;
+  }
+
+  toString(): string {
+    return this.#text;
+  }
+
+  toJSON(): unknown {
+    return this.#json;
+  }
+}
+
 export const formatHelp =
   'Format output: "table", "table TEMPLATE", "json" (an object for each line), or a Go template for each line';
 

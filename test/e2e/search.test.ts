@@ -57,13 +57,13 @@ it("shows Docker Hub's in docker's columns", async () => {
     [
       'NAME              DESCRIPTION                                     STARS     OFFICIAL',
       'debian            Debian is a Linux distribution that is compo…   5000      [OK]',
-      'somebody/debian                                                   2',
+      'somebody/debian                                                   2         ',
       '',
     ].join('\n'),
   );
   expect(await search('--filter', 'stars=3', '--no-trunc', 'debian')).toContain('free software.');
   expect(await search('--filter', 'is-official=false', '--format', 'json', 'debian')).toBe(
-    '{"Name":"somebody/debian","Description":"","StarCount":"2","IsOfficial":"false"}\n',
+    '{"Description":"","IsAutomated":"false","IsOfficial":"false","Name":"somebody/debian","StarCount":"2"}\n',
   );
   expect((await tbuild(['search', '--filter', 'x=1', 'debian'])).code).toBe(2);
 });

@@ -5,7 +5,7 @@ import { parseBool } from '../../base/parse-bool.ts';
 import type { FoundRepository } from '../../registry/search.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { formatHelp, formatRows, type Row, type RowFormat } from '../row-format.ts';
+import { formatHelp, formatRows, type Row, type RowFormat, Shown } from '../row-format.ts';
 import { cutToWidth, oneLine } from '../text.ts';
 
 const shownDescription = 45;
@@ -53,8 +53,8 @@ function shownRow({ name, description, stars, isOfficial, tag }: FoundRepository
     Name: name,
     Description: isWhole ? description : cutToWidth(oneLine(description), shownDescription),
     StarCount: String(stars),
-    IsOfficial: isOfficial ? '[OK]' : '',
-    IsAutomated: '',
+    IsOfficial: new Shown(isOfficial ? '[OK]' : '', String(isOfficial)),
+    IsAutomated: new Shown('', 'false'),
   };
 }
 
