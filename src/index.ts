@@ -16,7 +16,8 @@ export { type LockOptions, type LockResult, lockBuild } from './build/lock/lock.
 export type { BuildOutput } from './build/outputs/export.ts';
 export type { BuildRecord } from './cache/builds.ts';
 export { type Container, Containers } from './containers/containers.ts';
-export { type RunOptions, runContainer } from './containers/run.ts';
+export type { CreateOptions } from './containers/create-options.ts';
+export { type RunOptions, type RunResult, runContainer } from './containers/run.ts';
 export type { ContainerSpec } from './containers/spec.ts';
 export type { ContainerState } from './containers/state.ts';
 export { imageHistory, inspectImage } from './images/describe.ts';

@@ -33,6 +33,30 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     summary: "Export a container's filesystem as a tar archive",
     load: async () => (await import('./commands/export.ts')).exportCommand,
   },
+  create: { summary: 'Create a new container', load: async () => (await import('./commands/create.ts')).create },
+  start: { summary: 'Start one or more stopped containers', load: async () => (await import('./commands/start.ts')).start },
+  stop: { summary: 'Stop one or more running containers', load: async () => (await import('./commands/stop.ts')).stop },
+  restart: { summary: 'Restart one or more containers', load: async () => (await import('./commands/restart.ts')).restart },
+  kill: { summary: 'Kill one or more running containers', load: async () => (await import('./commands/kill.ts')).kill },
+  pause: {
+    summary: 'Pause all processes within one or more containers',
+    load: async () => (await import('./commands/pause.ts')).pause,
+  },
+  unpause: {
+    summary: 'Unpause all processes within one or more containers',
+    load: async () => (await import('./commands/pause.ts')).unpause,
+  },
+  wait: {
+    summary: 'Block until containers stop, then print their exit codes',
+    load: async () => (await import('./commands/wait.ts')).wait,
+  },
+  attach: { summary: 'Attach to a running container', load: async () => (await import('./commands/attach.ts')).attach },
+  rename: { summary: 'Rename a container', load: async () => (await import('./commands/rename.ts')).rename },
+  rm: { summary: 'Remove one or more containers', load: async () => (await import('./commands/rm.ts')).rm },
+  update: {
+    summary: 'Update configuration of one or more containers',
+    load: async () => (await import('./commands/update.ts')).update,
+  },
   shell: { summary: 'Open a shell where the last RUN failed', load: async () => (await import('./commands/shell.ts')).shell },
   lock: {
     summary: 'Write down what the names in a Dockerfile stand for',

@@ -3,14 +3,16 @@
 import type { Container, Containers } from '../containers/containers.ts';
 import type { Volumes } from '../containers/volumes/volumes.ts';
 import type { Records } from '../images/records.ts';
-import type { Images } from '../images/store.ts';
 import type { Serve } from '../native/serve.ts';
 import { familiarName } from '../oci/reference.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { containerLibrary } from './connected-containers.ts';
 import { connectedNetworks } from './connected-networks.ts';
 import type { Library } from './library.ts';
+import { withRecords, withWorkplace } from './open-store.ts';
 
 export const library: Library = {
+  ...containerLibrary,
   buildImage: async (options) => (await import('../build/build.ts')).buildImage(options),
   checkBuild: async (options) => (await import('../build/inspect.ts')).checkBuild(options),
   outlineBuild: async (options) => (await import('../build/inspect.ts')).outlineBuild(options),
@@ -18,7 +20,6 @@ export const library: Library = {
   lockBuild: async (options) => (await import('../build/lock/lock.ts')).lockBuild(options),
   openShell: async (options) => (await import('../build/shell.ts')).openShell(options),
   takeOut: async (options) => (await import('../build/take-out.ts')).takeOut(options),
-  runContainer: async (options) => (await import('../containers/run.ts')).runContainer(options),
   listContainers: async (options) => {
     const { listContainers } = await import('../containers/listing.ts');
     return withContainers((place) => listContainers(place, options), options.hasSizes);
@@ -92,7 +93,16 @@ export const library: Library = {
     });
   },
   tagImage: (source, target) => withRecords(({ images }) => void images.tag(source, target)),
-  removeImage: (name, options) => withWorkplace(async ({ images }) => images.remove(name, options)),
+  removeImage: async (name, { force }) => {
+    const { Containers, isAlive } = await import('../containers/containers.ts');
+    return withWorkplace(async ({ place, images }) => {
+      const containers = new Containers(place);
+      await containers.sweep();
+      const usersOf = (image: string) =>
+        containers.usersOf(image).map(({ id, state }) => ({ id, isRunning: isAlive(state().status) }));
+      return images.remove(name, { force, usersOf });
+    });
+  },
   loadImages: async (options) => {
     const { loadImages } = await import('../images/load.ts');
     return withWorkplace(({ place, images }) => loadImages(place, images, options));
@@ -238,16 +248,6 @@ async function withVolumes<T>(act: (volumes: Volumes) => T | Promise<T>): Promis
   return withWorkplace(async ({ place }) => act(new Volumes(place)));
 }
 
-async function withRecords<T>(act: (records: Records) => T | Promise<T>): Promise<T> {
-  const { openRecords } = await import('../images/records.ts');
-  const records = openRecords();
-  try {
-    return await act(records);
-  } finally {
-    records.store.close();
-  }
-}
-
 type ContainersPlace = Records & { readonly containers: Containers; readonly serve?: Serve };
 
 /** `hasSizes`: with the helper, which measures. */
@@ -255,20 +255,6 @@ async function withContainers<T>(act: (place: ContainersPlace) => T | Promise<T>
   const { Containers } = await import('../containers/containers.ts');
   if (!hasSizes) return withRecords((records) => act({ ...records, containers: new Containers(records) }));
   return withWorkplace(async ({ place, images }) => act({ ...place, images, containers: new Containers(place) }));
-}
-
-async function withWorkplace<T>(act: (opened: { place: Workplace; images: Images }) => Promise<T>): Promise<T> {
-  const [{ openWorkplace }, { fetchLater }, { Images }] = await Promise.all([
-    import('../snapshots/workplace.ts'),
-    import('../cache/fetch-later.ts'),
-    import('../images/store.ts'),
-  ]);
-  const place = await openWorkplace(undefined, fetchLater());
-  try {
-    return await act({ place, images: new Images(place.store, place.layers) });
-  } finally {
-    await place.close();
-  }
 }
 
 /** Of an image that was asked for by its ID, the first. */

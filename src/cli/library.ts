@@ -19,7 +19,6 @@ import type { LogEntry, LogOptions } from '../containers/logs.ts';
 import type { Network } from '../containers/networks/network.ts';
 import type { NetworkOptions } from '../containers/networks/networks.ts';
 import type { PrunedImages, PruneImagesOptions } from '../containers/prune-images.ts';
-import type { RunOptions } from '../containers/run.ts';
 import type { NetworkAttachment } from '../containers/spec.ts';
 import type { SampledContainer } from '../containers/stats.ts';
 import type { Processes } from '../containers/top.ts';
@@ -49,6 +48,7 @@ import type { Difference } from '../snapshots/differences.ts';
 import type { DriverChoice } from '../snapshots/driver.ts';
 import type { Pruned, PruneOptions } from '../upkeep/prune.ts';
 import type { UsageItem } from '../upkeep/usage.ts';
+import type { ContainerLibrary } from './container-library.ts';
 
 export interface StoreInfo {
   readonly root: string;
@@ -81,13 +81,12 @@ export interface ContainerLog {
   readonly attributes: string;
 }
 
-export interface Library {
+export interface Library extends ContainerLibrary {
   buildImage(options: BuildOptions): Promise<BuildResult>;
   checkBuild(options: InspectOptions): Promise<CheckResult>;
   outlineBuild(options: InspectOptions): Promise<OutlineResult>;
   listTargets(options: InspectOptions): Promise<TargetsResult>;
   lockBuild(options: LockOptions): Promise<LockResult>;
-  runContainer(options: RunOptions): Promise<number>;
   /** Newest first. */
   listContainers(options: ListOptions): Promise<readonly ListedContainer[]>;
   inspectContainer(nameOrId: string, options: { readonly hasSize: boolean }): Promise<object>;

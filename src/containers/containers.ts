@@ -12,6 +12,7 @@ import type { Layers } from '../snapshots/layers.ts';
 import { checkName, inventName } from './names.ts';
 import type { ContainerSpec } from './spec.ts';
 import { type ContainerState, type HeldLocks, lockOf, readState } from './state.ts';
+import { Volumes } from './volumes/volumes.ts';
 
 export interface Container {
   readonly id: string;
@@ -52,10 +53,18 @@ export class Containers {
 
   /** Newest first. */
   list(): Container[] {
-    const present = this.#directories();
+    const present = this.#names();
     return this.#store.db
       .all<Row>('SELECT id, name, created, spec FROM containers ORDER BY created DESC, rowid DESC')
       .filter(({ id }) => present.has(id))
+      .map((row) => this.#fromRow(row));
+  }
+
+  /** Those that were made of an image, newest first. */
+  usersOf(image: string): Container[] {
+    return this.#store.db
+      .all<Row>('SELECT id, name, created, spec FROM containers WHERE image = ? ORDER BY created DESC', image)
+      .filter(({ id }) => existsSync(this.#directoryOf(id)))
       .map((row) => this.#fromRow(row));
   }
 
@@ -82,10 +91,9 @@ export class Containers {
     return started[0];
   }
 
-  /** `name` undefined: one is made up. Its layers are in the store, and stay there as long as it does. Throws `container/name-taken`. */
+  /** After a `sweep`. `name` undefined: one is made up. Its layers are in the store, and stay there as long as it does. Throws `container/name-taken`. */
   create(spec: ContainerSpec, name?: string, id: string = newId()): Container {
     const wanted = name === undefined ? undefined : checkName(name);
-    this.sweep();
     const { db } = this.#store;
     return db.immediate(() => {
       const chosen = wanted ?? inventName((one) => this.#holderOf(one) !== undefined);
@@ -109,11 +117,12 @@ export class Containers {
     });
   }
 
-  rename({ id }: Container, name: string): void {
+  async rename({ id, name: before }: Container, name: string): Promise<void> {
     const wanted = checkName(name);
-    this.sweep();
+    if (wanted === before) throw renameError('Renaming a container with the same name as its current name');
+    await this.sweep();
     this.#store.db.immediate(() => {
-      this.#assertFree(wanted);
+      this.#assertFree(wanted, 'Error when allocating new name: ');
       this.#store.db.run('UPDATE containers SET name = ? WHERE id = ?', wanted, id);
     });
   }
@@ -129,39 +138,60 @@ export class Containers {
   }
 
   /**
-   * One that does not run: record and directory go at once, the files by the helper. `force`: one that runs is killed first.
-   * Throws `container/running`, docker's words.
+   * One that does not run: record and directory go at once, the files by the helper. `force`: one that runs is killed first. `volumes`: those that
+   * nobody named go with it, as they always do with --rm. Throws `container/running`, docker's words.
    */
-  async remove(container: Container, { force }: { readonly force: boolean }): Promise<void> {
+  async remove(container: Container, { force, volumes }: { readonly force: boolean; readonly volumes?: boolean }): Promise<void> {
     const { status } = container.state();
     if (isAlive(status)) {
       if (!force) throw cannotRemove(container, status);
       await kill(container);
     }
     await this.settle(container);
-    const serve = this.#serve;
-    assert(serve, 'containers are removed by who has the helper');
-    // A start that comes now finds its lock taken.
-    const path = lockOf(container.directory);
-    const { lock } = await serve.call('lock', { path, wait: false });
+    const lock = await this.#lock(container, force);
     if (lock === null) throw cannotRemove(container, 'running');
     try {
-      const grave = this.#bury(container);
-      if (grave !== undefined) await serve.call('remove', { path: grave });
+      await this.#removeDead([container.id], volumes ?? false);
     } finally {
-      await serve.call('unlock', { lock });
+      if (lock !== undefined) await this.#helper().call('unlock', { lock });
     }
   }
 
-  /** Undefined: somebody else did it. */
-  #bury({ id }: Container): string | undefined {
-    return this.#store.db.immediate(() => {
-      this.#forget(id);
-      return this.#entomb(id);
-    });
+  /** So that a start that comes now finds it taken. Null: a monitor has it; undefined: its directory is gone, for a monitor removed it (--rm). */
+  async #lock({ directory }: Container, wait: boolean): Promise<number | null | undefined> {
+    try {
+      return (await this.#helper().call('lock', { path: lockOf(directory), wait })).lock;
+    } catch (error) {
+      if (existsSync(directory)) throw error;
+      return undefined;
+    }
   }
 
-  /** Out of sight at once; what has such a name goes with whoever opens the store next. */
+  /** Clears away what is only half there: names and addresses are free again. */
+  async sweep(): Promise<void> {
+    const halves = this.#halves();
+    if (halves.length > 0) await this.#removeDead(halves, false, () => this.#halves());
+  }
+
+  /** Record and directory, in one transaction; then the files, which others find too who open the store next, and the volumes. */
+  async #removeDead(ids: readonly string[], volumes: boolean, recheck = () => ids): Promise<void> {
+    const serve = this.#helper();
+    const gone = this.#store.db.immediate(() => recheck().map((id) => ({ spec: this.#forget(id), grave: this.#entomb(id) })));
+    for (const { spec, grave } of gone) {
+      if (grave !== undefined) await serve.call('remove', { path: grave });
+      if (spec && (volumes || spec.autoRemove)) await new Volumes({ store: this.#store, serve }).releaseOf(spec);
+    }
+  }
+
+  #forget(id: string): ContainerSpec | undefined {
+    const row = this.#store.db.get<{ layers: string; spec: string }>('SELECT layers, spec FROM containers WHERE id = ?', id);
+    this.#store.db.run('DELETE FROM containers WHERE id = ?', id);
+    if (!row) return undefined;
+    this.#layers.condemn(JSON.parse(row.layers) as Digest[]);
+    return JSON.parse(row.spec) as ContainerSpec;
+  }
+
+  /** Out of sight; undefined: nothing is there. */
   #entomb(id: string): string | undefined {
     const grave = this.#store.path('tmp', `.dead-${randomUUID()}`);
     try {
@@ -173,46 +203,33 @@ export class Containers {
     }
   }
 
-  #forget(id: string): void {
-    const row = this.#store.db.get<{ layers: string }>('SELECT layers FROM containers WHERE id = ?', id);
-    this.#store.db.run('DELETE FROM containers WHERE id = ?', id);
-    if (row) this.#layers.condemn(JSON.parse(row.layers) as Digest[]);
-  }
-
-  /** Clears away what is only half there: names and addresses are free again. */
-  sweep(): void {
-    if (this.#halves().length === 0) return;
-    this.#store.db.immediate(() => {
-      for (const id of this.#halves()) {
-        this.#forget(id);
-        const grave = this.#entomb(id);
-        // Without the helper it waits for the next process that has it.
-        if (grave !== undefined) this.#serve?.call('remove', { path: grave }).catch(() => {});
-      }
-    });
-  }
-
+  /** Rows without a directory, directories without a row, and what a monitor was removing. */
   #halves(): string[] {
-    const directories = this.#directories();
+    const directories = this.#names();
     const rows = new Set(this.#store.db.all<{ id: string }>('SELECT id FROM containers').map(({ id }) => id));
-    return [...rows].filter((id) => !directories.has(id)).concat([...directories].filter((id) => !rows.has(id)));
+    return [...[...rows].filter((id) => !directories.has(id)), ...[...directories].filter((id) => !rows.has(id))];
   }
 
-  #directories(): Set<string> {
+  #names(): Set<string> {
     const folder = this.#store.path('containers');
-    return new Set(existsSync(folder) ? readdirSync(folder).filter((name) => /^[0-9a-f]{64}$/.test(name)) : []);
+    return new Set(existsSync(folder) ? readdirSync(folder) : []);
+  }
+
+  #helper(): Serve {
+    assert(this.#serve, 'containers are made and removed by who has the helper');
+    return this.#serve;
   }
 
   #holderOf(name: string): string | undefined {
     return this.#store.db.get<{ id: string }>('SELECT id FROM containers WHERE name = ?', name)?.id;
   }
 
-  #assertFree(name: string): void {
+  #assertFree(name: string, before = ''): void {
     const holder = this.#holderOf(name);
     if (holder === undefined) return;
     throw new TbuildError(
       'container/name-taken',
-      `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
+      `${before}Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
     );
   }
 
@@ -249,6 +266,8 @@ function layersOf({ layers, mounts }: ContainerSpec): Digest[] {
 export function isAlive(status: ContainerState['status']): boolean {
   return status === 'running' || status === 'paused' || status === 'restarting';
 }
+
+const renameError = (message: string) => new TbuildError('container/bad-name', message);
 
 function cannotRemove({ name }: Container, status: string): TbuildError {
   const why =

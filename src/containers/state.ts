@@ -2,7 +2,7 @@
 // down holds none. Only reads; tries no lock, for who tries one keeps a monitor from it.
 
 import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { MonitorState } from '../native/monitor.ts';
 
 export interface ContainerState extends Omit<MonitorState, 'status'> {
@@ -39,7 +39,7 @@ export function readState(directory: string, locks?: HeldLocks): ContainerState 
   const said = readSaid(directory);
   if (said === undefined) return NEVER_STARTED;
   if (said.status === 'exited') return { ...said, status: statusAtRest(said), isAbandoned: false };
-  if (isHeld(directory, locks ?? heldLocks())) {
+  if (isHeld(directory, locks ?? heldLocks()) || isMonitor(said.monitorPid, directory)) {
     return { ...said, status: said.status === 'starting' ? 'created' : said.status, isAbandoned: false };
   }
   // It may have ended in good order between the two looks.
@@ -73,6 +73,15 @@ function isHeld(directory: string, locks: HeldLocks): boolean {
   const inode = statSync(lockOf(directory), { throwIfNoEntry: false })?.ino;
   if (inode === undefined) return false;
   return new RegExp(`FLOCK +ADVISORY +WRITE +-?\\d+ [0-9a-f]+:[0-9a-f]+:${inode} `).test(locks);
+}
+
+/** In a namespace of processes /proc/locks leaves out locks whose first owner has ended (the starter): then there is the monitor itself. */
+function isMonitor(pid: number, directory: string): boolean {
+  try {
+    return pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(basename(directory));
+  } catch {
+    return false; // It has ended.
+  }
 }
 
 /** When an abandoned container was last heard of. */

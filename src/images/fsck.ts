@@ -42,6 +42,7 @@ export async function checkStore({ store, layers, serve }: Pick<Workplace, 'stor
     ...read.flat(),
     ...checkImages(store, layers),
     ...checkIndexes(store),
+    ...checkContainers(store, layers),
     ...checkTraces(store, layers),
     ...layers.strays().map((path) => ({ what: 'no record accounts for this file', path, hint: LEFT_OVER })),
     ...(await checkScratch(store, serve)),
@@ -104,6 +105,18 @@ function checkImages(store: Store, layers: Layers): Problem[] {
       hint: REBUILD,
     }));
   return [...missing, ...nameless];
+}
+
+function checkContainers(store: Store, layers: Layers): Problem[] {
+  return store.db.all<{ name: string; layers: string }>('SELECT name, layers FROM containers').flatMap(({ name, layers: ids }) =>
+    (JSON.parse(ids) as Digest[])
+      .filter((layer) => !layers.get(layer))
+      .map((layer) => ({
+        what: `the container ${name} lacks the layer ${layer}`,
+        path: store.path('tbuild.db'),
+        hint: 'remove the container (tbuild rm), and run it again when its image is built, loaded or pulled again',
+      })),
+  );
 }
 
 function checkIndexes(store: Store): Problem[] {

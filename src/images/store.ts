@@ -62,6 +62,18 @@ interface Found {
 /** What `remove` did, in order: docker's `Untagged:` and `Deleted:` lines. */
 export type Removal = { readonly untagged: string } | { readonly deleted: Digest };
 
+/** A container that was made of an image. */
+export interface ImageUser {
+  readonly id: string;
+  readonly isRunning: boolean;
+}
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  /** Unset: nobody needs to be asked. */
+  readonly usersOf?: (image: Digest) => readonly ImageUser[];
+}
+
 export class Images {
   readonly #store: Store;
   readonly #layers: Layers;
@@ -329,7 +341,7 @@ export class Images {
    * of them only with `force`. Layers and blobs that nothing else uses go with the image. An index goes as an image does, with those of its
    * images that have no name of their own; they do not go before it.
    */
-  remove(nameOrId: string, options: { readonly force: boolean }): Removal[] {
+  remove(nameOrId: string, options: RemoveOptions): Removal[] {
     const { id, removals } = this.#store.db.immediate(() => {
       const { image, index, name } = this.#find(nameOrId);
       const { names } = index ?? image;
@@ -342,11 +354,13 @@ export class Images {
       const holder = index ? undefined : this.#indexes.holding(image.id);
       if (own === undefined && holder) throw partOf(nameOrId, holder);
       const leaving = own === undefined ? names : [own, ...pinsWithout(own, names)];
+      const members = index ? [...new Set(index.images.map((each) => each.image.id))] : [image.id];
+      const goes = leaving.length === names.length && !holder && !staysForContainers(nameOrId, own, members, options);
       for (const each of leaving) this.#store.db.run('DELETE FROM names WHERE name = ?', each);
       const removals: Removal[] = leaving.map((each) => ({ untagged: each }));
-      if (leaving.length === names.length && !holder) {
+      if (goes) {
         if (index) this.#removeIndex(index);
-        const going = index ? [...new Set(index.images.map((each) => each.image.id))].flatMap((id) => this.#unheld(id)) : [image];
+        const going = index ? members.flatMap((id) => this.#unheld(id)) : [image];
         for (const each of going) this.#delete(each);
         removals.push(...[...(index ? [index] : []), ...going].map(({ id }) => ({ deleted: id })));
       }
@@ -470,6 +484,33 @@ function removalEvent(id: Digest, removal: Removal): StoreEvent {
     'untagged' in removal ? { id, name: familiarName(removal.untagged) } : { id: removal.deleted, name: removal.deleted };
   return { type: 'image', action: 'untagged' in removal ? 'untag' : 'delete', id: what.id, attributes: { name: what.name } };
 }
+
+/**
+ * Docker's rules for an image that containers were made of (daemon/images/image_delete.go). By ID it goes when none runs, and with `force` where some
+ * are stopped; by name only with `force`, and then it stays without a name where one runs. Throws its words; true: the image stays.
+ */
+function staysForContainers(
+  asked: string,
+  name: string | undefined,
+  images: readonly Digest[],
+  { force, usersOf = () => [] }: RemoveOptions,
+): boolean {
+  const users = images.flatMap((image) => usersOf(image).map((user) => ({ ...user, image: short(image) })));
+  const user = users.find(({ isRunning }) => isRunning) ?? users[0];
+  if (!user) return false;
+  const inUse = (why: string) => new TbuildError('image/in-use', `conflict: unable to ${why}`);
+  if (name !== undefined) {
+    const how = `container ${short(user.id)} is using its referenced image ${user.image}`;
+    if (!force) throw inUse(`remove repository reference "${asked}" (must force) - ${how}`);
+    return user.isRunning;
+  }
+  const kind = user.isRunning ? 'running' : 'stopped';
+  const how = `${user.isRunning ? 'cannot' : 'must'} be forced) - image is being used by ${kind} container ${short(user.id)}`;
+  if (user.isRunning || !force) throw inUse(`delete ${user.image} (${how}`);
+  return false;
+}
+
+const short = (id: string) => id.replace('sha256:', '').slice(0, 12);
 
 /** The names with digests in a repository, once its last tag goes: docker lets them go with it. */
 function pinsWithout(tagged: string, names: readonly string[]): string[] {

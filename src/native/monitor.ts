@@ -88,7 +88,7 @@ export type ControlRequest =
   | { readonly op: 'stop'; readonly signal?: string; readonly timeoutMs?: number }
   | { readonly op: 'kill'; readonly signal: string }
   | { readonly op: 'pause' | 'unpause' | 'wait' | 'processes' | 'stats' }
-  | { readonly op: 'restart'; readonly timeoutMs?: number }
+  | { readonly op: 'restart'; readonly signal?: string; readonly timeoutMs?: number }
   | { readonly op: 'update'; readonly resources?: unknown; readonly restart?: MonitorSpec['restart'] }
   | { readonly op: 'netconnect' | 'netdisconnect'; readonly options: unknown };
 
@@ -161,17 +161,27 @@ async function ask(args: readonly string[]): Promise<string> {
  * With our streams and terminal. It is in a session of its own: signals come to us, and go on to it, once. Its own errors come on a pipe
  * (`--errors 3`), for its standard error is the container's.
  */
-async function attached([verb = '', ...args]: readonly string[]): Promise<number> {
-  const child = start([verb, '--errors', '3', ...args], ['inherit', 'inherit', 'inherit', 'pipe']);
+async function attached([verb = '', directory = '', ...rest]: readonly string[]): Promise<number> {
+  const child = start([verb, directory, '--errors', '3', ...rest], ['inherit', 'inherit', 'inherit', 'pipe']);
+  const errors = child.stdio.at(3) as Readable;
+  const said = textOf(errors);
   const stopForwarding = forwardSignals(child);
   try {
-    const [errors, status] = await Promise.all([textOf(child.stdio.at(3) as Readable), endOf(child)]);
-    if (errors !== '') throw errorIn(errors, status);
+    const status = await endOf(child);
+    // The monitor may hold the pipe for as long as it lives, which is longer than this where somebody detaches.
+    if (!ERROR_STATUSES.includes(status)) return status;
+    const text = await said;
+    if (text !== '') throw errorIn(text, status);
     return status;
   } finally {
     stopForwarding();
+    said.catch(() => {});
+    errors.destroy();
   }
 }
+
+/** The container's own may be the same. */
+const ERROR_STATUSES = [125, 126, 127];
 
 function start(args: readonly string[], stdio: StdioOptions): ChildProcess {
   return spawn(runnerPath(), ['monitor', ...args], { stdio, detached: true });

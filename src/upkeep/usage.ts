@@ -65,6 +65,12 @@ function layerItems({ store, layers }: Workplace): UsageItem[] {
       (SELECT max(used) FROM traces WHERE traces.layer = layers.id) AS used,
       (SELECT record FROM traces JOIN steps USING (key) WHERE traces.layer = layers.id ORDER BY used DESC LIMIT 1) AS record
     FROM layers WHERE condemned IS NULL`);
+  // A container's image is no left-over, nor are its layers: they take no room that could be had.
+  const ofContainers = new Set(
+    store.db
+      .all<{ id: string }>('SELECT image AS id FROM containers UNION SELECT value FROM containers, json_each(layers)')
+      .map(({ id }) => id),
+  );
   const failed = store.db.all<{ id: Digest }>('SELECT value AS id FROM failures, json_each(failures.layers)');
   const ofFailed = new Set(failed.map(({ id }) => id));
   const since = layers.oldestOther();
@@ -72,27 +78,32 @@ function layerItems({ store, layers }: Workplace): UsageItem[] {
     driver === 'erofs' ? sizeOf(store.path('layers', `${hexOf(id)}.erofs`)) : bytes;
   const results = rows.map((row): UsageItem | undefined => {
     const { id, created, used, record } = row;
-    const what = { id: hexOf(id), sizeBytes: size(row), isShared: ofNamed.has(id) };
+    const what = { id: hexOf(id), sizeBytes: size(row), isShared: ofNamed.has(id) || ofContainers.has(id) };
     if (record !== null)
       return { ...what, type: 'regular', description: describeStep(record), lastUsed: used ?? created, isInUse: false };
-    if (ofNamed.has(id) || ofNameless.has(id)) return undefined;
+    if (ofNamed.has(id) || ofNameless.has(id) || ofContainers.has(id)) return undefined;
     // Before it is in an image, or the cache, a layer belongs to who made it.
     const description = ofFailed.has(id) ? 'what a RUN left that failed' : 'a layer of an image that never came to its end';
     return { ...what, type: 'internal', description, lastUsed: created, isInUse: !ofFailed.has(id) && created >= since };
   });
-  const alone = new Map(rows.filter(({ id, record }) => record === null && !ofNamed.has(id)).map((row) => [row.id, size(row)]));
-  return [...results.filter((item) => item !== undefined), ...nameless.map((image) => imageItem(image, alone))];
+  const alone = new Map(
+    rows
+      .filter(({ id, record }) => record === null && !ofNamed.has(id) && !ofContainers.has(id))
+      .map((row) => [row.id, size(row)]),
+  );
+  return [...results.filter((item) => item !== undefined), ...nameless.map((image) => imageItem(image, alone, ofContainers))];
 }
 
 /** `alone`: layers that no name and no step leads to, with their sizes; those of this one are counted with it, and not again. */
-function imageItem(image: Image | ImageIndex, alone: Map<Digest, number>): UsageItem {
+function imageItem(image: Image | ImageIndex, alone: Map<Digest, number>, used: ReadonlySet<string>): UsageItem {
   let sizeBytes = 0;
   for (const layer of layersOf(image)) {
     sizeBytes += alone.get(layer) ?? 0;
     alone.delete(layer);
   }
+  const isInUse = 'config' in image ? used.has(image.id) : image.images.some((member) => used.has(member.image.id));
   const what = { id: hexOf(image.id), type: 'image', description: 'an image without a name' } as const;
-  return { ...what, sizeBytes, lastUsed: image.added, isShared: false, isInUse: false };
+  return { ...what, sizeBytes, lastUsed: image.added, isShared: false, isInUse };
 }
 
 function layersOf(image: Image | ImageIndex): readonly Digest[] {

@@ -65,7 +65,7 @@ async function probe(
 ): Promise<string> {
   const built = await buildOf(instruction, more, env);
   if (built.code !== 0) throw new Error(built.stderr);
-  return (await tbuildOk(['run', 'git', 'sh', '-c', command], { store })).trim();
+  return (await tbuildOk(['run', '--rm', 'git', 'sh', '-c', command], { store })).trim();
 }
 
 async function failureOf(instruction: string, more: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<string> {

@@ -50,7 +50,7 @@ async function probe(
 ): Promise<string> {
   const built = await buildOf(instructions, more, env);
   if (built.code !== 0) throw new Error(built.stderr);
-  return (await tbuildOk(['run', 'far', 'sh', '-c', command], { store })).trim();
+  return (await tbuildOk(['run', '--rm', 'far', 'sh', '-c', command], { store })).trim();
 }
 
 const stat = (name: string) => `stat -c '%n %a %u:%g %Y' ${name}`;
@@ -117,7 +117,7 @@ describe('flags', () => {
       'b/plain': 'lost',
     });
     await tbuildOk(['build', '-q', '-t', 'mixed', context], { store });
-    expect(await tbuildOk(['run', 'mixed', 'sh', '-c', 'cd /d; ls; cat f.txt plain'], { store })).toBe(
+    expect(await tbuildOk(['run', '--rm', 'mixed', 'sh', '-c', 'cd /d; ls; cat f.txt plain'], { store })).toBe(
       'a\nf.txt\nplain\nlocal\nno time\n',
     );
   });

@@ -71,7 +71,7 @@ describe('devices', () => {
     for (const flags of MODES) {
       expect(outputOf(await built(context, '-t', 'nodes', ...flags), 'RUN').replaceAll('end\n', '')).toBe('end');
       const { stdout } = await tbuild(
-        ['run', ...flags, '-v', `${volume}:/v`, 'nodes', 'sh', '-c', `${TRY('/nodes')}; ${TRY('/v')}`],
+        ['run', '--rm', ...flags, '-v', `${volume}:/v`, 'nodes', 'sh', '-c', `${TRY('/nodes')}; ${TRY('/v')}`],
         { store },
       );
       expect(stdout).toBe('end\nend\n');
@@ -89,9 +89,12 @@ describe('devices', () => {
     expect(lines).not.toContain('opened');
     for (const at of ['/', '/dev', '/dev/shm', '/t', '/c', '/b']) expect(lines.split('\n')).toContain(`made ${at}`);
     expect(outputOf(await built(on(`RUN ${mounts} ${everywhere}`)), 'RUN')).toBe('end');
-    const { stdout } = await tbuild(['run', '--userns=host', '-v', `${outside()}:/v`, 'busybox', 'sh', '-c', everywhere], {
-      store,
-    });
+    const { stdout } = await tbuild(
+      ['run', '--rm', '--userns=host', '-v', `${outside()}:/v`, 'busybox', 'sh', '-c', everywhere],
+      {
+        store,
+      },
+    );
     expect(stdout).toContain('made /v\n');
     expect(stdout).not.toContain('opened');
   });
@@ -100,7 +103,9 @@ describe('devices', () => {
     // A volume brings what is mounted below it: the host's /dev in its root.
     const script =
       '(: </host/dev/zero) && echo opened; (: </dev/zero) && echo own; touch /host/dev/shm/new && echo written; ls -d /host/dev/shm';
-    const { stdout } = await tbuild(['run', '--userns=host', '-v', '/:/host:ro', 'busybox', 'sh', '-c', script], { store });
+    const { stdout } = await tbuild(['run', '--rm', '--userns=host', '-v', '/:/host:ro', 'busybox', 'sh', '-c', script], {
+      store,
+    });
     expect(stdout).toBe('own\n/host/dev/shm\n');
   });
 });
@@ -115,7 +120,7 @@ describe('descriptors', () => {
     for (const flags of MODES) {
       const failed = await build([...flags, on(`ENV PATH=${paths}\nRUN ["marker-of-the-host"]`)], { store });
       expect(errorOf(failed)?.code, failed.stderr).toBe('run/command-not-found');
-      const ran = await tbuild(['run', ...flags, '-e', `PATH=${paths}`, 'busybox', 'marker-of-the-host'], { store });
+      const ran = await tbuild(['run', '--rm', ...flags, '-e', `PATH=${paths}`, 'busybox', 'marker-of-the-host'], { store });
       expect([ran.code, ran.stdout]).toEqual([127, '']);
       for (const number of [3, 5, 7, 8, 9, 10, 11, 12]) {
         const text = `WORKDIR /proc/self/fd/${number}\nRUN ls ${'../'.repeat(20)}${host}`;
@@ -226,7 +231,7 @@ describe('an image’s accounts', () => {
     for (const flags of MODES) {
       for (const user of wraps) {
         expect(errorOf(await build([...flags, on(`USER ${user}\n${who}`)], { store }))?.code, user).toBe('run/unknown-user');
-        expect((await tbuild(['run', ...flags, '--user', user, 'busybox', 'id'], { store })).code, user).toBe(125);
+        expect((await tbuild(['run', '--rm', ...flags, '--user', user, 'busybox', 'id'], { store })).code, user).toBe(125);
       }
     }
     const passwd = on('RUN echo "who:x:4294967295:0::/:/bin/sh" >>/etc/passwd\nUSER who\nRUN id');
@@ -237,7 +242,7 @@ describe('an image’s accounts', () => {
     // CVE-2022-36109: the first group is not among the further ones, and a set-group-id program is without it.
     const look = 'grep ^Groups: /proc/self/status | tr -s "\\t " " "';
     expect(outputOf(await built(on(`USER 5:6\nRUN ${look}`)), 'RUN').trim()).toBe('Groups: 6');
-    const { stdout } = await tbuild(['run', '--user', '5:6', 'busybox', 'sh', '-c', look], { store });
+    const { stdout } = await tbuild(['run', '--rm', '--user', '5:6', 'busybox', 'sh', '-c', look], { store });
     expect(stdout.trim()).toBe('Groups: 6');
   });
 

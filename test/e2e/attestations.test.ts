@@ -134,7 +134,7 @@ describe('beside an image', () => {
     // The image is what it is without all this, down to its ID.
     const config = JSON.parse(blob(layout, manifest).toString()).config.digest;
     expect(config).toBe(plain.image);
-    expect(await tbuildOk(['run', 'app'], { store })).toBe('hello');
+    expect(await tbuildOk(['run', '--rm', 'app'], { store })).toBe('hello');
   });
 
   test('others read it, and copy it whole', async () => {
@@ -162,7 +162,7 @@ describe('beside an image', () => {
       mkdirSync(layout);
       execFileSync('tar', ['xf', archive, '-C', layout]);
       expect(readLayout(layout)[0]?.statements).toHaveLength(2);
-      expect(await tbuildOk(['run', 'app'], { store: there })).toBe('hello');
+      expect(await tbuildOk(['run', '--rm', 'app'], { store: there })).toBe('hello');
       expect(await tbuildOk(['fsck'], { store: there })).toContain('no problems');
     }
   });

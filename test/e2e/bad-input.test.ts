@@ -123,7 +123,7 @@ describe('a command line', () => {
       ['build', '--secret', 'id=x,env=NOT_SET_ANYWHERE', '.'],
       /cannot read the secret x: the environment has no NOT_SET_ANYWHERE/,
     ],
-    [['run', '-v', 'relative:', 'busybox'], /invalid volume/],
+    [['run', '--rm', '-v', 'relative:', 'busybox'], /invalid volume/],
   ])('%j', async (args, message) => {
     const context = makeContext({ Dockerfile: 'FROM scratch\n' });
     const { code, stderr } = await tbuild(args, { store, cwd: context });

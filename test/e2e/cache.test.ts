@@ -61,7 +61,7 @@ describe('a second build', () => {
     writeFiles(context, { 'src/a': 'edited\n' });
     const edited = await build(['-t', 'edited', context], { store });
     expect(edited.ran).toEqual(['COPY . .', 'RUN cat src/* > built']);
-    expect(await tbuildOk(['run', 'edited'], { store })).toBe('edited\nb\n');
+    expect(await tbuildOk(['run', '--rm', 'edited'], { store })).toBe('edited\nb\n');
   });
 
   it('is cached again when the edit is taken back', async () => {
@@ -142,7 +142,7 @@ describe('a COPY on another base', () => {
     await build(['-f', path.join(context, 'first'), context], { store });
     const second = await build(['-t', 'second', '-f', path.join(context, 'second'), context], { store });
     expect(second.ran).toContain('COPY data /data/');
-    expect(await tbuildOk(['run', 'second'], { store })).toBe(prepare.includes('700') ? '1700\n' : '1755\n');
+    expect(await tbuildOk(['run', '--rm', 'second'], { store })).toBe(prepare.includes('700') ? '1700\n' : '1755\n');
   });
 
   it('is a miss where a name has another uid', async () => {
@@ -152,7 +152,7 @@ describe('a COPY on another base', () => {
     await build(['-f', path.join(context, 'a'), context], { store });
     const second = await build(['-t', 'chowned', '-f', path.join(context, 'b'), context], { store });
     expect(second.ran).toContain('COPY --chown=app data /data/');
-    expect(await tbuildOk(['run', 'chowned'], { store })).toBe('1235\n');
+    expect(await tbuildOk(['run', '--rm', 'chowned'], { store })).toBe('1235\n');
   });
 
   it('is a miss, and an error, where a file is in the way', async () => {

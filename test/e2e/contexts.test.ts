@@ -24,7 +24,7 @@ const copyAll = 'FROM busybox\nCOPY . /d\n';
 /** What `probe` prints in an image that is built so. */
 async function see(probe: string, args: readonly string[], input?: string | Buffer): Promise<string> {
   const image = await tbuildOk(['build', '-q', ...args], { store, ...(input !== undefined && { input }) });
-  return (await tbuildOk(['run', image.trim(), 'sh', '-c', probe], { store })).trim();
+  return (await tbuildOk(['run', '--rm', image.trim(), 'sh', '-c', probe], { store })).trim();
 }
 
 async function failure(args: readonly string[], code: number, input?: string | Buffer): Promise<string> {

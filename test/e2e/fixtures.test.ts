@@ -21,7 +21,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 test('hello-c: a compiler in one stage, one file in the image', async () => {
   await tbuildOk(['-t', 'hello', path.join(fixtures, 'hello-c')], { store });
-  expect(await tbuildOk(['run', 'hello'], { store })).toBe('Hello from an image that holds one file.\n');
+  expect(await tbuildOk(['run', '--rm', 'hello'], { store })).toBe('Hello from an image that holds one file.\n');
 });
 
 test('hello-c: an edit runs the compiler and not apt-get; without one nothing runs and the image is the same', async () => {
@@ -40,7 +40,7 @@ test('hello-c: an edit runs the compiler and not apt-get; without one nothing ru
   expect(edited.code, edited.stderr).toBe(0);
   expect(edited.stderr).toContain('cc -Os');
   expect(edited.stderr).not.toContain('Setting up gcc');
-  expect(await tbuildOk(['run', 'hello'], { store })).toBe('Hello again from an image that holds one file.\n');
+  expect(await tbuildOk(['run', '--rm', 'hello'], { store })).toBe('Hello again from an image that holds one file.\n');
 });
 
 test('parallel: stages that do not know of each other run at once', async () => {
@@ -57,13 +57,13 @@ test('parallel: stages that do not know of each other run at once', async () => 
   const longestMs = Math.max(one.end - one.start, two.end - two.start);
   const wallMs = (events.at(-1)?.time ?? Number.NaN) - (events[0]?.time ?? Number.NaN);
   expect(wallMs).toBeLessThan(1.2 * longestMs);
-  expect(await tbuildOk(['run', 'parallel'], { store })).toBe('one\ntwo\n');
+  expect(await tbuildOk(['run', '--rm', 'parallel'], { store })).toBe('one\ntwo\n');
 });
 
 test('web: npm in a build stage, a server as another user, an end when asked', async () => {
   await tbuildOk(['-t', 'web', ...npmSecrets(), path.join(fixtures, 'web')], { store, timeoutMs: 600_000 });
   const port = await freePort();
-  const child = spawn(path.join(repository, 'bin/tbuild'), ['run', '--rm', '-e', `PORT=${port}`, 'web'], {
+  const child = spawn(path.join(repository, 'bin/tbuild'), ['run', '--rm', '--network=host', '-e', `PORT=${port}`, 'web'], {
     env: { ...process.env, TBUILD_ROOT: store },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

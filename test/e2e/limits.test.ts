@@ -71,7 +71,7 @@ describe.runIf(limits)('limits', () => {
 
   it('run has docker’s flags', async () => {
     expect((await build(['-t', 'box', context('')], { store })).code).toBe(0);
-    const run = (...args: string[]) => tbuild(['run', ...args], { store });
+    const run = (...args: string[]) => tbuild(['run', '--rm', ...args], { store });
     expect((await run('-m', '32m', '--memory-swap', '32m', 'box', 'sh', '-c', EAT)).code).toBe(137);
     const forks = await run('--pids-limit', '3', 'box', 'sh', '-c', 'sleep 1 & sleep 1 & sleep 1 & sleep 1 & echo all');
     expect(forks.stdout).not.toContain('all');

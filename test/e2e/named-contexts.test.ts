@@ -26,7 +26,7 @@ const main = (dockerfile: string) => makeContext({ Dockerfile: dockerfile, a: 'm
 
 async function see(probe: string, args: readonly string[]): Promise<string> {
   const image = await tbuildOk(['build', '-q', ...args], { store });
-  return (await tbuildOk(['run', image.trim(), 'sh', '-c', probe], { store })).trim();
+  return (await tbuildOk(['run', '--rm', image.trim(), 'sh', '-c', probe], { store })).trim();
 }
 
 async function failure(args: readonly string[], code: number): Promise<string> {

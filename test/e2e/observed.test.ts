@@ -228,7 +228,7 @@ describe('when the observer', () => {
     const { code, stderr } = await building;
     expect(code, stderr).toBe(0);
     expect(stderr).toContain('running once more without');
-    expect(await tbuildOk(['run', 'killed'], { store: own })).toBe('there\n');
+    expect(await tbuildOk(['run', '--rm', 'killed'], { store: own })).toBe('there\n');
     expect(traces(own)[0]?.gaps.every((gap) => gap === null)).toBe(true);
     expect(traces(own)[0]?.exact).toHaveLength(2);
   });

@@ -45,7 +45,7 @@ describe.each([
     const name = push(`busybox:${title.replace(/\W+/g, '-').toLowerCase()}`, ...flags);
     const said = await tbuildOk(['pull', name], { store });
     expect(said).toMatch(/Digest: sha256:[0-9a-f]{64}\nStatus: Downloaded newer image for /);
-    expect(await tbuildOk(['run', '--pull', 'never', name, 'echo', 'hello'], { store })).toBe('hello\n');
+    expect(await tbuildOk(['run', '--rm', '--pull', 'never', name, 'echo', 'hello'], { store })).toBe('hello\n');
     expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
   });
 });
@@ -76,11 +76,11 @@ it('FROM and COPY --from pull what is missing, once', async () => {
 it('run pulls what is missing, as docker run says it', async () => {
   const store = emptyStore();
   const name = push('run:1');
-  const { stdout, stderr, code } = await tbuild(['run', name, 'echo', 'hello'], { store });
+  const { stdout, stderr, code } = await tbuild(['run', '--rm', name, 'echo', 'hello'], { store });
   expect({ code, stdout }).toEqual({ code: 0, stdout: 'hello\n' });
   expect(stderr).toContain(`Unable to find image '${name}' locally\n1: Pulling from run\n`);
-  expect((await tbuild(['run', '--pull=never', `${registry.host}/run:2`], { store })).stderr).toContain('no image named');
-  expect((await tbuild(['run', '--pull=always', '-q', name, 'true'], { store })).code).toBe(0);
+  expect((await tbuild(['run', '--rm', '--pull=never', `${registry.host}/run:2`], { store })).stderr).toContain('no image named');
+  expect((await tbuild(['run', '--rm', '--pull=always', '-q', name, 'true'], { store })).code).toBe(0);
 });
 
 it('a name that is not there leaves nothing', async () => {
@@ -204,7 +204,7 @@ it.each([
     removeTree(place);
   }
   const name = `${registry.host}/by/${tool}:1`;
-  expect((await tbuild(['run', '-q', name, 'echo', 'hello'], { store })).stdout).toBe('hello\n');
+  expect((await tbuild(['run', '--rm', '-q', name, 'echo', 'hello'], { store })).stdout).toBe('hello\n');
 });
 
 it('a pull that the registry’s end cut off goes on where it was', async () => {

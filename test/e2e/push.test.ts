@@ -83,7 +83,7 @@ describe.each([
       expect(said).toMatchObject({ code: 0, stdout: '400000\n' });
     }
     expect(await engines.run('buildah', ['pull', '-q', '--tls-verify=false', name])).toMatchObject({ code: 0 });
-    expect(await tbuildOk(['run', byDigest], { store: emptyStore() })).toBe('400000\n');
+    expect(await tbuildOk(['run', '--rm', byDigest], { store: emptyStore() })).toBe('400000\n');
   });
 });
 
@@ -195,7 +195,7 @@ describe('what breaks goes on', () => {
     await tbuildOk(['-t', wanted, big('stream')], { store });
     proxy.breakNext('PATCH', 3_000_000);
     await tbuildOk(['push', wanted], { store });
-    expect(await tbuildOk(['run', wanted], { store: emptyStore() })).toBe('8000000 /random\n');
+    expect(await tbuildOk(['run', '--rm', wanted], { store: emptyStore() })).toBe('8000000 /random\n');
   });
 
   it('in chunks, where the registry wants some', async () => {
@@ -207,7 +207,7 @@ describe('what breaks goes on', () => {
     } finally {
       delete proxy.added['OCI-Chunk-Min-Length'];
     }
-    expect(await tbuildOk(['run', wanted], { store: emptyStore() })).toBe('8000000 /random\n');
+    expect(await tbuildOk(['run', '--rm', wanted], { store: emptyStore() })).toBe('8000000 /random\n');
   });
 
   it('a registry that was killed gets what it lacks with the next try', async () => {

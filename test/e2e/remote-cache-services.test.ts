@@ -65,7 +65,7 @@ describe('s3', () => {
     expect(second.code, second.stderr).toBe(0);
     expect(cachedCount(second.stderr)).toBe(3);
     expect(server.log.filter((line) => line.includes('/blobs/')).length).toBe(3);
-    expect(await tbuildOk(['run', 'app', 'cat', '/drow'], { store, env: s3Credentials })).toBe('cba');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/drow'], { store, env: s3Credentials })).toBe('cba');
     expect([...server.objects.keys()].filter((name) => name.startsWith("caches/it's/entries/")).length).toBe(4);
   });
 
@@ -104,7 +104,7 @@ describe('gha', () => {
     const second = await build(['--cache-from', 'type=gha'], 'abc', store);
     expect(second.code, second.stderr).toBe(0);
     expect(cachedCount(second.stderr)).toBe(3);
-    expect(await tbuildOk(['run', 'app', 'cat', '/drow'], { store, env: server.env })).toBe('cba');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/drow'], { store, env: server.env })).toBe('cba');
     expect(cachedCount((await build(['--cache-from', 'type=gha,scope=other'])).stderr)).toBe(0);
   });
 

@@ -74,7 +74,9 @@ describe('in the registry that the image is pushed to', () => {
     expect(proxy.sentBytes).toBeLessThan(3000);
     expect(await tbuildOk(['fsck'], { store: other })).toContain('no problems');
     // What is to run has its data fetched, and is what it would have been.
-    expect(await tbuildOk(['run', `${proxy.host}/elsewhere/app:1`, 'cat', '/count'], { store: other })).toBe('2 /sorted\n');
+    expect(await tbuildOk(['run', '--rm', `${proxy.host}/elsewhere/app:1`, 'cat', '/count'], { store: other })).toBe(
+      '2 /sorted\n',
+    );
     expect(dataFiles(other).length).toBeGreaterThan(0);
     expect(await tbuildOk(['fsck'], { store: other })).toContain('no problems');
     execFileSync('skopeo', [
@@ -99,7 +101,7 @@ describe('in the registry that the image is pushed to', () => {
     ]);
     // What the last RUN stands on, and what it made; not the numbers.
     expect(dataFiles(store).filter((name) => !name.endsWith('.split')).length).toBe(4);
-    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
   });
 
   it('an image with layers that are elsewhere is saved, and read by others', async () => {
@@ -109,7 +111,7 @@ describe('in the registry that the image is pushed to', () => {
     await tbuildOk(['save', '-o', archive, 'saved'], { store });
     const loaded = emptyStore();
     await tbuildOk(['load', '-i', archive], { store: loaded });
-    expect(await tbuildOk(['run', 'saved', 'cat', '/count'], { store: loaded })).toBe('2 /sorted\n');
+    expect(await tbuildOk(['run', '--rm', 'saved', 'cat', '/count'], { store: loaded })).toBe('2 /sorted\n');
   });
 
   it('jobs that write at the same time leave all their results', async () => {
@@ -261,8 +263,8 @@ describe('in a directory', () => {
     const { code, stderr } = await tbuild(['-t', 'app', ...from, changedContext(base)], { store, env });
     expect(code, stderr).toBe(0);
     expect(cached(stderr).length).toBe(4);
-    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store, env })).toBe('b\na\nread me\n');
-    expect(await tbuildOk(['run', 'all', 'cat', '/count'], { store, env })).toBe('2 /sorted\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/reversed', '/readme'], { store, env })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['run', '--rm', 'all', 'cat', '/count'], { store, env })).toBe('2 /sorted\n');
     expect(await tbuildOk(['fsck'], { store, env })).toContain('no problems');
     // And back again.
     await tbuildOk(['--cache-to', `type=local,dest=${folder}/back,mode=max`, changedContext(base)], { store, env });
@@ -271,7 +273,7 @@ describe('in a directory', () => {
       store: other,
     });
     expect(cached(back.stderr).length, back.stderr).toBe(5);
-    expect(await tbuildOk(['run', 'app', 'cat', '/reversed'], { store: other })).toBe('b\na\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/reversed'], { store: other })).toBe('b\na\n');
     expect(await tbuildOk(['fsck'], { store: other })).toContain('no problems');
   });
 
@@ -291,10 +293,10 @@ describe('in a directory', () => {
     const { code, stderr } = await tbuild(['-t', 'other', context({ readme: 'changed' }, base)], { store });
     expect(code, stderr).toBe(0);
     // What nothing stood on was promised for the image alone. That it is not there is found out now, and the next build knows.
-    const { stderr: failure } = await tbuild(['run', 'other', 'cat', '/count', '/readme'], { store });
+    const { stderr: failure } = await tbuild(['run', '--rm', 'other', 'cat', '/count', '/readme'], { store });
     expect(failure).toContain('cannot be had any more');
     await tbuildOk(['-t', 'other', context({ readme: 'changed' }, base)], { store });
-    expect(await tbuildOk(['run', 'other', 'cat', '/count', '/readme'], { store })).toBe('2 /sorted\nchanged');
+    expect(await tbuildOk(['run', '--rm', 'other', 'cat', '/count', '/readme'], { store })).toBe('2 /sorted\nchanged');
     const again = await read(directory);
     expect(again.code, again.stderr).toBe(0);
     expect(cached(again.stderr)).toEqual([]);
@@ -323,7 +325,7 @@ describe('in a directory', () => {
     const args = ['-t', 'app', '--cache-from', `type=local,src=${directory}`];
     const built = await tbuild([...args, changedContext(base)], { store });
     expect(built.code, built.stderr).toBe(0);
-    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
     expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
   });
 
@@ -345,7 +347,7 @@ describe('in a directory', () => {
     });
     expect(code, stderr).toBe(0);
     expect(stderr).toContain('what leads to it is built again');
-    expect(await tbuildOk(['run', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/reversed', '/readme'], { store })).toBe('b\na\nread me\n');
     expect(await tbuildOk(['fsck'], { store })).toContain('no problems');
   });
 

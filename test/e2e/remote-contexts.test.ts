@@ -44,7 +44,7 @@ beforeEach(() => {
 
 async function see(probe: string, args: readonly string[], input?: string): Promise<string> {
   const image = await tbuildOk(['build', '-q', ...args], { store, ...(input !== undefined && { input }) });
-  return (await tbuildOk(['run', image.trim(), 'sh', '-c', probe], { store })).trim();
+  return (await tbuildOk(['run', '--rm', image.trim(), 'sh', '-c', probe], { store })).trim();
 }
 
 const list = 'cd /d; find . -type f | sort | tr "\\n" " "';

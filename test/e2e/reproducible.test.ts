@@ -157,7 +157,7 @@ describe('--reproducible', () => {
     expect(stderr.match(/CACHED/g)).toHaveLength(9);
     const base = (await inspect(store, 'busybox')).RootFS.Layers.length;
     expect(layerTimes(await saved(store), base)).toEqual([1_700_000_000]);
-    expect(await tbuildOk(['run', 'app', 'stat', '-c', '%Y', '/made', '/old', '/work/dest/1'], { store })).toBe(
+    expect(await tbuildOk(['run', '--rm', 'app', 'stat', '-c', '%Y', '/made', '/old', '/work/dest/1'], { store })).toBe(
       '1700000000\n'.repeat(3),
     );
   });
@@ -170,7 +170,7 @@ describe('--reproducible', () => {
     await tbuildOk(['build', '-q', '-t', 'app', '--reproducible', '--build-arg', 'SOURCE_DATE_EPOCH=1700000000', context], {
       store,
     });
-    expect(await tbuildOk(['run', 'app', 'cat', '/1', '/2'], { store })).toBe('315532800\n1700000000\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/1', '/2'], { store })).toBe('315532800\n1700000000\n');
   });
 
   test('what a command writes of the moment into names and files stays: that layer differs, and no other', async () => {
@@ -213,7 +213,7 @@ describe('SOURCE_DATE_EPOCH', () => {
     });
     await tbuildOk(['build', '-q', '-t', 'app', global], { store });
     expect((await inspect(store, 'app')).Created).toBe('2020-09-13T12:26:40Z');
-    expect(await tbuildOk(['run', 'app', 'cat', '/seen'], { store })).toBe('1600000000\n');
+    expect(await tbuildOk(['run', '--rm', 'app', 'cat', '/seen'], { store })).toBe('1600000000\n');
 
     utimesSync(global, 1, 1);
     await tbuildOk(['build', '-q', '-t', 'app', '--build-arg', 'SOURCE_DATE_EPOCH=context', global], { store });

@@ -69,7 +69,7 @@ describe.each(runtimes)('%s', (runtime) => {
   });
 
   test('run: exit status, standard input, limits, and no trace afterwards', async () => {
-    const run = (...args: string[]) => tbuild(['run', '--runtime', runtime, ...args], { store, input: 'typed\n' });
+    const run = (...args: string[]) => tbuild(['run', '--rm', '--runtime', runtime, ...args], { store, input: 'typed\n' });
     expect(await run('-i', 'busybox', 'sh', '-c', 'cat; exit 7')).toEqual({ code: 7, stdout: 'typed\n', stderr: '' });
     expect(await run('busybox', 'nope')).toMatchObject({ code: 127 });
     expect(await run('--pids-limit', '40', 'busybox', 'cat', '/proc/1/cgroup')).toMatchObject({
@@ -77,7 +77,7 @@ describe.each(runtimes)('%s', (runtime) => {
       stdout: expect.stringMatching(/pids:/),
     });
     expect(
-      await tbuild(['run', 'busybox', 'echo', 'by the environment'], { store, env: { TBUILD_RUNTIME: runtime } }),
+      await tbuild(['run', '--rm', 'busybox', 'echo', 'by the environment'], { store, env: { TBUILD_RUNTIME: runtime } }),
     ).toMatchObject({
       code: 0,
       stdout: 'by the environment\n',
@@ -138,7 +138,7 @@ test('one that is not there is an error before anything is built', async () => {
     code: 2,
     stderr: expect.stringContaining('there is no OCI runtime no-such-runtime: no such program is in PATH'),
   });
-  const file = await tbuild(['run', '--runtime', '/etc/passwd', 'busybox', 'true'], { store });
+  const file = await tbuild(['run', '--rm', '--runtime', '/etc/passwd', 'busybox', 'true'], { store });
   expect(file).toMatchObject({
     code: 125,
     stderr: expect.stringContaining('there is no OCI runtime /etc/passwd: it is no program'),

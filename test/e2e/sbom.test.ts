@@ -25,7 +25,7 @@ const purlsOf = ({ packages }: Document, type: string) =>
 test('of a Debian image, what dpkg-query lists in it', async () => {
   const document = JSON.parse(await tbuildOk(['sbom', 'debian:12'])) as Document;
   const format = ['Package', 'Version', 'Architecture'].map((field) => `\${${field}}`).join(' ');
-  const listed = await tbuildOk(['run', '--network=none', 'debian:12', 'dpkg-query', '-W', '-f', `${format}\n`]);
+  const listed = await tbuildOk(['run', '--rm', '--network=none', 'debian:12', 'dpkg-query', '-W', '-f', `${format}\n`]);
   const found = document.packages.flatMap(({ name, versionInfo, externalRefs }) => {
     const purl = externalRefs?.[0].referenceLocator ?? '';
     return purl.startsWith('pkg:deb/') ? [`${name} ${versionInfo} ${/[?&]arch=([^&]+)/.exec(purl)?.[1]}`] : [];

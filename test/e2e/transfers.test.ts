@@ -87,7 +87,7 @@ it('a push that the registry’s end cut off in the middle of a layer goes on wh
   await docker.kill();
   await docker.start();
   expect(await pushing).toMatchObject({ code: 0, stderr: '' });
-  expect(await tbuildOk(['run', wanted, 'wc', '-c', '/large'], { store: emptyStore() })).toBe('60000000 /large\n');
+  expect(await tbuildOk(['run', '--rm', wanted, 'wc', '-c', '/large'], { store: emptyStore() })).toBe('60000000 /large\n');
 }, 120_000);
 
 async function until(isSo: () => boolean): Promise<void> {

@@ -55,7 +55,7 @@ describe('RUN', () => {
 
 describe('tbuild run', () => {
   const inside = async (...args: string[]) => {
-    const { code, stdout, stderr } = await tbuild(['run', ...args], { store });
+    const { code, stdout, stderr } = await tbuild(['run', '--rm', ...args], { store });
     expect(code, stderr).toBe(0);
     return stdout.trim();
   };
@@ -75,7 +75,7 @@ describe('tbuild run', () => {
   });
 
   it('says what to do where a file system has no other ids', async () => {
-    const { code, stderr } = await tbuild(['run', '-v', '/proc/sys:/v', 'busybox', 'true'], { store });
+    const { code, stderr } = await tbuild(['run', '--rm', '-v', '/proc/sys:/v', 'busybox', 'true'], { store });
     expect(code).toBe(125);
     expect(stderr).toContain('--userns=host');
   });

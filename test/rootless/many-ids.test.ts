@@ -46,7 +46,7 @@ test('a file that only another id may read is read', async () => {
 });
 
 test('limits say what they take', async () => {
-  const { code, stderr } = await tbuild(['run', '--memory', '64m', 'busybox', 'true']);
+  const { code, stderr } = await tbuild(['run', '--rm', '--memory', '64m', 'busybox', 'true']);
   expect(stderr).toContain('limits take root, or a cgroup that is delegated to this account');
   expect(code).toBe(125);
 });

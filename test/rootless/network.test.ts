@@ -75,7 +75,7 @@ describe.each(HELPERS)('by %s', (helper) => {
   test('run reaches the machine by its address and by names, and nothing on its loopback', async () => {
     const [there, local] = [await serve(address), await serve('127.0.0.1')];
     const urls = [`${address}:${there}`, `name.test:${there}`, `127.0.0.1:${local}`, `10.0.2.2:${local}`, `198.18.0.1:${local}`];
-    const { stdout, stderr, code } = await tbuild(['run', 'busybox', 'sh', '-c', fetchAll(urls)], { env });
+    const { stdout, stderr, code } = await tbuild(['run', '--rm', 'busybox', 'sh', '-c', fetchAll(urls)], { env });
     expect(stderr).toBe('');
     expect(stdout.split('\n').filter((line) => !line.startsWith('wget:') && line !== 'Terminated')).toEqual([
       `this is ${address}`,
@@ -101,9 +101,9 @@ describe.each(HELPERS)('by %s', (helper) => {
   });
 
   test('it ends with the container, however that one ends', async () => {
-    await tbuildOk(['run', 'busybox', 'true'], { env });
+    await tbuildOk(['run', '--rm', 'busybox', 'true'], { env });
     expect(helpersAlive()).toEqual([]);
-    const running = spawn(path.join(repository, 'bin/tbuild'), ['run', 'busybox', 'sh', '-c', 'echo up; sleep 60'], {
+    const running = spawn(path.join(repository, 'bin/tbuild'), ['run', '--rm', 'busybox', 'sh', '-c', 'echo up; sleep 60'], {
       env: { ...process.env, ...env, TBUILD_ROOT: sharedStore() },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -116,10 +116,10 @@ describe.each(HELPERS)('by %s', (helper) => {
 
 test('on the host’s network loopback is there, on none there is nothing else', async () => {
   const port = await serve('127.0.0.1');
-  expect(await tbuildOk(['run', '--network=host', 'busybox', 'wget', '-q', '-O', '-', `127.0.0.1:${port}`])).toBe(
+  expect(await tbuildOk(['run', '--rm', '--network=host', 'busybox', 'wget', '-q', '-O', '-', `127.0.0.1:${port}`])).toBe(
     'this is 127.0.0.1\n',
   );
-  expect(await tbuildOk(['run', '--network=none', 'busybox', 'ls', '/sys/class/net'])).toBe('lo\n');
+  expect(await tbuildOk(['run', '--rm', '--network=none', 'busybox', 'ls', '/sys/class/net'])).toBe('lo\n');
   const built = await buildImage(`FROM busybox\nRUN wget -q -O /got 127.0.0.1:${port}`, { args: ['--network=host'] });
   expect(built.text('got')).toBe('this is 127.0.0.1');
 });
@@ -131,7 +131,7 @@ const WHY =
 test('without either it is the host’s, said once; a key knows nothing of that', async () => {
   const store = freshStore();
   const env = { PATH: pathWith() };
-  const { stderr, stdout } = await tbuild(['run', 'busybox', 'cat', '/etc/resolv.conf'], { env, store });
+  const { stderr, stdout } = await tbuild(['run', '--rm', 'busybox', 'cat', '/etc/resolv.conf'], { env, store });
   expect([stderr, stdout]).toEqual([`${WHY}\n`, `nameserver ${address}\n`]);
   const dockerfile = 'FROM busybox\nRUN echo 1\nRUN echo 2';
   const built = await buildImage(dockerfile, { env, store });
@@ -142,10 +142,10 @@ test('without either it is the host’s, said once; a key knows nothing of that'
 test('where pasta cannot, slirp4netns can; where neither can, it says why', async () => {
   const bin = pathWith('slirp4netns');
   symlinkSync('/bin/false', path.join(bin, 'pasta'));
-  const first = await tbuild(['run', 'busybox', 'ls', '/sys/class/net'], { env: { PATH: bin } });
+  const first = await tbuild(['run', '--rm', 'busybox', 'ls', '/sys/class/net'], { env: { PATH: bin } });
   expect([first.stdout, first.stderr]).toEqual(['lo\ntap0\n', '']);
   rmSync(path.join(bin, 'slirp4netns'));
-  const second = await tbuild(['run', 'busybox', 'true'], { env: { PATH: bin } });
+  const second = await tbuild(['run', '--rm', 'busybox', 'true'], { env: { PATH: bin } });
   expect([second.code, second.stderr]).toEqual([
     0,
     expect.stringContaining('pasta fails: it says nothing; slirp4netns, which may not, is not installed'),

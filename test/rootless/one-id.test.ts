@@ -50,7 +50,7 @@ test('other users and chown to them fail, and say why', async () => {
     /error: cannot become the user 1000: the container's user namespace has no such id.*hint: give the account ids: usermod --add-subuids/s,
   );
   expect(await buildError('FROM busybox\nRUN touch /x && chown 1 /x')).toContain('chown: /x: Invalid argument');
-  const { code, stderr } = await tbuild(['run', '--user', '5:5', 'busybox', 'id']);
+  const { code, stderr } = await tbuild(['run', '--rm', '--user', '5:5', 'busybox', 'id']);
   expect([code, stderr]).toEqual([125, expect.stringContaining('cannot become the group 5')]);
 });
 

@@ -22,8 +22,8 @@ describe.each(['crun', 'runc'])('%s', (runtime) => {
   });
 
   test('run: on the host’s network, with its exit status; a command that is missing; limits that nobody can give', async () => {
-    const run = (...args: string[]) => tbuild(['run', '--runtime', runtime, ...args]);
-    const links = await tbuildOk(['run', '--network=host', '--runtime', runtime, 'busybox', 'ip', '-o', 'link']);
+    const run = (...args: string[]) => tbuild(['run', '--rm', '--runtime', runtime, ...args]);
+    const links = await tbuildOk(['run', '--rm', '--network=host', '--runtime', runtime, 'busybox', 'ip', '-o', 'link']);
     for (const name of readdirSync('/sys/class/net')) expect(links).toContain(`: ${name}`);
     expect(await run('busybox', 'sh', '-c', 'exit 7')).toEqual({ code: 7, stdout: '', stderr: '' });
     expect((await run('busybox', 'nope')).code).toBe(127);

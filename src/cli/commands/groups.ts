@@ -16,6 +16,10 @@ export function containerGroup(table: Table): Command {
       summary: 'Display detailed information on one or more containers',
       load: async () => (await import('./inspect.ts')).inspectContainer,
     },
+    prune: {
+      summary: 'Remove all stopped containers',
+      load: async () => (await import('./container-prune.ts')).containerPrune,
+    },
   });
 }
 

@@ -34,6 +34,8 @@ export async function joinNetworks(place: NetworksPlace, container: Container): 
   const command = findNetavark();
   if (command === undefined) return withoutNetavark(container);
   await settleAbandoned(place);
+  // The predefined ones are made at the first look, which is a transaction of its own.
+  new Networks({ store: place.store }).list();
   const { connections, ports } = place.store.db.immediate(() => {
     freeWhatIsLeft(place.store, container.id);
     const connected = connectAll(place.store, container);

@@ -176,7 +176,7 @@ describe('run', () => {
   const library: Partial<Library> = {
     runContainer: async (options) => {
       given = options;
-      return 42;
+      return { id: 'f00', exitCode: 42 };
     },
   };
 
@@ -209,23 +209,28 @@ describe('run', () => {
       '-l',
     ];
     expect((await tbuild(args, { library, env: { HOME: '/root' } })).exitCode).toBe(42);
-    expect(given).toEqual({
+    expect(given).toMatchObject({
       image: 'app',
       command: ['ls', '-l'],
-      interactive: true,
-      tty: true,
+      openStdin: true,
+      terminal: true,
       env: ['FROM_FILE=a b', 'INDENTED=1', 'HOME=/root', 'QUOTED="x"', 'A=1', 'HOME=/root'],
-      volumes: ['/a:/b:ro'],
+      mounts: [{ type: 'bind', source: '/a', target: '/b', readonly: true }],
       workdir: '/w',
       user: '1:2',
-      entrypoint: '',
-      network: 'none',
-      readOnly: true,
+      entrypoint: [],
+      network: { mode: 'none' },
+      readonlyRoot: true,
       hostname: 'box',
       pull: 'missing',
-      onHostNetwork: expect.any(Function),
+      autoRemove: true,
+      attach: {
+        streams: ['stdin', 'stdout', 'stderr'],
+        detachKeys: undefined,
+        sigProxy: true,
+        terminalSize: { width: 80, height: 24 },
+      },
       showPull: expect.any(Function),
-      terminalSize: { width: 80, height: 24 },
     });
   });
 

@@ -56,8 +56,8 @@ describe('names', () => {
     const { containers } = await open();
     const web = containers.create(plainSpec(), 'web');
     containers.create(plainSpec(), 'db');
-    expect(() => containers.rename(web, 'db')).toThrow('Conflict.');
-    containers.rename(web, 'old');
+    await expect(containers.rename(web, 'db')).rejects.toThrow('Error when allocating new name: Conflict.');
+    await containers.rename(web, 'old');
     expect(containers.find('old').id).toBe(web.id);
     containers.create(plainSpec(), 'web');
     await containers.remove(containers.find('old'), { force: false });
@@ -72,6 +72,7 @@ describe('what is half there', () => {
     rmSync(directory, { recursive: true });
     expect(containers.list()).toEqual([]);
     expect(() => containers.find('gone')).toThrow('No such container: gone');
+    await containers.sweep();
     expect(containers.create(plainSpec(), 'gone').name).toBe('gone');
   });
 
@@ -79,7 +80,7 @@ describe('what is half there', () => {
     const { place, containers } = await open();
     const stray = place.store.path('containers', 'f'.repeat(64));
     mkdirSync(path.join(stray, 'upper'), { recursive: true });
-    containers.sweep();
+    await containers.sweep();
     expect(existsSync(stray)).toBe(false);
   });
 
