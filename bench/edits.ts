@@ -4,7 +4,6 @@
 import {
   appendFileSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -13,11 +12,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { loadBaseImages, makeBaseImages } from '../setup/base-images.ts';
 import type { BuildEvent } from '../src/build/events.ts';
 import { has, median, sh, show, type Timing, timeOnce } from './measure.ts';
+import { NPM_MOUNTS, npmSecrets } from './npm.ts';
 
 const repository = path.join(import.meta.dirname, '..');
 const tbuild = path.join(repository, 'bin/tbuild');
@@ -35,7 +34,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends nodejs npm ca-c
 const DOCKERFILE = `FROM bench-node
 WORKDIR /app
 COPY . .
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt npm ci
+RUN ${NPM_MOUNTS} npm ci
 RUN npm run build
 `;
 
@@ -62,7 +61,7 @@ const edits: readonly { readonly name: string; readonly runs: readonly string[];
 
 try {
   makeContext();
-  const secrets = npmSecrets();
+  const secrets = npmSecrets(scratch);
   const ours = `${tbuild} -t app ${secrets} ${context}`;
   await prepareBase();
   const theirs = preparePeer(secrets);
@@ -146,14 +145,4 @@ function touchAll(): void {
 
 function append(name: string, text: string): void {
   appendFileSync(path.join(context, name), text);
-}
-
-/** How this machine reaches its npm registry. */
-function npmSecrets(): string {
-  const settings = path.join(homedir(), '.npmrc');
-  const registry = sh('npm config get registry 2>/dev/null').trim();
-  const npmrc = path.join(scratch, 'npmrc');
-  writeFileSync(npmrc, `${existsSync(settings) ? readFileSync(settings, 'utf8') : ''}\nregistry=${registry}\n`, { mode: 0o600 });
-  const authority = process.env.NODE_EXTRA_CA_CERTS;
-  return `--secret id=npmrc,src=${npmrc}${authority ? ` --secret id=ca,src=${authority}` : ''}`;
 }

@@ -1,14 +1,17 @@
 // Whether a command is ever reused where it would have done something else: thousands of random trees, commands and changes of trees.
 // SOUNDNESS_MS: for how long; SOUNDNESS_SEED: where to begin, as a failure says it, or `new` for trials that were never made. Else always the same ones.
+// SOUNDNESS_RUNTIME: another OCI runtime, by its name.
 
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findRuntime } from '../../src/sandbox/runtime.ts';
 import { type Laboratory, openLaboratory } from '../soundness/laboratory.ts';
 import { type Narrow, type Pair, tryPairs } from '../soundness/trials.ts';
 import { emptyStore } from '../support/stores.ts';
 
 const budgetMs = Number(process.env.SOUNDNESS_MS ?? 60_000);
 const { SOUNDNESS_SEED: wanted = '296644870' } = process.env;
+const runtime = process.env.SOUNDNESS_RUNTIME ? findRuntime(process.env.SOUNDNESS_RUNTIME) : undefined;
 const firstSeed = wanted === 'new' ? Date.now() % 1_000_000_000 : Number(wanted);
 
 describe.for(['a disk', 'a tmpfs', 'directories'] as const)('on %s', (place) => {
@@ -17,7 +20,7 @@ describe.for(['a disk', 'a tmpfs', 'directories'] as const)('on %s', (place) => 
   beforeAll(async () => {
     if (place === 'directories') process.env.TBUILD_DRIVER = 'directory';
     if (place === 'a tmpfs') execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2g', 'tbuild-test', root]);
-    laboratory = await openLaboratory(root);
+    laboratory = await openLaboratory(root, runtime);
     delete process.env.TBUILD_DRIVER;
   });
   afterAll(async () => {

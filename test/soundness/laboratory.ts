@@ -9,6 +9,7 @@ import type { Trace } from '../../src/cache/traces.ts';
 import type { LayerEntry } from '../../src/native/serve.ts';
 import type { RunMount, RunOperation } from '../../src/plan/graph.ts';
 import { NO_DEVICES } from '../../src/sandbox/container-config.ts';
+import type { OtherRuntime } from '../../src/sandbox/runtime.ts';
 import { firstDifference } from '../../src/snapshots/compare.ts';
 import { LayerIndex } from '../../src/snapshots/layer-index.ts';
 import { openWorkplace, type Workplace } from '../../src/snapshots/workplace.ts';
@@ -49,8 +50,8 @@ export interface Laboratory {
   close(): Promise<void>;
 }
 
-/** `root`: a store of its own. Wants cc, and root. */
-export async function openLaboratory(root: string): Promise<Laboratory> {
+/** `root`: a store of its own. Wants cc, and root. `runtime`: another one than the bundled. */
+export async function openLaboratory(root: string, runtime?: OtherRuntime): Promise<Laboratory> {
   const tools = mkdtempSync(path.join(tmpdir(), 'tbuild-soundness-'));
   const program = path.join(tools, 'wanderer');
   execFileSync('cc', ['-O1', '-static', '-pthread', '-o', program, path.join(import.meta.dirname, 'wanderer.c')]);
@@ -64,7 +65,7 @@ export async function openLaboratory(root: string): Promise<Laboratory> {
   };
   const prepare = async ({ layers, mount }: Tree, command: Command): Promise<Prepared> => {
     const below = await Promise.all(layers.map(({ entries, traced }) => write(entries, traced)));
-    return prepareCommand(place, [base, ...below], mount && [await write(mount, false)], command);
+    return prepareCommand(place, [base, ...below], mount && [await write(mount, false)], command, runtime);
   };
   return {
     run: async (tree, command) => attempt(place, await prepare(tree, command)),
@@ -126,7 +127,13 @@ class Made implements Ran {
   }
 }
 
-function prepareCommand(place: Workplace, below: State, mount: State | undefined, command: Command): Promise<Prepared> {
+function prepareCommand(
+  place: Workplace,
+  below: State,
+  mount: State | undefined,
+  command: Command,
+  runtime: OtherRuntime | undefined,
+): Promise<Prepared> {
   const { store, serve, layers, driver, newPath } = place;
   const { args, workdir = '/', writable = false } = command;
   // An account's containers have its own.
@@ -150,10 +157,10 @@ function prepareCommand(place: Workplace, below: State, mount: State | undefined
     platform: { os: 'linux', architecture: 'amd64' },
   };
   const inputs: Result[] = mount ? [{ kind: 'state', state: mount }] : [];
-  return prepareRun(workshop, settingsOf(userns), operation, below, inputs);
+  return prepareRun(workshop, settingsOf(userns, runtime), operation, below, inputs);
 }
 
-const settingsOf = (userns: RunSettings['userns']): RunSettings => ({
+const settingsOf = (userns: RunSettings['userns'], runtime: OtherRuntime | undefined): RunSettings => ({
   network: 'host',
   isRoot: true,
   onHostNetwork: () => undefined,
@@ -166,7 +173,7 @@ const settingsOf = (userns: RunSettings['userns']): RunSettings => ({
   shmBytes: undefined,
   rlimits: [],
   cgroup: undefined,
-  runtime: undefined,
+  runtime,
   trace: true,
   upperBytes: 64 << 20,
   layerOf: () => Promise.reject(new Error('there is no context')),
