@@ -92,7 +92,7 @@ const writeWords = ({ directory, owner }: WriteRequest): string[] => [
   directory,
 ];
 
-/** Its errors are text on a pipe of their own: `errors`. */
+/** What goes wrong is the last line of its standard error. */
 function start(
   place: FilesPlace,
   words: readonly string[],

@@ -9,7 +9,7 @@ import type { RootSpec } from '../../native/with-root.ts';
 import { containerConfig, type Mount } from '../../sandbox/container-config.ts';
 import type { Layer, PresentLayer } from '../../snapshots/layers.ts';
 import type { Workplace } from '../../snapshots/workplace.ts';
-import { type Container, isAlive } from '../containers.ts';
+import { type Container, Containers, isAlive } from '../containers.ts';
 import type { ContainerMount } from '../spec.ts';
 import { sourceOf } from '../volumes/volume.ts';
 import { Volumes } from '../volumes/volumes.ts';
@@ -40,6 +40,7 @@ export async function changeContainer<T>(
 ): Promise<T> {
   const { status, pid } = container.state();
   if (isAlive(status) && pid > 0) return act({ kind: 'process', pid });
+  await new Containers(workplace).settle(container);
   if (container.spec.readonlyRoot) throw new TbuildError('container/read-only', 'container rootfs is marked read-only');
   const { lock } = await workplace.serve.call('lock', { path: join(container.directory, 'lock'), wait: false });
   if (lock === null) throw new TbuildError('container/busy', `the container ${container.name} is being started`);
