@@ -5,6 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import type { Digest } from '../base/digest.ts';
 import { assert, TbuildError } from '../base/errors.ts';
+import { recordEvent } from '../base/event-log.ts';
 import type { Store } from '../base/store.ts';
 import { cleanAfterMonitor, control } from '../native/monitor.ts';
 import type { Serve } from '../native/serve.ts';
@@ -95,7 +96,7 @@ export class Containers {
   create(spec: ContainerSpec, name?: string, id: string = newId()): Container {
     const wanted = name === undefined ? undefined : checkName(name);
     const { db } = this.#store;
-    return db.immediate(() => {
+    const container = db.immediate(() => {
       const chosen = wanted ?? inventName((one) => this.#holderOf(one) !== undefined);
       this.#assertFree(chosen);
       const layers = layersOf(spec);
@@ -115,9 +116,20 @@ export class Containers {
       mkdirSync(this.#directoryOf(id), { mode: 0o700, recursive: true });
       return this.#container(id, chosen, created, spec);
     });
+    this.#tell('create', container);
+    return container;
   }
 
-  async rename({ id, name: before }: Container, name: string): Promise<void> {
+  /** The rest of what happens to it its monitor tells. */
+  #tell(
+    action: string,
+    { id, name, spec }: Pick<Container, 'id' | 'name' | 'spec'>,
+    more: Readonly<Record<string, string>> = {},
+  ): void {
+    recordEvent(this.#store, { type: 'container', action, id, attributes: { ...eventAttributes({ name, spec }), ...more } });
+  }
+
+  async rename({ id, name: before, spec }: Container, name: string): Promise<void> {
     const wanted = checkName(name);
     if (wanted === before) throw renameError('Renaming a container with the same name as its current name');
     await this.sweep();
@@ -125,6 +137,7 @@ export class Containers {
       this.#assertFree(wanted, 'Error when allocating new name: ');
       this.#store.db.run('UPDATE containers SET name = ? WHERE id = ?', wanted, id);
     });
+    this.#tell('rename', { id, name: wanted, spec }, { oldName: `/${before}` });
   }
 
   /** What `update` and networks change. */
@@ -176,19 +189,21 @@ export class Containers {
   /** Record and directory, in one transaction; then the files, which others find too who open the store next, and the volumes. */
   async #removeDead(ids: readonly string[], volumes: boolean, recheck = () => ids): Promise<void> {
     const serve = this.#helper();
-    const gone = this.#store.db.immediate(() => recheck().map((id) => ({ spec: this.#forget(id), grave: this.#entomb(id) })));
-    for (const { spec, grave } of gone) {
+    const gone = this.#store.db.immediate(() => recheck().map((id) => ({ id, ...this.#forget(id), grave: this.#entomb(id) })));
+    for (const { id, name, spec, grave } of gone) {
       if (grave !== undefined) await serve.call('remove', { path: grave });
+      if (grave !== undefined && spec && name !== undefined) this.#tell('destroy', { id, name, spec });
       if (spec && (volumes || spec.autoRemove)) await new Volumes({ store: this.#store, serve }).releaseOf(spec);
     }
   }
 
-  #forget(id: string): ContainerSpec | undefined {
-    const row = this.#store.db.get<{ layers: string; spec: string }>('SELECT layers, spec FROM containers WHERE id = ?', id);
+  #forget(id: string): { readonly name?: string; readonly spec?: ContainerSpec } {
+    const sql = 'SELECT name, layers, spec FROM containers WHERE id = ?';
+    const row = this.#store.db.get<{ name: string; layers: string; spec: string }>(sql, id);
     this.#store.db.run('DELETE FROM containers WHERE id = ?', id);
-    if (!row) return undefined;
+    if (!row) return {};
     this.#layers.condemn(JSON.parse(row.layers) as Digest[]);
-    return JSON.parse(row.spec) as ContainerSpec;
+    return { name: row.name, spec: JSON.parse(row.spec) as ContainerSpec };
   }
 
   /** Out of sight; undefined: nothing is there. */
@@ -252,6 +267,11 @@ export class Containers {
     const directory = this.#directoryOf(id);
     return { id, name, created, spec, directory, state: (locks) => readState(directory, locks) };
   }
+}
+
+/** What events say of a container. */
+export function eventAttributes({ name, spec }: Pick<Container, 'name' | 'spec'>): Record<string, string> {
+  return { ...spec.labels, image: spec.image.name, name };
 }
 
 export const newId = (): string => randomBytes(32).toString('hex');

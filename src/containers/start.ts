@@ -3,13 +3,14 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TbuildError } from '../base/errors.ts';
+import { eventLog } from '../base/event-log.ts';
 import { readSize } from '../base/size.ts';
 import { fetchLater } from '../cache/fetch-later.ts';
 import { type AttachOptions, attachTo, type MonitorSpec, type Stream, startMonitor } from '../native/monitor.ts';
 import type { Healthcheck } from '../oci/config.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { NEVER_MS } from './act.ts';
-import { type Container, Containers, isAlive } from './containers.ts';
+import { type Container, Containers, eventAttributes, isAlive } from './containers.ts';
 import { joinNetworks } from './networks/join.ts';
 import { rootSpec } from './root-spec.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -86,6 +87,7 @@ async function writeMonitorSpec(
     health: healthOf(spec.health),
     network: joined.monitor,
     removeAtEnd: spec.autoRemove,
+    events: { path: eventLog(workplace.store), attributes: eventAttributes(container) },
   };
   // It may hold secrets of the environment.
   const [path, unfinished] = [join(directory, 'monitor.json'), join(directory, `.monitor.json.${process.pid}`)];
