@@ -72,7 +72,7 @@ async function writeMonitorSpec(
   const { id, spec, directory } = container;
   const joined = await joinNetworks({ store: workplace.store, containers: new Containers(workplace) }, container);
   const root = await rootSpec(workplace, spec, container, {
-    ...(spec.network.mode === 'bridge' && joined.files && { bridge: joined.files }),
+    ...(joined.files && { bridge: joined.files }),
     ...(terminalSize && { terminalSize }),
   });
   const runtime = spec.runtime === undefined ? undefined : (await import('../sandbox/runtime.ts')).findRuntime(spec.runtime);

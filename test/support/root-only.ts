@@ -68,6 +68,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'gzip, media types of docker > is pulled and run by podman, buildah and tbuild': PODMAN,
   },
   'test/e2e/runtimes.test.ts': CGROUPS,
+  'test/e2e/run-flags.test.ts': 'asks for cgroups, devices, rights on the machine, and namespaces of other containers',
   'test/e2e/user-namespaces.test.ts':
     'is about the ids that root gives containers; those of an account: test/rootless/many-ids.test.ts',
 };
