@@ -11,6 +11,7 @@ import type { Layer, PresentLayer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
 import { type Container, Containers, newId } from './containers.ts';
 import type { CreateOptions, HealthRequest, NetworkRequest, RequestedMount } from './create-options.ts';
+import { Networks } from './networks/networks.ts';
 import { obtainImage, type PullWatcher } from './obtain-image.ts';
 import type { ContainerMount, ContainerSpec, NetworkChoice } from './spec.ts';
 import { newVolumeName } from './volumes/volume.ts';
@@ -91,7 +92,7 @@ async function specOf(workplace: Workplace, options: CreateOptions, image: Image
     workdir: workdir ?? (config.WorkingDir || '/'),
     user: user ?? config.User ?? '',
     labels: { ...config.Labels, ...settled.labels },
-    network: networkOf(network, containers),
+    network: networkOf(network, containers, new Networks(workplace)),
     exposed: [...new Set([...Object.keys(config.ExposedPorts ?? {}).map(withProtocol), ...exposed])],
     mounts: await mountsOf(workplace, { mounts, volumesFrom: from }, Object.keys(config.Volumes ?? {})),
     pid: namespaceOf(pid, containers),
@@ -150,12 +151,12 @@ function healthOf(wanted: 'none' | HealthRequest | undefined, ofImage: Healthche
 }
 
 /** Which network that is, where none is named, is found out at each start: the bridge, or what this account can have. */
-function networkOf(asked: NetworkRequest, containers: Containers): NetworkChoice {
+function networkOf(asked: NetworkRequest, containers: Containers, networks: Networks): NetworkChoice {
   switch (asked.mode) {
     case 'default':
       return { mode: 'bridge', networks: [{ network: 'bridge', ...asked.attachment }] };
     case 'bridge':
-      return asked;
+      return { ...asked, networks: asked.networks.map((one) => ({ ...one, network: networks.nameOf(one.network) })) };
     case 'container':
       return { mode: 'container', container: containers.find(asked.container).id, networks: [] };
     default:

@@ -57,6 +57,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'when the observer > is asked again after the kernel’s caches were dropped, what it says is right':
       'drops the caches of the whole machine',
   },
+  'test/e2e/networks.test.ts': 'makes bridges, and rules of the firewall',
   'test/e2e/outputs.test.ts': {
     'beside what others make of the same image': NODES,
     'a directory that is there > is as it was when the disk is full, and so is a tar': MOUNTS,

@@ -12,7 +12,7 @@ import { type NetworkFiles, networkFilesOf, writeNetworkFiles } from './files.ts
 import { type Connection, engineDirectory, engineOptions, findNetavark } from './netavark.ts';
 import { DEFAULT_NETWORK, type Network } from './network.ts';
 import { Networks } from './networks.ts';
-import { takePorts } from './ports.ts';
+import { takePorts, wantedPorts } from './ports.ts';
 
 export interface JoinedNetworks {
   readonly monitor: MonitorSpec['network'];
@@ -57,15 +57,17 @@ function joinContainer(other: Container): JoinedNetworks {
   return { monitor: null, ...(other.spec.network.mode === 'bridge' && existsSync(files.hosts) && { files }) };
 }
 
-/** The default network is then what there was before there were networks; others cannot be had. */
+/** The default network is then what there was before there were networks; others cannot be had, and nothing leads to a port. */
 function withoutNetavark({ spec }: Container): JoinedNetworks {
   const other = spec.network.networks.find(({ network }) => network !== DEFAULT_NETWORK);
-  if (!other) return { monitor: null };
+  const [port] = wantedPorts(spec);
+  if (!other && !port) return { monitor: null };
   const isRoot = process.getuid?.() === 0;
   const [why, hint] = isRoot
     ? ['netavark is not installed, or may not be used', 'install netavark and aardvark-dns, or use --network=host']
-    : ['only root makes bridges', 'leave --network away: the container then has a network of its own, by pasta or slirp4netns'];
-  throw new TbuildError('network/no-engine', `the network ${other.network} cannot be joined: ${why}`, { hint });
+    : ['only root makes bridges', 'without --network and --publish the container has a network of its own, or --network=host'];
+  const what = other ? `the network ${other.network} cannot be joined` : `the port ${port?.containerPort} cannot be published`;
+  throw new TbuildError('network/no-engine', `${what}: ${why}`, { hint });
 }
 
 /** What holds addresses and ports, and whose monitor was killed, is cleared away first. */
