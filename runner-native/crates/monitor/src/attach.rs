@@ -6,7 +6,7 @@ use crate::control::{self, ask};
 use crate::detach_keys::DetachKeys;
 use crate::directory::{Directory, not_running};
 use crate::packets::{CHUNK_BYTES, Kind, Packets};
-use crate::spec::Spec;
+use crate::spec::{Size, Spec};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, fstat};
@@ -14,7 +14,6 @@ use rustix::io::{Errno, read, write};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 use tbuild_runtime::error::{Context, PROCESS, Result, STATE};
 use tbuild_runtime::sys;
@@ -59,6 +58,12 @@ pub fn follow(directory: &Directory, monitor: Packets, options: &Attach) -> Resu
         client.tell_size();
     }
     client.run()
+}
+
+/// Of the terminal that we have.
+pub fn own_size() -> Option<Size> {
+    let size = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())).ok()?;
+    (size.ws_row > 0).then_some(Size { rows: size.ws_row, columns: size.ws_col })
 }
 
 struct Client<'a> {
@@ -166,10 +171,8 @@ impl Client<'_> {
 
     /// By a connection of its own: what is typed may wait for a container that does not read.
     fn tell_size(&self) {
-        if let Ok(size) = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout()))
-            && size.ws_row > 0
-        {
-            let request = json!({ "op": "resize", "rows": size.ws_row, "columns": size.ws_col });
+        if let Some(Size { rows, columns }) = own_size() {
+            let request = json!({ "op": "resize", "rows": rows, "columns": columns });
             let _ = ask(self.directory, &request.to_string());
         }
     }
@@ -182,7 +185,7 @@ impl Client<'_> {
             Kind::Stderr => self.to_show = Shown { bytes: packet.bytes, written: 0, is_error: true },
             Kind::Answer => return Ok(Some(control::exit_code(&packet.bytes))),
             Kind::Failed => return Err(control::failure(&packet.bytes)),
-            Kind::Notice => drop(writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(&packet.bytes))),
+            Kind::Notice => control::say(&packet.bytes),
             _ => {}
         }
         Ok(None)

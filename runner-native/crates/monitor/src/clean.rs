@@ -1,4 +1,5 @@
-//! `monitor clean`: what a monitor that was killed could not take along. With the lock in our hands nothing runs here, and nothing starts.
+//! `monitor clean`: what a monitor that was killed could not take along. With the lock in our hands nothing runs here, and nothing starts; where a
+//! monitor has it nothing is to be done.
 
 use crate::directory::Directory;
 use crate::network;
@@ -6,13 +7,11 @@ use crate::spec::Spec;
 use crate::state::{State, Status, now_ms};
 use std::path::Path;
 use tbuild_runtime::cgroups::Cgroup;
-use tbuild_runtime::error::{NativeError, Result, STATE};
+use tbuild_runtime::error::Result;
 
 pub fn clean(path: &Path) -> Result<()> {
     let directory = Directory::open(path)?;
-    let Some(_lock) = directory.lock()? else {
-        return Err(NativeError::new(STATE, "clean up after the container").detail("the container is running"));
-    };
+    let Some(_lock) = directory.lock()? else { return Ok(()) };
     directory.remove_socket();
     let spec = Spec::read(&directory)?;
     if let Some(mut state) = State::read(&directory).filter(|state| state.status != Status::Exited) {

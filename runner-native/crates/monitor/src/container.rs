@@ -5,11 +5,11 @@ use crate::directory::Directory;
 use crate::log::Stream;
 use crate::network::Network;
 use crate::packets::{self, Kind, Packet, Packets};
-use crate::spec::{self, Spec};
+use crate::spec::{self, Size, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::SendFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -49,7 +49,7 @@ pub struct Running {
 
 pub enum Message {
     /// For people.
-    Notice(serde_json::Value),
+    Notice(Vec<u8>),
     /// Its network is to be set up now.
     Network(Pid),
     Started,
@@ -110,42 +110,53 @@ impl Streams {
     }
 }
 
+impl Streams {
+    /// Our ends: what was ready a moment ago may be another container's by now.
+    fn never_block(&self, channel: &Packets) -> rustix::io::Result<()> {
+        let all = self.stdin.iter().chain(self.outputs.iter().map(|(output, _)| output)).map(AsFd::as_fd);
+        all.chain([channel.as_fd()]).try_for_each(|fd| ioctl_fionbio(fd, true))
+    }
+}
+
 impl Container {
-    /// `directory` is all that the child needs to know.
-    pub fn start(spec: &Spec, directory: &Directory) -> Result<Self> {
+    pub fn start(spec: &Spec, directory: &Directory, size: Option<Size>) -> Result<Self> {
         let streams = Streams::make(spec).during(PROCESS, "make the container's streams")?;
         let (channel, theirs) = packets::pair().during(PROCESS, "make a channel")?;
         let (lifeline, ours) = pipe_with(PipeFlags::CLOEXEC).during(PROCESS, "make a lifeline")?;
         match sys::clone(0).during(PROCESS, "start a process")? {
-            Clone::Child => be_child(spec, directory, &streams.theirs, theirs, lifeline),
-            Clone::Parent { pidfd, .. } => Ok(Self {
-                child: pidfd,
-                _lifeline: ours,
-                channel,
-                stdin: streams.stdin,
-                outputs: streams.outputs,
-                terminal: streams.terminal,
-                running: None,
-                network: None,
-            }),
+            Clone::Child => be_child(spec, directory, size, &streams.theirs, theirs, lifeline),
+            Clone::Parent { pidfd, .. } => {
+                streams.never_block(&channel).during(PROCESS, "prepare the container's streams")?;
+                Ok(Self {
+                    child: pidfd,
+                    _lifeline: ours,
+                    channel,
+                    stdin: streams.stdin,
+                    outputs: streams.outputs,
+                    terminal: streams.terminal,
+                    running: None,
+                    network: None,
+                })
+            }
         }
     }
 
     /// What the child has said. One that ends without a word was killed, and the container with it.
-    pub fn receive(&mut self) -> Message {
+    pub fn receive(&mut self) -> Option<Message> {
         let lost = || NativeError::new(PROCESS, "wait for the container").detail("the container's process said nothing that makes sense");
-        match self.channel.receive() {
+        Some(match self.channel.receive() {
+            Err(Errno::AGAIN) => return None,
             Ok(Some(packet)) => self.understand(packet).unwrap_or_else(|| Message::Failed(lost())),
             Ok(None) | Err(_) => match self.running {
                 Some(_) => Message::Ended { exit_code: 128 + libc::SIGKILL, oom_killed: false },
                 None => Message::Failed(lost().detail("the container's process was killed before the container had started")),
             },
-        }
+        })
     }
 
     fn understand(&mut self, packet: Packet) -> Option<Message> {
         match packet.kind {
-            Kind::Notice => serde_json::from_slice(&packet.bytes).ok().map(Message::Notice),
+            Kind::Notice => Some(Message::Notice(packet.bytes)),
             Kind::Failed => serde_json::from_slice(&packet.bytes).ok().map(Message::Failed),
             Kind::Network => Pid::from_raw(serde_json::from_slice(&packet.bytes).ok()?).map(Message::Network),
             Kind::Ended => {
@@ -157,6 +168,7 @@ impl Container {
                 let mut fds = packet.fds.into_iter();
                 self.running = Some(Running { pid: Pid::from_raw(pid)?, pidfd: fds.next()?, cgroup });
                 if let Some(terminal) = fds.next() {
+                    ioctl_fionbio(&terminal, true).ok()?;
                     self.outputs.push((terminal.try_clone().ok()?, Stream::Stdout));
                     self.terminal = Some(terminal);
                 }
@@ -171,7 +183,7 @@ impl Container {
         self.stdin.as_ref().or(self.terminal.as_ref())
     }
 
-    pub fn resize(&self, rows: u16, columns: u16) {
+    pub fn resize(&self, Size { rows, columns }: Size) {
         if let Some(terminal) = &self.terminal {
             let _ = tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 });
         }
@@ -203,8 +215,8 @@ impl Running {
 }
 
 /// Never returns: what the parent owns is left as it is.
-fn be_child(spec: &Spec, directory: &Directory, streams: &[OwnedFd; 3], channel: Packets, lifeline: OwnedFd) -> ! {
-    let outcome = take_streams(streams, &channel, &lifeline, directory).and_then(|()| run(spec, directory, &channel, lifeline));
+fn be_child(spec: &Spec, directory: &Directory, size: Option<Size>, streams: &[OwnedFd; 3], channel: Packets, lifeline: OwnedFd) -> ! {
+    let outcome = take_streams(streams, &channel, &lifeline, directory).and_then(|()| run(spec, directory, size, &channel, lifeline));
     let _ = match outcome {
         Ok(ended) => channel.send(Kind::Ended, &serde_json::to_vec(&ended).unwrap_or_default()),
         Err(error) => channel.send(Kind::Failed, &serde_json::to_vec(&error).unwrap_or_default()),
@@ -222,9 +234,9 @@ fn take_streams(streams: &[OwnedFd; 3], channel: &Packets, lifeline: &OwnedFd, d
     sys::close_all_but(&mut kept).during(PROCESS, "close descriptors")
 }
 
-fn run(spec: &Spec, directory: &Directory, channel: &Packets, lifeline: OwnedFd) -> Result<EndedMessage> {
+fn run(spec: &Spec, directory: &Directory, size: Option<Size>, channel: &Packets, lifeline: OwnedFd) -> Result<EndedMessage> {
     let say_host_network = |why: &str| {
-        let _ = channel.send(Kind::Notice, json!({ "hostNetwork": why }).to_string().as_bytes());
+        let _ = channel.send(Kind::Notice, format!("network: the host's ({why})").as_bytes());
     };
     let tell = |started: Started| {
         let message = StartedMessage { pid: started.pid.as_raw_nonzero().get(), cgroup: started.cgroup.cloned() };
@@ -236,7 +248,7 @@ fn run(spec: &Spec, directory: &Directory, channel: &Packets, lifeline: OwnedFd)
     let ask_for_network = |first: Pid| ask_for_network(channel, first);
     let outcome = with_root::run(with_root::Arguments {
         lifeline: Some(lifeline),
-        spec: spec::read_root(directory)?,
+        spec: spec::read_root(directory, size.filter(|_| spec.has_terminal()))?,
         runtime: spec.program(),
         say_host_network: &say_host_network,
         network: spec.network.as_ref().map(|_| &ask_for_network as &dyn Fn(Pid) -> Result<()>),

@@ -4,9 +4,10 @@ use crate::connections::Streams;
 use crate::directory::{Directory, not_running};
 use crate::exec::ExecRequest;
 use crate::packets::{Kind, Packets};
-use crate::spec::RestartSpec;
+use crate::spec::{RestartSpec, Size};
 use serde::Deserialize;
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 use tbuild_runtime::error::{CONFIG, Context, NativeError, Result, STATE};
 use tbuild_runtime::resources::Resources;
@@ -23,7 +24,7 @@ pub enum Request {
     Wait,
     Processes,
     Stats,
-    Resize { rows: u16, columns: u16 },
+    Resize(Size),
     Exec(Box<ExecRequest>),
     Netconnect { options: Value },
     Netdisconnect { options: Value },
@@ -48,18 +49,22 @@ pub fn ask(directory: &Directory, request: &str) -> Result<String> {
     String::from_utf8(answer).map_err(|_| NativeError::new(STATE, "understand the answer").detail("the answer is not text"))
 }
 
-/// Waits for it. Notices on the way are said on standard error.
+/// Waits for it.
 pub fn answer(monitor: &Packets) -> Result<Vec<u8>> {
-    use std::io::Write;
     loop {
         let Some(packet) = monitor.receive().during(STATE, "hear from the container's monitor")? else { return Err(not_running()) };
         match packet.kind {
             Kind::Answer => return Ok(packet.bytes),
             Kind::Failed => return Err(failure(&packet.bytes)),
-            Kind::Notice => drop(writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(&packet.bytes))),
+            Kind::Notice => say(&packet.bytes),
             _ => {}
         }
     }
+}
+
+/// For people, where `with-root` says the same.
+pub fn say(notice: &[u8]) {
+    let _ = writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(notice));
 }
 
 pub fn failure(bytes: &[u8]) -> NativeError {

@@ -11,7 +11,7 @@ use crate::log::{Log, Stream};
 use crate::network::Network;
 use crate::packets::{CHUNK_BYTES, Kind, Packets};
 use crate::restart::Restarts;
-use crate::spec::{self, Spec};
+use crate::spec::{self, Size, Spec};
 use crate::state::{State, Status, now_ms};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -29,6 +29,9 @@ const STATE_AGAIN: Duration = Duration::from_secs(1);
 /// What is typed and nobody reads.
 const INPUT_BYTES_MAX: usize = 64 << 10;
 
+/// Others wait until one of them has gone: descriptors are few.
+const CONNECTIONS_MAX: usize = 500;
+
 pub struct Daemon {
     directory: Directory,
     /// Held for life, and a moment less: who is slow to read does not hold up the next start.
@@ -42,7 +45,7 @@ pub struct Daemon {
     container: Option<Container>,
     connections: Vec<Connection>,
     input: Input,
-    size: Option<(u16, u16)>,
+    size: Option<Size>,
     checker: Option<Checker>,
     /// Children that are to be waited for when they have ended: of `exec` and of health checks.
     helpers: Vec<Pid>,
@@ -113,7 +116,9 @@ impl Daemon {
     }
 
     /// Returns when the container has ended for good, and everybody has heard of it.
-    pub fn run(&mut self, starter: Connection) {
+    /// `size`: of the starter's terminal.
+    pub fn run(&mut self, starter: Connection, size: Option<Size>) {
+        self.size = size;
         self.connections.push(starter);
         self.begin();
         while !(self.is_over && self.connections.is_empty()) {
@@ -131,7 +136,7 @@ impl Daemon {
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         let mut sources = vec![Source::Signals];
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.connections.len() < CONNECTIONS_MAX) {
             fds.push(PollFd::new(listener, PollFlags::IN));
             sources.push(Source::Listener);
         }
@@ -204,7 +209,7 @@ impl Daemon {
 
     fn accept(&mut self) {
         let Some(listener) = &self.listener else { return };
-        while let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) {
+        if let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) {
             self.connections.push(Connection::new(Packets::new(socket), Role::New));
         }
     }
@@ -230,7 +235,7 @@ impl Daemon {
             self.state.oom_killed = false;
             self.then = Then::AsPolicySays;
             self.write_state();
-            Container::start(&self.spec, &self.directory)
+            Container::start(&self.spec, &self.directory, self.size)
         });
         match started {
             Ok(container) => self.container = Some(container),
@@ -240,10 +245,10 @@ impl Daemon {
 
     fn hear_container(&mut self) {
         let Some(container) = &mut self.container else { return };
-        match container.receive() {
+        let Some(message) = container.receive() else { return };
+        match message {
             Message::Notice(notice) => {
-                let text = notice.to_string();
-                self.connections.iter_mut().for_each(|connection| connection.send(Kind::Notice, text.as_bytes()));
+                self.connections.iter_mut().for_each(|connection| connection.send(Kind::Notice, &notice));
             }
             Message::Network(first) => self.set_up_network(first),
             Message::Started => self.note_start(),
@@ -266,8 +271,9 @@ impl Daemon {
         self.check_health();
         self.write_state();
         self.spec.note("start", &[]);
-        if let (Some((rows, columns)), Some(container)) = (self.size, &self.container) {
-            container.resize(rows, columns);
+        // It may have changed since.
+        if let (Some(size), Some(container)) = (self.size, &self.container) {
+            container.resize(size);
         }
         self.tell(Role::AwaitsStart, |connection| connection.answer(&json!({})));
         for connection in self.connections.iter_mut().filter(|connection| connection.attached().is_some()) {
@@ -377,7 +383,7 @@ impl Daemon {
             id: self.spec.id.clone(),
             first: InitProcess::of(running.pid)?,
             cgroup: running.cgroup.clone().unwrap_or_default(),
-            config: spec::read_root(&self.directory)?.config.get().to_owned(),
+            config: spec::read_root(&self.directory, None)?.config.get().to_owned(),
             runtime: self.spec.runtime.as_ref().map(|runtime| runtime.iter().map(Into::into).collect()),
         })
     }
@@ -507,11 +513,8 @@ impl Daemon {
     }
 
     fn give_input(&mut self) {
-        /// What a pipe or a terminal that is ready takes without blocking.
-        const AT_ONCE: usize = 4096;
         let Some(input) = self.container.as_ref().and_then(Container::input) else { return };
-        let rest = &self.input.bytes[self.input.written..];
-        match rustix::io::write(input, &rest[..rest.len().min(AT_ONCE)]) {
+        match rustix::io::write(input, &self.input.bytes[self.input.written..]) {
             Ok(count) => self.input.written += count,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             // Nobody reads any more.
@@ -636,9 +639,9 @@ impl Daemon {
                 let stats = self.running()?.stats(&self.spec.id);
                 stats.map(Some).ok_or_else(|| without_cgroup("count what is taken by"))
             }
-            Request::Resize { rows, columns } => {
-                self.size = Some((*rows, *columns));
-                self.container.iter().for_each(|container| container.resize(*rows, *columns));
+            Request::Resize(size) => {
+                self.size = Some(*size);
+                self.container.iter().for_each(|container| container.resize(*size));
                 Ok(Some(json!({})))
             }
         }

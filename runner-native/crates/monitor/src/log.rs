@@ -93,22 +93,18 @@ impl Log {
 
     fn write(&mut self, lines: &[u8]) {
         let Some(file) = &mut self.file else { return };
-        if lines.is_empty() {
-            return;
-        }
         if self.lost.entries > 0 {
             let said = format!(
                 "tbuild: {} entries of this log ({} bytes) were lost, for they could not be written\n",
                 self.lost.entries, self.lost.bytes
             );
-            if file.append(&entry(Stream::Stderr, said.as_bytes(), &now())).is_err() {
+            if !file.append(&entry(Stream::Stderr, said.as_bytes(), &now())).is_empty() {
                 return self.lose(lines);
             }
             self.lost = Lost::default();
         }
-        if file.append(lines).is_err() {
-            self.lose(lines);
-        }
+        let rest = file.append(lines);
+        self.lose(rest);
     }
 
     fn lose(&mut self, lines: &[u8]) {
@@ -160,28 +156,35 @@ impl LogFile {
         self.max_bytes.is_some_and(|max| self.size_bytes + more as u64 > max)
     }
 
-    /// All of it, or nothing.
-    fn append(&mut self, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    /// Entries, as many as there is room for. Returns what could not be written.
+    fn append<'a>(&mut self, entries: &'a [u8]) -> &'a [u8] {
+        match self.try_append(entries) {
+            Ok(written) => &entries[written..],
+            Err(_) => entries,
+        }
+    }
+
+    /// How many bytes are there now, to the end of an entry.
+    fn try_append(&mut self, entries: &[u8]) -> rustix::io::Result<usize> {
         if self.fd.is_none() {
             self.fd = Some(open_file(&self.path)?);
-            self.size_bytes = 0;
         }
         let Some(fd) = &self.fd else { return Err(Errno::BADF) };
-        let before = self.size_bytes;
-        while !bytes.is_empty() {
-            match retry_on_intr(|| write(fd, bytes)) {
-                Ok(count) => {
-                    self.size_bytes += count as u64;
-                    bytes = &bytes[count..];
-                }
-                Err(errno) => {
-                    ftruncate(fd, before)?;
-                    self.size_bytes = before;
-                    return Err(errno);
-                }
+        let mut written = 0;
+        while written < entries.len() {
+            match retry_on_intr(|| write(fd, &entries[written..])) {
+                Ok(count) => written += count,
+                Err(_) => break,
             }
         }
-        Ok(())
+        // Others may have emptied it meanwhile.
+        self.size_bytes = fstat(fd)?.st_size as u64;
+        let whole = entries[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if whole < written {
+            self.size_bytes = self.size_bytes.saturating_sub((written - whole) as u64);
+            ftruncate(fd, self.size_bytes)?;
+        }
+        Ok(whole)
     }
 
     /// `log` becomes `log.1`, and so on; the oldest goes.

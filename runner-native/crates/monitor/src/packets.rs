@@ -19,7 +19,7 @@ pub enum Kind {
     Answer = b'A',
     /// The same, and a NativeError.
     Failed = b'F',
-    /// JSON, for standard error.
+    /// A line for standard error.
     Notice = b'N',
     /// The container runs. From the child: JSON, with its pidfd and perhaps its terminal.
     Started = b'S',

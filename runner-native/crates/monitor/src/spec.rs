@@ -7,8 +7,8 @@ use crate::network::NetworkSpec;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
@@ -66,6 +66,13 @@ pub enum Policy {
 pub struct StopSpec {
     pub signal: String,
     timeout_ms: i64,
+}
+
+/// Of a terminal.
+#[derive(Deserialize, Clone, Copy)]
+pub struct Size {
+    pub rows: u16,
+    pub columns: u16,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +152,8 @@ pub fn signal_number(name: &str) -> Result<i32> {
 }
 
 /// What the container's root is made of. What is written stays when the container does, and is synced when its programs ask for it.
-pub fn read_root(directory: &Directory) -> Result<RootSpec> {
+/// `size`: of a terminal.
+pub fn read_root(directory: &Directory, size: Option<Size>) -> Result<RootSpec> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Whole {
@@ -160,6 +168,11 @@ pub fn read_root(directory: &Directory) -> Result<RootSpec> {
     }
     if whole.network.is_some() && whole.runtime.is_some() {
         whole.root.config = without_network_namespace(&whole.root.config)?;
+    }
+    if let Some(Size { rows, columns }) = size {
+        let mut config: Value = parse(whole.root.config.get())?;
+        config["process"]["consoleSize"] = json!({ "height": rows, "width": columns });
+        whole.root.config = to_raw_value(&config).map_err(std::io::Error::from).during(CONFIG, "write the configuration")?;
     }
     Ok(whole.root)
 }

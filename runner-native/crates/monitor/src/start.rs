@@ -7,9 +7,9 @@ use crate::control;
 use crate::daemon::Daemon;
 use crate::directory::Directory;
 use crate::packets;
-use crate::spec::Spec;
+use crate::spec::{Size, Spec};
 use crate::state::{State, Status};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,10 +28,11 @@ pub fn start(path: &Path, attached: Option<&Attach>) -> Result<i32> {
     let (ours, theirs) = packets::pair().during(PROCESS, "make a channel")?;
     let role = attached
         .map_or(Role::AwaitsStart, |attach| Role::Attached(Attached { streams: attach.streams, is_only_input: attach.streams.stdin }));
+    let size = attached.and_then(|_| attach::own_size());
     match sys::clone(0).during(PROCESS, "start the monitor")? {
         Clone::Child => {
             drop(ours);
-            be_monitor(directory, lock, listener, spec, Connection::new(theirs, role))
+            be_monitor(directory, lock, listener, spec, Connection::new(theirs, role), size)
         }
         Clone::Parent { .. } => {
             drop((theirs, listener, lock));
@@ -57,20 +58,23 @@ fn take_lock(directory: &Directory) -> Result<OwnedFd> {
     }
 }
 
-fn be_monitor(directory: Directory, lock: OwnedFd, listener: OwnedFd, spec: Spec, mut starter: Connection) -> ! {
-    match leave_caller().and_then(|()| Daemon::new(directory, lock, listener, spec)) {
-        Ok(mut daemon) => daemon.run(starter),
+fn be_monitor(directory: Directory, lock: OwnedFd, listener: OwnedFd, spec: Spec, mut starter: Connection, size: Option<Size>) -> ! {
+    let kept = [directory.as_fd(), lock.as_fd(), listener.as_fd(), starter.packets.as_fd()].map(|fd| fd.as_raw_fd());
+    match leave_caller(&kept).and_then(|()| Daemon::new(directory, lock, listener, spec)) {
+        Ok(mut daemon) => daemon.run(starter, size),
         Err(error) => starter.fail(&error),
     }
     sys::exit_now(0)
 }
 
-/// Nothing of ours is the caller's any more: neither its session, nor its streams, nor its directory.
-fn leave_caller() -> Result<()> {
+/// Nothing of ours is the caller's any more: neither its session, nor its streams and pipes, nor its directory.
+fn leave_caller(kept: &[i32]) -> Result<()> {
     let leave = || {
         rustix::process::setsid()?;
         let nothing = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         sys::replace_stdio(&nothing)?;
+        sys::close_all_but(&mut [&[0, 1, 2], kept].concat())?;
+        std::mem::forget(nothing);
         rustix::process::chdir("/")
     };
     leave().during(PROCESS, "become a process of its own")

@@ -3,6 +3,11 @@
 
 mod support;
 
+#[path = "monitor/attach.rs"]
+mod attach;
+#[path = "monitor/faults.rs"]
+mod faults;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -11,7 +16,7 @@ use std::time::{Duration, Instant};
 use support::kept::Container;
 use support::{eventually, processes_with, unique_seconds};
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -36,18 +41,24 @@ fn a_container_leaves_its_log_its_state_and_what_it_wrote() {
 #[test]
 fn what_was_written_is_there_at_the_next_start_attributes_of_the_root_included() {
     let container = Container::new("stat -c %a /; chmod 711 /; cat /file; echo again >>/file");
-    for remove in [false, true, false] {
-        // A start that left overlayfs's mark of a volatile mount, and others.
-        let mut container_spec = container.spec.clone();
-        container_spec["removeAtEnd"] = json!(false);
-        container_spec["root"] = container.fixture.spec.clone();
-        container_spec["root"]["upper"]["lasts"] = json!(!remove);
-        fs::write(container.path("monitor.json"), container_spec.to_string()).unwrap();
-        let output = container.command("start", &["--attach", "stdout,stderr"]).output().unwrap();
+    for _ in 0..3 {
+        let output = container.start_command(&["--attach", "stdout,stderr"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     }
     assert_eq!(fs::read_to_string(container.path("upper/file")).unwrap(), "again\nagain\nagain\n");
     assert!(container.log().ends_with("stdout: 711\nstdout: again\nstdout: again\n"), "{}", container.log());
+}
+
+#[test]
+fn one_that_is_not_kept_is_restarted_though_nothing_of_it_is_synced() {
+    let container = Container::new("trap 'exit 0' TERM; echo again >>/file; cat /file; while :; do sleep 0.05; done")
+        .change(|spec| spec["removeAtEnd"] = json!(true));
+    container.start();
+    eventually("it runs", || container.log().contains("again"));
+    assert!(container.path("work/work/incompat/volatile").exists());
+    assert_eq!(container.ask(json!({ "op": "restart" })), json!({}));
+    eventually("it runs again", || container.log().ends_with(&"stdout: again\n".repeat(3)));
+    assert_eq!(container.state()["restartCount"], json!(0));
 }
 
 #[test]
