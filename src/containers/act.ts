@@ -17,7 +17,9 @@ export interface StopOptions {
 /** One that does not run is stopped already. */
 export async function stop(containers: Containers, nameOrId: string, options: StopOptions): Promise<void> {
   const container = await find(containers, nameOrId);
-  if (isAlive(container.state().status)) await askUnlessEnded(container, { op: 'stop', ...stopRequest(options) });
+  if (!isAlive(container.state().status)) return;
+  await askUnlessEnded(container, { op: 'stop', ...stopRequest(options) });
+  containers.tell('stop', container);
 }
 
 /** Whether it ran: one that does not is to be started. */
@@ -25,6 +27,7 @@ export async function restart(containers: Containers, nameOrId: string, options:
   const container = await find(containers, nameOrId);
   if (!isAlive(container.state().status)) return false;
   await control(container.directory, { op: 'restart', ...stopRequest(options) });
+  containers.tell('restart', container);
   return true;
 }
 
@@ -44,6 +47,7 @@ export async function kill(containers: Containers, nameOrId: string, signal: str
   const why = isAlive(status) ? undefined : `container ${container.id} is not running`;
   if (why !== undefined) throw new TbuildError('container/not-running', `cannot kill container: ${nameOrId}: ${why}`);
   await control(container.directory, { op: 'kill', signal });
+  containers.tell('kill', container, { signal });
 }
 
 export async function pause(containers: Containers, nameOrId: string): Promise<void> {
@@ -51,6 +55,7 @@ export async function pause(containers: Containers, nameOrId: string): Promise<v
   const { status } = assertRunning(container);
   if (status === 'paused') throw new TbuildError('container/paused', `container ${container.id} is already paused`);
   await control(container.directory, { op: 'pause' });
+  containers.tell('pause', container);
 }
 
 export async function unpause(containers: Containers, nameOrId: string): Promise<void> {
@@ -58,6 +63,7 @@ export async function unpause(containers: Containers, nameOrId: string): Promise
   const { status } = container.state();
   if (status !== 'paused') throw new TbuildError('container/not-paused', `container ${container.id} is not paused`);
   await control(container.directory, { op: 'unpause' });
+  containers.tell('unpause', container);
 }
 
 /** Its exit status, when it has ended; of one that does not run at once. */

@@ -116,12 +116,12 @@ export class Containers {
       mkdirSync(this.#directoryOf(id), { mode: 0o700, recursive: true });
       return this.#container(id, chosen, created, spec);
     });
-    this.#tell('create', container);
+    this.tell('create', container);
     return container;
   }
 
-  /** The rest of what happens to it its monitor tells. */
-  #tell(
+  /** For `tbuild events`: what is done to it. What happens to it its monitor tells. */
+  tell(
     action: string,
     { id, name, spec }: Pick<Container, 'id' | 'name' | 'spec'>,
     more: Readonly<Record<string, string>> = {},
@@ -137,7 +137,7 @@ export class Containers {
       this.#assertFree(wanted, 'Error when allocating new name: ');
       this.#store.db.run('UPDATE containers SET name = ? WHERE id = ?', wanted, id);
     });
-    this.#tell('rename', { id, name: wanted, spec }, { oldName: `/${before}` });
+    this.tell('rename', { id, name: wanted, spec }, { oldName: `/${before}` });
   }
 
   /** What `update` and networks change. */
@@ -192,7 +192,7 @@ export class Containers {
     const gone = this.#store.db.immediate(() => recheck().map((id) => ({ id, ...this.#forget(id), grave: this.#entomb(id) })));
     for (const { id, name, spec, grave } of gone) {
       if (grave !== undefined) await serve.call('remove', { path: grave });
-      if (grave !== undefined && spec && name !== undefined) this.#tell('destroy', { id, name, spec });
+      if (grave !== undefined && spec && name !== undefined) this.tell('destroy', { id, name, spec });
       if (spec && (volumes || spec.autoRemove)) await new Volumes({ store: this.#store, serve }).releaseOf(spec);
     }
   }

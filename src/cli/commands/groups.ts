@@ -43,6 +43,7 @@ export function systemGroup(table: Table): Command {
   return defineGroup('system', 'Manage the store', {
     ...named(table, ['events', 'info']),
     df: { summary: 'Show how much room the store takes', load: async () => (await import('./system-df.ts')).systemDf },
+    prune: { summary: 'Remove unused data', load: async () => (await import('./system-prune.ts')).systemPrune },
   });
 }
 
