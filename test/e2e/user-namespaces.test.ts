@@ -1,6 +1,8 @@
 // Who root in a container is outside: nobody, while owners in images, caches and volumes stay what they are; and when it is root after all.
 
-import { chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chownSync, mkdirSync, mkdtempSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { makeContext } from '../support/contexts.ts';
@@ -75,8 +77,16 @@ describe('tbuild run', () => {
   });
 
   it('says what to do where a file system has no other ids', async () => {
-    const { code, stderr } = await tbuild(['run', '--rm', '-v', '/proc/sys:/v', 'busybox', 'true'], { store });
-    expect(code).toBe(125);
-    expect(stderr).toContain('--userns=host');
+    // ramfs has none (FS_ALLOW_IDMAP in the kernel's sources).
+    const directory = mkdtempSync(path.join(tmpdir(), 'tbuild-ramfs-'));
+    execFileSync('mount', ['-t', 'ramfs', 'ramfs', directory]);
+    try {
+      const { code, stderr } = await tbuild(['run', '--rm', '-v', `${directory}:/v`, 'busybox', 'true'], { store });
+      expect(code).toBe(125);
+      expect(stderr).toContain('--userns=host');
+    } finally {
+      execFileSync('umount', [directory]);
+      rmdirSync(directory);
+    }
   });
 });
