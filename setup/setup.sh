@@ -97,7 +97,7 @@ demo) debian_packages busybox-static mmdebstrap ;;
 bench) debian_packages busybox-static mmdebstrap git buildah podman crun runc bubblewrap gcc libc6-dev ;;
 test)
     debian_packages busybox-static git openssh-client openssl mmdebstrap erofs-utils skopeo umoci buildah podman docker-registry crun runc python3-jsonschema \
-        tmux uidmap util-linux qemu-system-x86 e2fsprogs acl attr libcap2-bin libarchive-tools bzip2 xz-utils zstd shellcheck strace g++ rpm passt slirp4netns iproute2 s3cmd netavark aardvark-dns iptables
+        tmux uidmap util-linux qemu-system-x86 e2fsprogs acl attr libcap2-bin libarchive-tools bzip2 xz-utils zstd shellcheck strace g++ rpm passt slirp4netns iproute2 s3cmd netavark aardvark-dns iptables procps
     ;;
 *) die "setup.sh takes nothing, demo, test or bench, not '$purpose'" ;;
 esac
