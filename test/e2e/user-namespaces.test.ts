@@ -9,7 +9,7 @@ import { makeContext } from '../support/contexts.ts';
 import { build } from '../support/events.ts';
 import { outputOf } from '../support/output.ts';
 import { freshStore } from '../support/stores.ts';
-import { tbuild } from '../support/tbuild.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 let store: string;
 beforeAll(() => {
@@ -88,5 +88,10 @@ describe('tbuild run', () => {
       execFileSync('umount', [directory]);
       rmdirSync(directory);
     }
+  });
+
+  it('who is shown the machine’s own file systems has the host’s', async () => {
+    const shown = await tbuildOk(['run', '--rm', '-v', '/proc/sys:/v', 'busybox', 'cat', '/proc/self/uid_map'], { store });
+    expect(shown.trim().split(/\s+/)).toEqual(['0', '0', '4294967295']);
   });
 });
