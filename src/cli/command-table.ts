@@ -51,6 +51,11 @@ export const commandTable: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/wait.ts')).wait,
   },
   attach: { summary: 'Attach to a running container', load: async () => (await import('./commands/attach.ts')).attach },
+  exec: { summary: 'Execute a command in a running container', load: async () => (await import('./commands/exec.ts')).exec },
+  port: {
+    summary: 'List port mappings or a specific mapping for the container',
+    load: async () => (await import('./commands/port.ts')).port,
+  },
   rename: { summary: 'Rename a container', load: async () => (await import('./commands/rename.ts')).rename },
   rm: { summary: 'Remove one or more containers', load: async () => (await import('./commands/rm.ts')).rm },
   update: {

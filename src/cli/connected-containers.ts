@@ -24,6 +24,18 @@ export const containerLibrary: ContainerLibrary = {
   unpauseContainer: (name) => act(async ({ unpause }, containers) => unpause(containers, name)),
   waitForContainer: (name) => act(async ({ waitFor }, containers) => waitFor(containers, name)),
   attachToContainer: (name, options) => act(async ({ attach }, containers) => attach(containers, name, options)),
+  execInContainer: async (name, options) => {
+    const { prepareExec } = await import('../containers/exec.ts');
+    const execute = await withWorkplace(({ place }) => prepareExec(place, name, options));
+    return execute();
+  },
+  listPorts: async (name) => {
+    const { connectionsOf } = await import('../containers/connections.ts');
+    return act(async ({ find }, containers) => {
+      const container = await find(containers, name);
+      return connectionsOf(container, container.state()).published;
+    });
+  },
   renameContainer: async (name, newName) => {
     const { Containers } = await import('../containers/containers.ts');
     return withWorkplace(async ({ place }) => {

@@ -2,9 +2,11 @@
 
 import type { StopOptions } from '../containers/act.ts';
 import type { Container } from '../containers/containers.ts';
+import type { ContainerExec } from '../containers/exec.ts';
 import type { PrunedContainers } from '../containers/prune.ts';
 import type { ContainerRemoval } from '../containers/remove.ts';
 import type { RunOptions, RunResult } from '../containers/run.ts';
+import type { PortMapping } from '../containers/spec.ts';
 import type { Attachment } from '../containers/start.ts';
 import type { ContainerChange } from '../containers/update.ts';
 import type { AttachOptions } from '../native/monitor.ts';
@@ -30,6 +32,10 @@ export interface ContainerLibrary {
   /** Those that do not run and that `isMeant` names. */
   pruneContainers(isMeant: (container: Pick<Container, 'created' | 'spec'>) => boolean): Promise<PrunedContainers>;
   renameContainer(name: string, newName: string): Promise<void>;
+  /** Its exit status. */
+  execInContainer(name: string, options: ContainerExec): Promise<number>;
+  /** Those that lead to it now. */
+  listPorts(name: string): Promise<readonly PortMapping[]>;
   /** Its exit status. */
   attachToContainer(name: string, options: AttachOptions & { readonly noStdin: boolean }): Promise<number>;
 }

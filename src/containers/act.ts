@@ -91,14 +91,14 @@ export async function attach(
 }
 
 /** Throws docker's words for one whose processes are not there, or come and go. */
-function assertRunning({ id, state }: Container): ContainerState {
+export function assertRunning({ id, state }: Container): ContainerState {
   const now = state();
   if (!isAlive(now.status)) throw new TbuildError('container/not-running', `container ${id} is not running`);
   if (now.status !== 'restarting') return now;
   throw new TbuildError('container/restarting', `container ${id} is restarting, wait until the container is running`);
 }
 
-async function find(containers: Containers, nameOrId: string): Promise<Container> {
+export async function find(containers: Containers, nameOrId: string): Promise<Container> {
   const container = containers.find(nameOrId);
   await containers.settle(container);
   return container;

@@ -1,7 +1,7 @@
 // What with-root is to make of a container, anew at each start: its root, mounts, files, user, environment, rights, limits and namespaces.
 // Looks at the image's layers, at what the container has written, and at this machine; starts nothing.
 
-import { accessSync, constants, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { hostname as ownHostname } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '../base/digest.ts';
@@ -18,9 +18,10 @@ import { defaultSeccomp, type SeccompProfile } from '../sandbox/seccomp.ts';
 import { readSeccompProfile } from '../sandbox/seccomp-profile.ts';
 import { memoryUpperBytes } from '../sandbox/upper.ts';
 import { idmapOptions, MAPPED_IDS, type UserNamespace } from '../sandbox/user-namespace.ts';
-import { type AccountFiles, type Credentials, resolveGroups, resolveUser } from '../snapshots/accounts.ts';
+import { type Credentials, resolveGroups, resolveUser } from '../snapshots/accounts.ts';
 import type { PresentLayer } from '../snapshots/layers.ts';
 import type { Workplace } from '../snapshots/workplace.ts';
+import { writtenAccounts } from './accounts.ts';
 import { Containers } from './containers.ts';
 import { type Namespaces, namespacesOf } from './namespaces.ts';
 import type { NetworkFiles } from './networks/files.ts';
@@ -118,20 +119,6 @@ async function presentLayers(workplace: Workplace, ids: readonly string[]): Prom
     }),
   );
 }
-
-/** Links are not followed, for the container made them; what is no plain file is not there. */
-function writtenAccounts({ directory }: ContainerPlace): AccountFiles {
-  const etc = join(directory, 'upper/etc');
-  if (!lstatSync(etc, { throwIfNoEntry: false })?.isDirectory()) return {};
-  const read = (name: string) => {
-    const path = join(etc, name);
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    return stat?.isFile() && stat.size <= ACCOUNTS_BYTES_MAX ? { [name]: readFileSync(path, 'utf8') } : {};
-  };
-  return { ...read('passwd'), ...read('group') };
-}
-
-const ACCOUNTS_BYTES_MAX = 16 << 20;
 
 function networkFor({ network }: ContainerSpec, workplace: Workplace): Network {
   if (network.mode === 'container') return 'none';
