@@ -37,6 +37,8 @@ test('tbuild', async () => {
       unpause      Unpause all processes within one or more containers
       wait         Block until containers stop, then print their exit codes
       attach       Attach to a running container
+      exec         Execute a command in a running container
+      port         List port mappings or a specific mapping for the container
       rename       Rename a container
       rm           Remove one or more containers
       update       Update configuration of one or more containers
