@@ -8,7 +8,8 @@ let store: string;
 const NONE = '--network=none';
 beforeAll(async () => {
   store = freshStore();
-  const script = 'mkdir -p /etc; echo app:x:70:70::/home/app:/bin/sh >>/etc/passwd; trap "exit 0" TERM; touch /ready; while :; do sleep 0.1; done';
+  const script =
+    'mkdir -p /etc; echo app:x:70:70::/home/app:/bin/sh >>/etc/passwd; trap "exit 0" TERM; touch /ready; while :; do sleep 0.1; done';
   await runOk(['run', '-d', '--name', 'web', NONE, '-e', 'A=image', '-w', '/tmp', 'busybox', 'sh', '-c', script], { store });
   // A loop that ends when it is there, in the container itself.
   await runOk(['exec', 'web', 'sh', '-c', 'until [ -e /ready ]; do sleep 0.1; done'], { store });

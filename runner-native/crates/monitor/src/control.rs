@@ -19,7 +19,7 @@ pub enum Request {
     Kill { signal: String },
     Pause,
     Unpause,
-    Restart { timeout_ms: Option<i64> },
+    Restart { signal: Option<String>, timeout_ms: Option<i64> },
     Update { resources: Option<Box<Resources>>, restart: Option<RestartSpec> },
     Wait,
     Processes,

@@ -436,7 +436,7 @@ impl Daemon {
             _ if !has_failed => Ok(None),
             OnFailure::None => Ok(None),
             OnFailure::Kill => self.signal(libc::SIGKILL).map(|()| None),
-            OnFailure::Restart => self.act(&Request::Restart { timeout_ms: None }),
+            OnFailure::Restart => self.act(&Request::Restart { signal: None, timeout_ms: None }),
             OnFailure::Stop => self.act(&Request::Stop { signal: None, timeout_ms: None }),
         };
     }
@@ -607,14 +607,15 @@ impl Daemon {
                 self.stop(signal, *timeout_ms);
                 Ok(None)
             }
-            Request::Restart { timeout_ms } => {
+            Request::Restart { signal, timeout_ms } => {
+                let signal = signal.as_deref().map(spec::signal_number).transpose()?;
                 self.then = Then::StartAgain;
                 self.restarts = Restarts::default();
                 self.state.restart_count = 0;
                 if self.restart_at.take().is_some() {
                     self.begin();
                 } else {
-                    self.stop(None, *timeout_ms);
+                    self.stop(signal, *timeout_ms);
                 }
                 Ok(None)
             }
