@@ -7,10 +7,10 @@ import { TbuildError } from '../base/errors.ts';
 import type { CheckResult, InspectOptions, OutlineResult, TargetsResult } from '../build/inspect.ts';
 import type { Warning } from '../dockerfile/warning.ts';
 import { excerptLines } from './excerpt.ts';
+import { alignColumns } from './lists/table.ts';
 import { nearest } from './nearest.ts';
 import { reportError } from './report-error.ts';
 import type { Surroundings } from './surroundings.ts';
-import { alignColumns } from './table.ts';
 import { oneLine } from './text.ts';
 
 const methods = ['build', 'check', 'lint', 'outline', 'targets', 'subrequests.describe'] as const;

@@ -2,7 +2,7 @@
 // What they mean is read in create-options.ts.
 
 import type { FlagTable } from './flags.ts';
-import { platformFlag } from './platform-flag.ts';
+import { platformFlag } from './values/platform.ts';
 
 const list = { value: 'list', repeated: true } as const;
 

@@ -4,8 +4,8 @@ import { TbuildError } from '../base/errors.ts';
 import { parseBool } from '../base/parse-bool.ts';
 import { parseMoment } from '../containers/moments.ts';
 import { matchesGlob, parseGlob } from '../context/glob.ts';
-import type { Filters } from './filter-values.ts';
-import { createdMs, type ImageRow } from './image-rows.ts';
+import { createdMs, type ImageRow } from './lists/image-rows.ts';
+import type { Filters } from './values/filter.ts';
 
 export const imageFilters = ['before', 'dangling', 'label', 'reference', 'since', 'until'];
 

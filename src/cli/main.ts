@@ -4,7 +4,7 @@ endWithStream(process.stdout);
 endWithStream(process.stderr);
 process.once('uncaughtException', reportBug);
 
-Promise.all([import('./dispatch.ts'), import('./connected-library.ts')])
+Promise.all([import('./dispatch.ts'), import('./library/connected.ts')])
   .then(([{ dispatch }, { library }]) => {
     const { stdout, stderr, env } = process;
     return dispatch(process.argv.slice(2), { stdin: () => process.stdin, stdout, stderr, env, library });

@@ -1,13 +1,13 @@
 // `prune --remote`: makes room in a cache that machines share. Loaded only when it is asked for.
 
 import { TbuildError } from '../base/errors.ts';
-import { readCaches } from './cache-values.ts';
 import { interruptible } from './interruption.ts';
-import type { Library } from './library.ts';
-import { parseBytes } from './run-values.ts';
+import type { Library } from './library/library.ts';
 import type { Environment } from './surroundings.ts';
 import { formatSize } from './units.ts';
-import { readUsageFilters } from './usage-values.ts';
+import { parseBytes } from './values/build-run.ts';
+import { readCaches } from './values/cache.ts';
+import { readUsageFilters } from './values/usage.ts';
 
 interface RemoteFlags {
   /** As --cache-from has it. */

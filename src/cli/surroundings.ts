@@ -1,7 +1,7 @@
 // The world as a command sees it: streams, environment, library. Only main.ts reaches for `process`'s own. Types only.
 
 import type { Readable, Writable } from 'node:stream';
-import type { Library } from './library.ts';
+import type { Library } from './library/library.ts';
 
 /** A stream that may be a terminal. */
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };

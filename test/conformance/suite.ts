@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { TbuildError } from '../../src/base/errors.ts';
 
-export const referenceUrl = (file: string): URL => new URL(file, new URL('../../../shared/conformance/', import.meta.url));
+export const referenceUrl = (file: string): URL => new URL(file, new URL('../../../shared/conformance', import.meta.url));
 
 export interface Suite {
   readonly name: string;

@@ -5,13 +5,13 @@ import { TbuildError } from '../../base/errors.ts';
 import type { BuildOptions } from '../../build/build.ts';
 import type { Cgroup } from '../../sandbox/limits.ts';
 import { buildExamples, buildGroups } from '../build-help.ts';
-import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../build-values.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import { dockerFlags, readDockerFlags } from '../docker-flags.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
 import { chooseProgress, progressKinds } from '../progress/choose.ts';
-import { runtimeOf } from '../runtime-flag.ts';
+import { parseBuildArgs, parseBuildContexts, parseLabels, parsePlatforms, parseSecret, withEpoch } from '../values/build.ts';
+import { runtimeOf } from '../values/runtime.ts';
 
 export const flagTable = {
   'add-host': { value: 'strings', repeated: true, help: 'Add a custom host-to-IP mapping (format: "host:ip")' },
@@ -168,7 +168,7 @@ export const build = defineCommand({
 /** Most builds have none, and do without the code that reads them. `names`: what outputs name the image in the store. */
 async function chooseOutputs({ flags, stdout }: Invocation<typeof flagTable>) {
   if (flags.output.length === 0 && !flags.push && !flags.load) return { outputs: [], names: [] };
-  const { readOutputs } = await import('../output-values.ts');
+  const { readOutputs } = await import('../values/output.ts');
   const outputs = readOutputs({ ...flags, quiet: flags.quiet || flags.progress === 'quiet' }, stdout.isTTY === true);
   const names = outputs.flatMap((output) =>
     (output.type === 'image' && output.push !== 'digest') || output.type === 'engine' ? (output.names ?? []) : [],
@@ -230,13 +230,13 @@ async function caches(
   env: Invocation<typeof flagTable>['env'],
 ): Promise<Pick<BuildOptions, 'remoteCache'>> {
   if (flags['cache-from'].length === 0 && flags['cache-to'].length === 0) return {};
-  return { remoteCache: (await import('../cache-values.ts')).readCaches(flags, env) };
+  return { remoteCache: (await import('../values/cache.ts')).readCaches(flags, env) };
 }
 
 /** Off by default, unlike with buildx. */
 async function attests(flags: Invocation<typeof flagTable>['flags']): Promise<Pick<BuildOptions, 'attest'>> {
   if (flags.attest.length === 0 && flags.provenance === undefined && flags.sbom === undefined) return {};
-  const attest = (await import('../attest-values.ts')).readAttests(flags);
+  const attest = (await import('../values/attest.ts')).readAttests(flags);
   return attest ? { attest } : {};
 }
 
@@ -246,7 +246,7 @@ async function parseRunFlags(flags: Invocation<typeof flagTable>['flags']): Prom
   const isGiven =
     [hosts, allow, resource, ssh, ulimit].some((list) => list.length > 0) || cgroup !== undefined || shmSize !== undefined;
   if (!isGiven) return {};
-  const values = await import('../run-values.ts');
+  const values = await import('../values/build-run.ts');
   return {
     allow: values.parseAllow(allow),
     extraHosts: hosts.flatMap(values.parseExtraHost),
@@ -258,7 +258,7 @@ async function parseRunFlags(flags: Invocation<typeof flagTable>['flags']): Prom
 }
 
 async function parseCgroup(resources: readonly string[], parent: string | undefined): Promise<Cgroup> {
-  const limits = (await import('../limit-values.ts')).parseResources(resources);
+  const limits = (await import('../values/limit.ts')).parseResources(resources);
   const { checkCgroupParent } = await import('../../sandbox/limits.ts');
   return { ...(limits && { limits }), ...(parent !== undefined && { parent: checkCgroupParent(parent) }) };
 }

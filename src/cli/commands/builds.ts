@@ -3,9 +3,9 @@
 import { TbuildError } from '../../base/errors.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
-import type { ListedBuild } from '../library.ts';
+import type { ListedBuild } from '../library/library.ts';
+import { alignColumns, formatTable } from '../lists/table.ts';
 import { describeSteps, jsonStep } from '../step-text.ts';
-import { alignColumns, formatTable } from '../table.ts';
 import { formatAge, formatSeconds } from '../units.ts';
 
 const format = {

@@ -3,9 +3,9 @@
 import { parseMoment } from '../../containers/moments.ts';
 import type { ContainerSpec } from '../../containers/spec.ts';
 import { defineCommand } from '../command.ts';
-import { type Filters, parseFilters } from '../filter-values.ts';
 import { promptLine } from '../prompt.ts';
 import { formatSize } from '../units.ts';
+import { type Filters, parseFilters } from '../values/filter.ts';
 
 const WARNING = 'WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ';
 

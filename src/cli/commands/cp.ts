@@ -5,9 +5,9 @@ import { TbuildError } from '../../base/errors.ts';
 import { defineCommand, type Invocation } from '../command.ts';
 import type { FlagTable } from '../flags.ts';
 import { interruptible } from '../interruption.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { oneLine } from '../text.ts';
 import { formatSize } from '../units.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 /** No image is named so: a tag does not begin with a slash, and a path does. */
 const INSIDE = /^(fail|step:.+?):(\/.*)$/;

@@ -3,9 +3,9 @@
 import { isReclaimable } from '../../upkeep/prune.ts';
 import type { UsageItem } from '../../upkeep/usage.ts';
 import { defineCommand } from '../command.ts';
+import { formatUsage } from '../lists/usage-table.ts';
 import { formatSize } from '../units.ts';
-import { formatUsage } from '../usage-table.ts';
-import { filterFlag, parseUsageFilters } from '../usage-values.ts';
+import { filterFlag, parseUsageFilters } from '../values/usage.ts';
 
 export const du = defineCommand({
   name: 'du',

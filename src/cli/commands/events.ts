@@ -4,10 +4,10 @@ import type { TimedEvent } from '../../containers/events.ts';
 import { eventFilters } from '../../containers/events.ts';
 import { formatLocalMoment, parseMoment } from '../../containers/moments.ts';
 import { defineCommand } from '../command.ts';
-import { filterFlag, parseFilters } from '../filter-values.ts';
-import { parseTemplate } from '../go-template.ts';
 import { interruptible } from '../interruption.ts';
+import { parseTemplate } from '../lists/go-template.ts';
 import { oneLine } from '../text.ts';
+import { filterFlag, parseFilters } from '../values/filter.ts';
 
 export const events = defineCommand({
   name: 'events',

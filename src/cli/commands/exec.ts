@@ -3,7 +3,7 @@
 import { exitCodeOf } from '../../base/error-object.ts';
 import { defineCommand } from '../command.ts';
 import { containerExitCode } from '../container-exit-code.ts';
-import { readEnv } from '../env-values.ts';
+import { readEnv } from '../values/env.ts';
 
 export const exec = defineCommand({
   name: 'exec',

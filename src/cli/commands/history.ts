@@ -2,11 +2,11 @@
 
 import type { HistoryRow } from '../../images/describe.ts';
 import { defineCommand } from '../command.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
-import { formatHelp, formatRows, type Row } from '../row-format.ts';
-import { shortId } from '../table.ts';
+import { formatHelp, formatRows, type Row } from '../lists/row-format.ts';
+import { shortId } from '../lists/table.ts';
 import { cutToWidth, oneLine } from '../text.ts';
 import { formatAge, formatSize } from '../units.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const history = defineCommand({
   name: 'history',

@@ -2,10 +2,10 @@
 
 import { defineCommand } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { parseFilters } from '../filter-values.ts';
-import { pruneFilterFlag, pruneFilters, pruneTest } from '../prune-values.ts';
 import { removalLine } from '../removal-line.ts';
 import { formatTotalSize } from '../units.ts';
+import { parseFilters } from '../values/filter.ts';
+import { pruneFilterFlag, pruneFilters, pruneTest } from '../values/prune.ts';
 
 const WARNING = 'WARNING! This will remove all dangling images.';
 const WARNING_ALL = 'WARNING! This will remove all images without at least one container associated to them.';

@@ -1,11 +1,11 @@
 // `tbuild images`: the images of the store, the newest first, a row for each name.
 
 import { defineCommand } from '../command.ts';
-import { filterFlag, parseFilters } from '../filter-values.ts';
 import { imageFilters, imageTest, namePattern } from '../image-filter.ts';
-import { createdMs, imageFormat, imageRows, newestFirst, shownImage } from '../image-rows.ts';
-import type { Library } from '../library.ts';
-import { formatHelp, formatRows } from '../row-format.ts';
+import type { Library } from '../library/library.ts';
+import { createdMs, imageFormat, imageRows, newestFirst, shownImage } from '../lists/image-rows.ts';
+import { formatHelp, formatRows } from '../lists/row-format.ts';
+import { filterFlag, parseFilters } from '../values/filter.ts';
 
 export const images = defineCommand({
   name: 'images',

@@ -12,10 +12,10 @@ import { parseAnnotation } from '../annotations.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
 import { interruptible } from '../interruption.ts';
-import type { Library } from '../library.ts';
-import { describeRemote, detailsFor, isManifestAlone, renderRemote } from '../remote-image-values.ts';
-import { alignColumns } from '../table.ts';
+import type { Library } from '../library/library.ts';
+import { alignColumns } from '../lists/table.ts';
 import { oneLine } from '../text.ts';
+import { describeRemote, detailsFor, isManifestAlone, renderRemote } from '../values/remote-image.ts';
 
 /** docker's `manifest inspect` is always the document itself. */
 function inspectCommand(name: string, isRaw: boolean) {

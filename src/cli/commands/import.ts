@@ -6,8 +6,8 @@ import type { ImportOptions } from '../../images/import.ts';
 import { defineCommand } from '../command.ts';
 import { parseEpoch } from '../epoch.ts';
 import { interruptible } from '../interruption.ts';
-import { parsePlatformFlag } from '../platform-flag.ts';
 import type { Surroundings } from '../surroundings.ts';
+import { parsePlatformFlag } from '../values/platform.ts';
 
 /** `import` is a word of the language. */
 export const importCommand = defineCommand({

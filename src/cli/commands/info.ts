@@ -6,7 +6,7 @@ import type { OwnIds } from '../../native/serve.ts';
 import { whatOneIdMeans } from '../../sandbox/user-namespace.ts';
 import type { DriverChoice } from '../../snapshots/driver.ts';
 import { defineCommand } from '../command.ts';
-import type { StoreInfo } from '../library.ts';
+import type { StoreInfo } from '../library/library.ts';
 import { formatSize } from '../units.ts';
 
 export const info = defineCommand({
@@ -29,7 +29,7 @@ export const info = defineCommand({
       return 0;
     }
     if (flags.format !== 'text') {
-      const { renderTemplate } = await import('../go-template.ts');
+      const { renderTemplate } = await import('../lists/go-template.ts');
       stdout.write(`${renderTemplate(flags.format, documentOf(store), { indent: 0 })}\n`);
       return 0;
     }

@@ -5,10 +5,10 @@ import { exitCodeOf } from '../../base/error-object.ts';
 import { TbuildError } from '../../base/errors.ts';
 import type { Platform } from '../../oci/config.ts';
 import { type Command, defineCommand } from '../command.ts';
-import type { Library } from '../library.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
+import type { Library } from '../library/library.ts';
+import { volumeDocument } from '../lists/volume-document.ts';
 import { reportError } from '../report-error.ts';
-import { volumeDocument } from '../volume-document.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 interface Wanted {
   readonly hasSize: boolean;
@@ -139,7 +139,7 @@ async function show(
 }
 
 async function renderer(format: string): Promise<(document: object) => string> {
-  const { parseTemplate } = await import('../go-template.ts');
+  const { parseTemplate } = await import('../lists/go-template.ts');
   const render = parseTemplate(format, { indent: 0 });
   return (document) => render(document as Readonly<Record<string, unknown>>);
 }

@@ -2,7 +2,7 @@
 
 import { defineCommand } from '../command.ts';
 import { eachContainer } from '../each-container.ts';
-import { parseStopSignal } from '../lifecycle-values.ts';
+import { parseStopSignal } from '../values/lifecycle.ts';
 
 export const kill = defineCommand({
   name: 'kill',

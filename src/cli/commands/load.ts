@@ -4,8 +4,8 @@ import { TbuildError } from '../../base/errors.ts';
 import type { LoadOptions } from '../../images/load.ts';
 import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Surroundings } from '../surroundings.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const load = defineCommand({
   name: 'load',

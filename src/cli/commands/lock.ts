@@ -3,11 +3,11 @@
 import { TbuildError } from '../../base/errors.ts';
 import type { Change } from '../../build/lock/changes.ts';
 import type { Lock } from '../../build/lock/document.ts';
-import { parseBuildArgs, parseBuildContexts, parsePlatforms, parseSecret } from '../build-values.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { alignColumns } from '../table.ts';
+import { alignColumns } from '../lists/table.ts';
 import { oneLine } from '../text.ts';
+import { parseBuildArgs, parseBuildContexts, parsePlatforms, parseSecret } from '../values/build.ts';
 
 export const lock = defineCommand({
   name: 'lock',
@@ -47,7 +47,7 @@ export const lock = defineCommand({
       });
     }
     const platforms = parsePlatforms(flags.platform, env);
-    const ssh = flags.ssh.length > 0 ? flags.ssh.map((await import('../run-values.ts')).parseSsh) : [];
+    const ssh = flags.ssh.length > 0 ? flags.ssh.map((await import('../values/build-run.ts')).parseSsh) : [];
     const result = await interruptible((signal) =>
       library.lockBuild({
         context,

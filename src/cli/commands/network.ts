@@ -3,14 +3,14 @@
 import { isIPv4 } from 'node:net';
 import { exitCodeOf } from '../../base/error-object.ts';
 import { TbuildError } from '../../base/errors.ts';
-import { badArgument } from '../bad-argument.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
-import { filterFlag, parseFilters } from '../filter-values.ts';
-import { networkFilters, networkFormat, networkPruneFilters, networkRow, networkTest } from '../network-rows.ts';
+import { networkFilters, networkFormat, networkPruneFilters, networkRow, networkTest } from '../lists/network-rows.ts';
+import { formatHelp, formatRows } from '../lists/row-format.ts';
 import { promptLine } from '../prompt.ts';
 import { reportError } from '../report-error.ts';
-import { formatHelp, formatRows } from '../row-format.ts';
+import { badArgument } from '../values/bad-argument.ts';
+import { filterFlag, parseFilters } from '../values/filter.ts';
 import { inspectNetwork } from './inspect.ts';
 
 const create = defineCommand({

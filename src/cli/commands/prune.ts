@@ -2,11 +2,11 @@
 
 import type { PruneOptions } from '../../upkeep/prune.ts';
 import { defineCommand } from '../command.ts';
+import { formatUsage } from '../lists/usage-table.ts';
 import { promptLine } from '../prompt.ts';
-import { parseBytes } from '../run-values.ts';
 import { formatSize } from '../units.ts';
-import { formatUsage } from '../usage-table.ts';
-import { filterFlag, readUsageFilters } from '../usage-values.ts';
+import { parseBytes } from '../values/build-run.ts';
+import { filterFlag, readUsageFilters } from '../values/usage.ts';
 
 const WARNING = 'WARNING! This will remove images without a name, and all of the build cache that no other image has';
 const WARNING_ALL = 'WARNING! This will remove images without a name, and all of the build cache';

@@ -3,9 +3,9 @@
 import { TbuildError } from '../../base/errors.ts';
 import { containerFilters } from '../../containers/filter.ts';
 import { defineCommand } from '../command.ts';
-import { containerFormat, containerRow } from '../container-rows.ts';
-import { filterFlag, parseFilters } from '../filter-values.ts';
-import { formatHelp, formatRows } from '../row-format.ts';
+import { containerFormat, containerRow } from '../lists/container-rows.ts';
+import { formatHelp, formatRows } from '../lists/row-format.ts';
+import { filterFlag, parseFilters } from '../values/filter.ts';
 
 export const ps = defineCommand({
   name: 'ps',

@@ -3,8 +3,8 @@
 import { familiarName } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { pullDisplay } from '../pull-display.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const pull = defineCommand({
   name: 'pull',

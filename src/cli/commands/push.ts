@@ -3,10 +3,10 @@
 import type { Compression } from '../../oci/descriptor.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../oci/reference.ts';
 import { defineCommand } from '../command.ts';
-import { readLevel } from '../image-output-values.ts';
 import { interruptible } from '../interruption.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { pushDisplay } from '../push-display.ts';
+import { readLevel } from '../values/image-output.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const push = defineCommand({
   name: 'push',

@@ -2,12 +2,12 @@
 
 import type { CreateOptions } from '../../containers/create-options.ts';
 import type { PullWatcher } from '../../containers/obtain-image.ts';
-import { badValue } from '../bad-argument.ts';
 import { defineCommand } from '../command.ts';
 import { containerExitCode } from '../container-exit-code.ts';
 import { attachmentFlags, containerFlags } from '../container-flags.ts';
 import { attachedStreams, readCreateOptions } from '../create-options.ts';
 import type { Output } from '../surroundings.ts';
+import { badValue } from '../values/bad-argument.ts';
 
 export const run = defineCommand({
   name: 'run',

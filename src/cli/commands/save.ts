@@ -5,9 +5,9 @@ import type { BlobOptions } from '../../images/layer-blobs.ts';
 import type { SaveOptions } from '../../images/save.ts';
 import type { Compression } from '../../oci/descriptor.ts';
 import { defineCommand } from '../command.ts';
-import { readLevel } from '../image-output-values.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import type { Output } from '../surroundings.ts';
+import { readLevel } from '../values/image-output.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const save = defineCommand({
   name: 'save',

@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { placeFile } from '../../images/place-file.ts';
 import { defineCommand } from '../command.ts';
 import { parseEpoch } from '../epoch.ts';
-import { parsePlatformFlag, platformFlag } from '../platform-flag.ts';
 import { oneLine } from '../text.ts';
+import { parsePlatformFlag, platformFlag } from '../values/platform.ts';
 
 export const sbom = defineCommand({
   name: 'sbom',

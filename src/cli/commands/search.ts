@@ -5,7 +5,7 @@ import { parseBool } from '../../base/parse-bool.ts';
 import type { FoundRepository } from '../../registry/search.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { formatHelp, formatRows, type Row, type RowFormat, Shown } from '../row-format.ts';
+import { formatHelp, formatRows, type Row, type RowFormat, Shown } from '../lists/row-format.ts';
 import { cutToWidth, oneLine } from '../text.ts';
 
 const shownDescription = 45;

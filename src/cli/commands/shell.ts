@@ -1,9 +1,9 @@
 // `tbuild shell`: a shell where the last RUN failed or a step has ended, or a command there.
 
-import { parseSecret } from '../build-values.ts';
 import { defineCommand } from '../command.ts';
 import { containerExitCode } from '../container-exit-code.ts';
-import { runtimeOf } from '../runtime-flag.ts';
+import { parseSecret } from '../values/build.ts';
+import { runtimeOf } from '../values/runtime.ts';
 
 export const shell = defineCommand({
   name: 'shell',
@@ -32,7 +32,7 @@ export const shell = defineCommand({
   run: async ({ flags, positionals, library, env, stdin, stdout }) => {
     const { columns: width, rows: height } = stdout;
     const terminal = stdin().isTTY === true && stdout.isTTY === true;
-    const ssh = flags.ssh.length > 0 ? flags.ssh.map((await import('../run-values.ts')).parseSsh) : [];
+    const ssh = flags.ssh.length > 0 ? flags.ssh.map((await import('../values/build-run.ts')).parseSsh) : [];
     return library.openShell({
       at: flags.at === 'fail' ? 'fail' : `step:${flags.at.replace(/^step:/, '')}`,
       command: positionals,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Sample, type SampledContainer, type Usage, usageOf } from '../../containers/stats.ts';
 import { defineCommand } from '../command.ts';
 import { interruptible } from '../interruption.ts';
-import { formatHelp, formatRows, type Row, type RowFormat } from '../row-format.ts';
+import { formatHelp, formatRows, type Row, type RowFormat } from '../lists/row-format.ts';
 import { formatBinarySize, formatSize } from '../units.ts';
 
 /** Processor time is of this span. */

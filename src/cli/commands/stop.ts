@@ -2,7 +2,7 @@
 
 import { defineCommand } from '../command.ts';
 import { eachContainer } from '../each-container.ts';
-import { stopFlags, stopOptions } from '../stop-values.ts';
+import { stopFlags, stopOptions } from '../values/stop.ts';
 
 export const stop = defineCommand({
   name: 'stop',

@@ -2,8 +2,8 @@
 
 import { TbuildError } from '../../base/errors.ts';
 import { defineCommand } from '../command.ts';
-import { diskUsageFormat, diskUsageRows, diskUsageTables } from '../disk-usage-rows.ts';
-import { formatHelp, formatRows } from '../row-format.ts';
+import { diskUsageFormat, diskUsageRows, diskUsageTables } from '../lists/disk-usage-rows.ts';
+import { formatHelp, formatRows } from '../lists/row-format.ts';
 
 export const systemDf = defineCommand({
   name: 'system df',

@@ -3,11 +3,11 @@
 import { TbuildError } from '../../base/errors.ts';
 import { defineCommand } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { parseFilters } from '../filter-values.ts';
-import { pruneFilterFlag, pruneFilters, pruneTest } from '../prune-values.ts';
 import { removalLine } from '../removal-line.ts';
 import { formatTotalSize } from '../units.ts';
-import { readUsageFilters } from '../usage-values.ts';
+import { parseFilters } from '../values/filter.ts';
+import { pruneFilterFlag, pruneFilters, pruneTest } from '../values/prune.ts';
+import { readUsageFilters } from '../values/usage.ts';
 
 export const systemPrune = defineCommand({
   name: 'system prune',

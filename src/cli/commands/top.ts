@@ -1,7 +1,7 @@
 // `tbuild top`: what runs in a container.
 
 import { defineCommand } from '../command.ts';
-import { alignTabs } from '../tab-writer.ts';
+import { alignTabs } from '../lists/tab-writer.ts';
 import { oneLine } from '../text.ts';
 
 /** docker/cli cli/command/container/top.go. */

@@ -3,8 +3,8 @@
 import { defineCommand } from '../command.ts';
 import { containerFlags } from '../container-flags.ts';
 import { eachContainer } from '../each-container.ts';
-import { parseRestart } from '../lifecycle-values.ts';
-import { parseContainerLimits } from '../limit-values.ts';
+import { parseRestart } from '../values/lifecycle.ts';
+import { parseContainerLimits } from '../values/limit.ts';
 
 export const update = defineCommand({
   name: 'update',

@@ -17,7 +17,7 @@ export const version = defineCommand({
     if (flags.format === '') stdout.write(`tbuild ${current}\n`);
     else if (flags.format === 'json') stdout.write(`${JSON.stringify(documentOf())}\n`);
     else {
-      const { renderTemplate } = await import('../go-template.ts');
+      const { renderTemplate } = await import('../lists/go-template.ts');
       stdout.write(`${renderTemplate(flags.format, documentOf(), { indent: 0 })}\n`);
     }
     return 0;

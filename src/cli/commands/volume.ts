@@ -6,11 +6,11 @@ import { parseBool } from '../../base/parse-bool.ts';
 import type { Volume } from '../../containers/volumes/volume.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
-import { type Filters, filterFlag, parseFilters } from '../filter-values.ts';
+import { formatHelp, formatRows, type Row, type RowFormat } from '../lists/row-format.ts';
 import { promptLine } from '../prompt.ts';
 import { reportError } from '../report-error.ts';
-import { formatHelp, formatRows, type Row, type RowFormat } from '../row-format.ts';
 import { formatSize } from '../units.ts';
+import { type Filters, filterFlag, parseFilters } from '../values/filter.ts';
 import { inspectVolume } from './inspect.ts';
 
 const create = defineCommand({

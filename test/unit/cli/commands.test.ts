@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { TbuildError } from '../../../src/base/errors.ts';
 import { Struct } from '../../../src/base/struct.ts';
 import type { BuildOptions } from '../../../src/build/build.ts';
-import type { Library } from '../../../src/cli/library.ts';
+import type { Library } from '../../../src/cli/library/library.ts';
 import type { RunOptions } from '../../../src/containers/run.ts';
 import type { HistoryRow } from '../../../src/images/describe.ts';
 import type { Image } from '../../../src/images/image.ts';

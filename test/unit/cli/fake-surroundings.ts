@@ -2,7 +2,7 @@
 
 import { Readable, Writable } from 'node:stream';
 import { dispatch } from '../../../src/cli/dispatch.ts';
-import type { Library } from '../../../src/cli/library.ts';
+import type { Library } from '../../../src/cli/library/library.ts';
 import type { Output } from '../../../src/cli/surroundings.ts';
 
 export class FakeOutput extends Writable implements Output {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { imageTest, namePattern } from '../../../src/cli/image-filter.ts';
-import type { ImageRow } from '../../../src/cli/image-rows.ts';
+import type { ImageRow } from '../../../src/cli/lists/image-rows.ts';
 
 const row = (changes: Partial<ImageRow>): ImageRow => ({
   id: 'sha256:1',

@@ -1,6 +1,6 @@
 // The members are those of docker's own document (moby 28 api/types/container); what scripts ask for is looked at by name.
 import { describe, expect, it } from 'vitest';
-import { renderTemplate } from '../../../src/cli/go-template.ts';
+import { renderTemplate } from '../../../src/cli/lists/go-template.ts';
 import { inspectContainer } from '../../../src/containers/inspect.ts';
 import type { ListedContainer } from '../../../src/containers/listing.ts';
 import { idOf, nowMs, sampleListed } from './sample.ts';

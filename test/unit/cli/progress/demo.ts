@@ -6,7 +6,7 @@ import { TbuildError } from '../../../../src/base/errors.ts';
 import type { BuildOptions, BuildResult } from '../../../../src/build/build.ts';
 import type { BuildEvent } from '../../../../src/build/events.ts';
 import { dispatch } from '../../../../src/cli/dispatch.ts';
-import type { Library } from '../../../../src/cli/library.ts';
+import type { Library } from '../../../../src/cli/library/library.ts';
 
 const dockerfile = `# syntax=docker/dockerfile:1
 FROM node:24 AS build
