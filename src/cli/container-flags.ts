@@ -48,6 +48,12 @@ export const containerFlags = {
   'group-add': { ...list, help: 'Add additional groups to join' },
   'health-cmd': { value: 'string', help: 'Command to run to check health' },
   'health-interval': { value: 'duration', help: 'Time between running the check (ms|s|m|h) (default 0s)' },
+  'health-on-failure': {
+    value: 'string',
+    choices: ['none', 'kill', 'restart', 'stop'],
+    default: 'none',
+    help: 'Action to take once the container turns unhealthy',
+  },
   'health-retries': { value: 'int', help: 'Consecutive failures needed to report unhealthy' },
   'health-start-interval': {
     value: 'duration',

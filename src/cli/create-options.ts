@@ -2,6 +2,7 @@
 
 import { isAbsolute } from 'node:path';
 import type { CreateOptions } from '../containers/create-options.ts';
+import type { HealthOnFailure } from '../native/monitor.ts';
 import type { Rlimit } from '../sandbox/container-config.ts';
 import { checkCgroupParent } from '../sandbox/limits.ts';
 import type { containerFlags } from './container-flags.ts';
@@ -91,6 +92,7 @@ export function readCreateOptions(
     ...(flags['stop-signal'] && { stopSignal: parseStopSignal(flags['stop-signal']) }),
     ...(flags['stop-timeout'] !== undefined && { stopTimeoutSeconds: parseSeconds('--stop-timeout', flags['stop-timeout']) }),
     ...(health && { health }),
+    ...(flags['health-on-failure'] !== 'none' && { healthOnFailure: flags['health-on-failure'] as HealthOnFailure }),
     log: parseLog(flags['log-driver'], flags['log-opt'], tell),
     ...(flags.cidfile && { cidFile: flags.cidfile }),
   };

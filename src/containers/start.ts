@@ -7,7 +7,6 @@ import { eventLog } from '../base/event-log.ts';
 import { readSize } from '../base/size.ts';
 import { fetchLater } from '../cache/fetch-later.ts';
 import { type AttachOptions, attachTo, type MonitorSpec, type Stream, startMonitor } from '../native/monitor.ts';
-import type { Healthcheck } from '../oci/config.ts';
 import { openWorkplace, type Workplace } from '../snapshots/workplace.ts';
 import { NEVER_MS } from './act.ts';
 import { type Container, Containers, eventAttributes, isAlive } from './containers.ts';
@@ -84,7 +83,7 @@ async function writeMonitorSpec(
     log: logOf(spec, directory),
     restart: restartOf(spec),
     stop: { signal: spec.stopSignal, timeoutMs: spec.stopTimeoutSeconds < 0 ? NEVER_MS : spec.stopTimeoutSeconds * 1000 },
-    health: healthOf(spec.health),
+    health: healthOf(spec),
     network: joined.monitor,
     removeAtEnd: spec.autoRemove,
     events: { path: eventLog(workplace.store), attributes: eventAttributes(container) },
@@ -111,7 +110,7 @@ function logOf({ log: { driver, options } }: ContainerSpec, directory: string): 
 }
 
 /** Docker's defaults (moby, daemon/health.go). An image's durations are in nanoseconds; 0 is none said. */
-function healthOf(check: Healthcheck | undefined): MonitorSpec['health'] {
+function healthOf({ health: check, healthOnFailure }: ContainerSpec): MonitorSpec['health'] {
   const [kind, ...words] = check?.Test ?? [];
   if (!check || kind === undefined || kind === 'NONE') return null;
   const ms = (nanoseconds: number | undefined, orElse: number) => (nanoseconds ? Math.ceil(nanoseconds / 1e6) : orElse);
@@ -122,5 +121,6 @@ function healthOf(check: Healthcheck | undefined): MonitorSpec['health'] {
     startPeriodMs: ms(check.StartPeriod, 0),
     startIntervalMs: ms(check.StartInterval, 5_000),
     retries: check.Retries || 3,
+    ...(healthOnFailure && { onFailure: healthOnFailure }),
   };
 }

@@ -83,6 +83,45 @@ describe('a container', () => {
     expect(await runOk(['run', '--rm', NONE, 'busybox', 'cat'], { store, input: 'word\n' })).toBe('');
   });
 
+  test('is shown as healthy or not, and ends when it is asked to', async () => {
+    const check = ['--health-cmd', '[ -e /good ]', '--health-interval', '100ms', '--health-retries', '2'];
+    await ok('run', '-d', '--name', 'checked', NONE, ...check, '--health-on-failure', 'kill', ...SERVE);
+    await ok('exec', 'checked', 'touch', '/good');
+    const shown = () => ok('ps', '-a', '--filter', 'name=checked', '--format', '{{.Status}}');
+    await expect.poll(shown, { timeout: 20_000 }).toMatch(/^Up .*\(healthy\)$/);
+    await ok('exec', 'checked', 'rm', '/good');
+    await expect.poll(shown, { timeout: 20_000 }).toMatch(/^Exited \(137\)/);
+    const health = JSON.parse(await ok('inspect', '--format', '{{json .State.Health}}', 'checked'));
+    expect(health).toMatchObject({ Status: 'unhealthy', FailingStreak: 2 });
+    await ok('rm', 'checked');
+  });
+
+  test('is there again after the machine was, if its policy says so and nobody stopped it', async () => {
+    for (const [name, policy] of [
+      ['ever', 'always'],
+      ['unless', 'unless-stopped'],
+      ['stopped', 'unless-stopped'],
+      ['once', 'no'],
+    ] as const)
+      await ok('run', '-d', '--name', name, NONE, '--restart', policy, ...SERVE);
+    await ok('stop', 'stopped', 'ever');
+    // As a machine that goes down: nothing is asked to end.
+    for (const name of ['unless', 'once']) {
+      const id = await ok('inspect', '--format', '{{.Id}}', name);
+      const { monitorPid } = JSON.parse(readFileSync(path.join(store, 'containers', id, 'state.json'), 'utf8'));
+      process.kill(monitorPid, 'SIGKILL');
+    }
+    await expect.poll(() => statusOf('unless')).toBe('exited');
+    expect((await ok('system', 'boot')).split('\n')).toEqual(['ever', 'unless']);
+    expect(await Promise.all(['ever', 'unless', 'stopped', 'once'].map(statusOf))).toEqual([
+      'running',
+      'running',
+      'exited',
+      'exited',
+    ]);
+    await ok('rm', '-f', 'ever', 'unless', 'stopped', 'once');
+  });
+
   test('is killed, paused and restarted', async () => {
     await ok('run', '-d', '--name', 'worker', NONE, ...SERVE);
     expect(await ok('pause', 'worker')).toBe('worker');

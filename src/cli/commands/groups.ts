@@ -42,6 +42,10 @@ export function builderGroup(table: Table): Command {
 export function systemGroup(table: Table): Command {
   return defineGroup('system', 'Manage the store', {
     ...named(table, ['events', 'info']),
+    boot: {
+      summary: 'Start the containers that are to run whenever the machine does',
+      load: async () => (await import('./system-boot.ts')).systemBoot,
+    },
     df: { summary: 'Show how much room the store takes', load: async () => (await import('./system-df.ts')).systemDf },
     prune: { summary: 'Remove unused data', load: async () => (await import('./system-prune.ts')).systemPrune },
   });

@@ -14,6 +14,10 @@ export const containerLibrary: ContainerLibrary = {
     const { startContainer } = await import('../../containers/start.ts');
     return startContainer(name, attach);
   },
+  containersToBoot: async () => {
+    const { containersToBoot } = await import('../../containers/boot.ts');
+    return act(async (_, containers) => containersToBoot(containers));
+  },
   stopContainer: (name, options) => act(async ({ stop }, containers) => stop(containers, name, options)),
   restartContainer: async (name, options) => {
     const isAsked = await act(async ({ restart }, containers) => restart(containers, name, options));

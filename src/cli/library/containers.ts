@@ -16,6 +16,8 @@ export interface ContainerLibrary {
   runContainer(options: RunOptions): Promise<RunResult>;
   /** Attached: its exit status; else 0. */
   startContainer(name: string, attach?: Omit<Attachment, 'streams'> & { readonly withStdin: boolean }): Promise<number>;
+  /** In the order in which they are to be started. */
+  containersToBoot(): Promise<readonly Pick<Container, 'id' | 'name'>[]>;
   stopContainer(name: string, options: StopOptions): Promise<void>;
   restartContainer(name: string, options: StopOptions): Promise<void>;
   killContainer(name: string, signal: string): Promise<void>;
