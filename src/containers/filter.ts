@@ -116,8 +116,8 @@ const tester: Readonly<Record<string, (values: readonly string[], lookup: Lookup
 
 const wrong = (message: string) => new TbuildError('usage/bad-value', message);
 
-/** One text holds, or holds as a regular expression. */
-function matcher(values: readonly string[]): (text: string) => boolean {
+/** For names: one value is the text, or matches it as a regular expression (moby, api/types/filters: Match). */
+export function matcher(values: readonly string[]): (text: string) => boolean {
   const patterns = values.flatMap((value) => {
     try {
       return [new RegExp(value)];

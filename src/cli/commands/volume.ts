@@ -3,6 +3,7 @@
 import { exitCodeOf } from '../../base/error-object.ts';
 import { TbuildError } from '../../base/errors.ts';
 import { parseBool } from '../../base/parse-bool.ts';
+import { matcher } from '../../containers/filter.ts';
 import type { Volume } from '../../containers/volumes/volume.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
@@ -124,10 +125,10 @@ function volumeTest(filters: Filters): (listed: Listed) => boolean {
       (value) =>
       ({ volume }) =>
         !hasLabel(volume, value),
-    name:
-      (value) =>
-      ({ volume }) =>
-        volume.name.includes(value),
+    name: (value) => {
+      const matches = matcher([value]);
+      return ({ volume }) => matches(volume.name);
+    },
   };
   const all = [...filters].map(([name, values]) => {
     const each = values.map((value) => tests[name]!(value));

@@ -2,6 +2,7 @@
 
 import { TbuildError } from '../../base/errors.ts';
 import { parseBool } from '../../base/parse-bool.ts';
+import { matcher } from '../../containers/filter.ts';
 import { parseMoment } from '../../containers/moments.ts';
 import { isPredefined, type Network } from '../../containers/networks/network.ts';
 import { formatTime } from '../units.ts';
@@ -85,10 +86,10 @@ const tests: Readonly<Record<string, (value: string, nowMs: number) => Test>> = 
     (value) =>
     ({ network }) =>
       !hasLabel(network, value),
-  name:
-    (value) =>
-    ({ network }) =>
-      network.name.includes(value),
+  name: (value) => {
+    const matches = matcher([value]);
+    return ({ network }) => matches(network.name);
+  },
   scope: (value) => () => value === 'local',
   type: (value) => {
     if (value !== 'builtin' && value !== 'custom') {
