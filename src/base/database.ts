@@ -291,5 +291,8 @@ function databaseError(path: string, cause: unknown): unknown {
       hint: 'free some space, then run the same command again',
     });
   }
-  return new TbuildError('store/records', `the store's records at ${path} cannot be used: ${cause.message}`, { cause });
+  return new TbuildError('store/records', `the store's records at ${path} cannot be used: ${cause.message}`, {
+    cause,
+    hint: 'move the store away, or set TBUILD_ROOT to another folder',
+  });
 }

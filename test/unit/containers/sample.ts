@@ -3,59 +3,21 @@
 import type { ListedContainer } from '../../../src/containers/listing.ts';
 import type { ContainerSpec } from '../../../src/containers/spec.ts';
 import type { ContainerState } from '../../../src/containers/state.ts';
+import { plainSpec } from '../../support/container-spec.ts';
 
 export const nowMs = Date.parse('2026-11-21T12:00:00Z');
 
 export const idOf = (digit: string): string => digit.repeat(64);
 
-export function sampleSpec(changes: Partial<ContainerSpec> = {}): ContainerSpec {
-  return {
+export const sampleSpec = (changes: Partial<ContainerSpec> = {}): ContainerSpec =>
+  plainSpec({
     image: { name: 'debian:12', id: `sha256:${idOf('e')}` },
     layers: ['blake3:1', 'blake3:2'],
-    platform: { os: 'linux', architecture: 'amd64' },
-    entrypoint: [],
     cmd: ['sleep', '60'],
     env: ['PATH=/bin'],
-    workdir: '/',
-    user: '',
-    groups: [],
-    hostname: '',
-    domainname: '',
-    terminal: false,
-    openStdin: false,
-    labels: {},
-    annotations: {},
     network: { mode: 'bridge', networks: [{ network: 'bridge', aliases: [] }] },
-    exposed: [],
-    ports: [],
-    publishAll: false,
-    dns: { servers: [], search: [], options: [] },
-    extraHosts: [],
-    mounts: [],
-    readonlyRoot: false,
-    privileged: false,
-    capAdd: [],
-    capDrop: [],
-    security: { noNewPrivileges: false, unmask: [] },
-    devices: [],
-    deviceRules: [],
-    cgroupns: 'private',
-    limits: {},
-    rlimits: [],
-    sysctls: {},
-    init: false,
-    pid: 'private',
-    ipc: 'private',
-    uts: 'private',
-    userns: 'auto',
-    restart: { name: 'no', maximumRetries: 0 },
-    autoRemove: false,
-    stopSignal: 'SIGTERM',
-    stopTimeoutSeconds: 10,
-    log: { driver: 'json-file', options: {} },
     ...changes,
-  };
-}
+  });
 
 export function sampleState(changes: Partial<ContainerState> = {}): ContainerState {
   return {
