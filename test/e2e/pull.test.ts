@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -228,6 +228,11 @@ async function until(isSo: () => boolean): Promise<void> {
   for (let waited = 0; !isSo() && waited < 20_000; waited += 5) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
+/** None where something comes and goes meanwhile, or is closed. */
 function filesBelow(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }) : [];
+  try {
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  } catch {
+    return [];
+  }
 }

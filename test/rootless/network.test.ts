@@ -1,6 +1,5 @@
 // The network of an account's containers: one of their own by pasta or slirp4netns, from which the host's loopback is out of reach.
 // alone.sh gives this machine an address that is not on loopback, and names a server of names there, which this file is.
-import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -11,7 +10,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildImage } from '../support/built-image.ts';
 import { freshStore, sharedStore } from '../support/stores.ts';
-import { repository, tbuild, tbuildOk } from '../support/tbuild.ts';
+import { tbuild, tbuildOk } from '../support/tbuild.ts';
 
 const HELPERS = ['pasta', 'slirp4netns'] as const;
 const address = process.env.TBUILD_TEST_ADDRESS as string;
@@ -69,6 +68,15 @@ function helpersAlive(): string[] {
 const fetchAll = (urls: readonly string[]) =>
   urls.map((url) => `timeout 5 wget -q -O - ${url} 2>&1 || echo "no way to it"`).join('; ');
 
+function monitorOf(name: string): number {
+  const folder = path.join(sharedStore(), 'containers');
+  const states = readdirSync(folder).map((id) => {
+    const spec = JSON.parse(readFileSync(path.join(folder, id, 'monitor.json'), 'utf8'));
+    return { spec, state: JSON.parse(readFileSync(path.join(folder, id, 'state.json'), 'utf8')) };
+  });
+  return states.find(({ spec }) => spec.events.attributes.name === name)?.state.monitorPid;
+}
+
 describe.each(HELPERS)('by %s', (helper) => {
   const env = { PATH: pathWith(helper) };
 
@@ -103,14 +111,14 @@ describe.each(HELPERS)('by %s', (helper) => {
   test('it ends with the container, however that one ends', async () => {
     await tbuildOk(['run', '--rm', 'busybox', 'true'], { env });
     expect(helpersAlive()).toEqual([]);
-    const running = spawn(path.join(repository, 'bin/tbuild'), ['run', '--rm', 'busybox', 'sh', '-c', 'echo up; sleep 60'], {
-      env: { ...process.env, ...env, TBUILD_ROOT: sharedStore() },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    await once(running.stdout, 'data');
-    expect(helpersAlive()).toHaveLength(1);
-    running.kill('SIGKILL');
-    await expect.poll(helpersAlive, { timeout: 10_000 }).toEqual([]);
+    const ends = [() => tbuildOk(['kill', 'networked'], { env }), () => process.kill(monitorOf('networked'), 'SIGKILL')];
+    for (const end of ends) {
+      await tbuildOk(['run', '-d', '--name', 'networked', 'busybox', 'sleep', '60'], { env });
+      expect(helpersAlive()).toHaveLength(1);
+      await end();
+      await expect.poll(helpersAlive, { timeout: 10_000 }).toEqual([]);
+      await tbuildOk(['rm', '-f', 'networked'], { env });
+    }
   });
 });
 

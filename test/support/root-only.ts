@@ -44,6 +44,7 @@ export const rootOnly: Readonly<Record<string, Reasons>> = {
     'what is no file > is copied as it is: FIFOs, devices; a socket is left out of an image': NODES,
     'what may not be read > is an error that names it, and says how to go on': OTHERS,
   },
+  'test/e2e/exec.test.ts': { 'what cannot be executed is said with the statuses of docker': CGROUPS },
   'test/e2e/containers.test.ts': { 'a container > is killed, paused and restarted': CGROUPS },
   'test/e2e/inside-container.test.ts': 'takes away rights of root, and other containers run tbuild as root',
   'test/e2e/layer-archives.test.ts': NODES,

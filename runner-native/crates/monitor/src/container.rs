@@ -236,7 +236,9 @@ fn take_streams(streams: &[OwnedFd; 3], channel: &Packets, lifeline: &OwnedFd, d
 
 fn run(spec: &Spec, directory: &Directory, size: Option<Size>, channel: &Packets, lifeline: OwnedFd) -> Result<EndedMessage> {
     let say_host_network = |why: &str| {
-        let _ = channel.send(Kind::Notice, format!("network: the host's ({why})").as_bytes());
+        // The words of src/sandbox/network.ts.
+        let reach = "and what listens on its loopback can be reached";
+        let _ = channel.send(Kind::Notice, format!("network: the host's, {reach} ({why}; --network=none has none)").as_bytes());
     };
     let tell = |started: Started| {
         let message = StartedMessage { pid: started.pid.as_raw_nonzero().get(), cgroup: started.cgroup.cloned() };
