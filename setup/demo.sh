@@ -20,7 +20,7 @@ Images and cache are in ${TBUILD_ROOT:-$([ "$(id -u)" = 0 ] && echo /var/lib/tbu
 Go on:
   npm run demo                              again: every step comes from the cache
   edit fixtures/hello-c/hello.c             then again: the compiler runs, apt-get does not
-  npx tbuild -t web fixtures/web            a Node web application, then: npx tbuild run web
+  npx tbuild -t web fixtures/web            a Node web application, then: npx tbuild run --network host web
   npx tbuild --help                         all commands
   ln -s "\$PWD/bin/tbuild" ~/.local/bin/     to have tbuild everywhere
   npm test                                  runs all tests
