@@ -83,7 +83,10 @@ const tester: Readonly<Record<string, (values: readonly string[], lookup: Lookup
     if (isTask.includes(undefined)) throw wrong(`invalid filter 'is-task=${values[isTask.indexOf(undefined)]}'`);
     return () => isTask.includes(false);
   },
-  label: (values) => labelTest(values),
+  label:
+    (values) =>
+    ({ container: { spec } }) =>
+      values.every((value) => hasLabel(spec.labels, value)),
   name: (values) => {
     const matches = matcher(values);
     return ({ container: { name } }) => matches(name) || matches(`/${name}`);
@@ -128,16 +131,11 @@ export function matcher(values: readonly string[]): (text: string) => boolean {
   return (text) => values.includes(text) || patterns.some((pattern) => pattern.test(text));
 }
 
-/** Every one of `key`, `key=value`. */
-function labelTest(values: readonly string[]): Test {
-  const wanted = values.map((value) => {
-    const at = value.indexOf('=');
-    return at < 0 ? { key: value, value: undefined } : { key: value.slice(0, at), value: value.slice(at + 1) };
-  });
-  return ({ container: { spec } }) =>
-    wanted.every(
-      ({ key, value }) => Object.hasOwn(spec.labels, key) && (value === undefined || value === '' || spec.labels[key] === value),
-    );
+/** `key`, or `key=value` (moby, api/types/filters: MatchKVList). */
+export function hasLabel(labels: Readonly<Record<string, string>>, text: string): boolean {
+  const at = text.indexOf('=');
+  const key = at < 0 ? text : text.slice(0, at);
+  return Object.hasOwn(labels, key) && (at < 0 || labels[key] === text.slice(at + 1));
 }
 
 const integer = (name: string) => (text: string) => {

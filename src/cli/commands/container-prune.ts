@@ -1,11 +1,10 @@
 // `tbuild container prune`: containers that do not run go, after a question.
 
-import { parseMoment } from '../../containers/moments.ts';
-import type { ContainerSpec } from '../../containers/spec.ts';
 import { defineCommand } from '../command.ts';
-import { promptLine } from '../prompt.ts';
+import { confirm } from '../confirm.ts';
 import { formatSize } from '../units.ts';
-import { type Filters, parseFilters } from '../values/filter.ts';
+import { parseFilters } from '../values/filter.ts';
+import { pruneFilterFlag, pruneFilters, pruneTest } from '../values/prune.ts';
 
 const WARNING = 'WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ';
 
@@ -15,34 +14,15 @@ export const containerPrune = defineCommand({
   description: 'Remove all stopped containers',
   positionals: [0, 0],
   flags: {
-    filter: { value: 'filter', repeated: true, help: `Provide filter values (e.g. "until=<timestamp>")` },
+    filter: pruneFilterFlag,
     force: { short: 'f', help: 'Do not prompt for confirmation' },
   },
   run: async ({ flags, library, stdin, stdout }) => {
-    const isMeant = testOf(parseFilters(flags.filter, ['label', 'label!', 'until']), Date.now());
-    const terminal = stdin();
-    if (!flags.force && terminal.isTTY) {
-      const answer = await promptLine(WARNING, terminal, stdout, false);
-      if (!/^y(es)?$/i.test(answer.trim())) return 0;
-    }
-    const { ids, sizeBytes } = await library.pruneContainers(isMeant);
+    const isMeant = pruneTest(parseFilters(flags.filter, pruneFilters), Date.now());
+    if (!flags.force && !(await confirm(WARNING, stdin(), stdout))) return 0;
+    const { ids, sizeBytes } = await library.pruneContainers(({ created, spec }) => isMeant({ created, labels: spec.labels }));
     if (ids.length > 0) stdout.write(`Deleted Containers:\n${ids.map((id) => `${id}\n`).join('')}\n`);
     stdout.write(`Total reclaimed space: ${formatSize(sizeBytes)}\n`);
     return 0;
   },
 });
-
-type Test = (container: { readonly created: number; readonly spec: Pick<ContainerSpec, 'labels'> }) => boolean;
-
-/** Of moby's daemon/prune.go: before every `until`, with every `label`, and with none of `label!`. */
-function testOf(filters: Filters, nowMs: number): Test {
-  const untils = (filters.get('until') ?? []).map((text) => Number(parseMoment('until', text, nowMs) / 1_000_000n));
-  const hasLabel = (spec: Pick<ContainerSpec, 'labels'>, text: string) => {
-    const [name = '', ...value] = text.split('=');
-    return Object.hasOwn(spec.labels, name) && (value.length === 0 || spec.labels[name] === value.join('='));
-  };
-  return ({ created, spec }) =>
-    untils.every((until) => created < until) &&
-    (filters.get('label') ?? []).every((text) => hasLabel(spec, text)) &&
-    !(filters.get('label!') ?? []).some((text) => hasLabel(spec, text));
-}

@@ -1,7 +1,7 @@
 // `tbuild kill`: sends a signal to the first process of containers.
 
 import { defineCommand } from '../command.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 import { parseStopSignal } from '../values/lifecycle.ts';
 
 export const kill = defineCommand({
@@ -12,6 +12,6 @@ export const kill = defineCommand({
   flags: { signal: { short: 's', value: 'string', default: 'SIGKILL', help: 'Signal to send to the container' } },
   run: async ({ flags, positionals, library, ...surroundings }) => {
     const signal = parseStopSignal(flags.signal);
-    return eachContainer(positionals, surroundings, (name) => library.killContainer(name, signal));
+    return eachAtOnce(positionals, surroundings, (name) => library.killContainer(name, signal));
   },
 });

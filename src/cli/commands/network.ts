@@ -1,16 +1,17 @@
 // `tbuild network`: docker's commands for networks, with its columns and its words (docker/cli cli/command/network).
 
 import { isIPv4 } from 'node:net';
-import { exitCodeOf } from '../../base/error-object.ts';
 import { TbuildError } from '../../base/errors.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
-import { networkFilters, networkFormat, networkPruneFilters, networkRow, networkTest } from '../lists/network-rows.ts';
+import { confirm } from '../confirm.ts';
+import { eachInTurn } from '../each.ts';
+import { networkFilters, networkFormat, networkRow, networkTest } from '../lists/network-rows.ts';
 import { formatHelp, formatRows } from '../lists/row-format.ts';
-import { promptLine } from '../prompt.ts';
-import { reportError } from '../report-error.ts';
 import { badArgument } from '../values/bad-argument.ts';
+import { pairsOf } from '../values/env.ts';
 import { filterFlag, parseFilters } from '../values/filter.ts';
+import { pruneFilterFlag, pruneFilters, pruneTest } from '../values/prune.ts';
 import { inspectNetwork } from './inspect.ts';
 
 const create = defineCommand({
@@ -60,16 +61,6 @@ const create = defineCommand({
 /** Several may stand in one, with commas between (pflag's StringSlice). */
 const listed = (texts: readonly string[]) => texts.flatMap((text) => text.split(',')).filter((text) => text !== '');
 
-/** `name` alone has an empty value. */
-function pairsOf(texts: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    texts.map((text) => {
-      const at = text.indexOf('=');
-      return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
-    }),
-  );
-}
-
 const ls = defineCommand({
   name: 'network ls',
   usage: '[OPTIONS]',
@@ -82,7 +73,7 @@ const ls = defineCommand({
     quiet: { short: 'q', help: 'Only display network IDs' },
   },
   run: async ({ flags, library, stdout }) => {
-    const isMeant = networkTest(parseFilters(flags.filter, networkFilters), Date.now());
+    const isMeant = networkTest(parseFilters(flags.filter, networkFilters));
     const rows = (await library.listNetworks()).filter(isMeant).map(({ network }) => networkRow(network, flags['no-trunc']));
     stdout.write(formatRows(flags.quiet ? '{{.ID}}' : flags.format, networkFormat, rows));
     return 0;
@@ -124,20 +115,16 @@ const rm = defineCommand({
   description: 'Remove one or more networks',
   positionals: [1, Number.POSITIVE_INFINITY],
   flags: { force: { short: 'f', help: 'Do not error if the network does not exist' } },
-  run: async ({ flags, positionals, library, stdout, stderr, env, isDebug }) => {
-    let exitCode = 0;
-    for (const name of positionals) {
+  run: async ({ flags, positionals, library, stdout, ...surroundings }) =>
+    eachInTurn(positionals, surroundings, async (name) => {
       try {
         await library.removeNetwork(name);
-        stdout.write(`${name}\n`);
       } catch (error) {
-        if (flags.force && error instanceof TbuildError && error.code === 'network/unknown') continue;
-        reportError(error, { stderr, env, isDebug });
-        exitCode ||= exitCodeOf(error);
+        if (flags.force && error instanceof TbuildError && error.code === 'network/unknown') return;
+        throw error;
       }
-    }
-    return exitCode;
-  },
+      stdout.write(`${name}\n`);
+    }),
 });
 
 const prune = defineCommand({
@@ -146,19 +133,15 @@ const prune = defineCommand({
   description: 'Remove all unused networks',
   positionals: [0, 0],
   flags: {
-    filter: { value: 'filter', repeated: true, help: 'Provide filter values (e.g. "until=<timestamp>")' },
+    filter: pruneFilterFlag,
     force: { short: 'f', help: 'Do not prompt for confirmation' },
   },
   run: async ({ flags, library, stdin, stdout }) => {
-    const isMeant = networkTest(parseFilters(flags.filter, networkPruneFilters), Date.now());
-    const terminal = stdin();
-    if (!flags.force && terminal.isTTY) {
-      const question =
-        'WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue? [y/N] ';
-      const answer = (await promptLine(question, terminal, stdout, false)).trim();
-      if (!/^y(es)?$/i.test(answer)) return 0;
-    }
-    const names = await library.pruneNetworks((network) => isMeant({ network, isUsed: false }));
+    const isMeant = pruneTest(parseFilters(flags.filter, pruneFilters), Date.now());
+    const question =
+      'WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue? [y/N] ';
+    if (!flags.force && !(await confirm(question, stdin(), stdout))) return 0;
+    const names = await library.pruneNetworks(isMeant);
     if (names.length > 0) stdout.write(`Deleted Networks:\n${names.map((name) => `${name}\n`).join('')}\n`);
     return 0;
   },

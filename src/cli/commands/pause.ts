@@ -1,7 +1,7 @@
 // `tbuild pause` and `tbuild unpause`: all processes of a container stand still, and go on.
 
 import { defineCommand } from '../command.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 
 export const pause = defineCommand({
   name: 'pause',
@@ -10,7 +10,7 @@ export const pause = defineCommand({
   positionals: [1, Number.POSITIVE_INFINITY],
   flags: {},
   run: async ({ positionals, library, ...surroundings }) =>
-    eachContainer(positionals, surroundings, (name) => library.pauseContainer(name)),
+    eachAtOnce(positionals, surroundings, (name) => library.pauseContainer(name)),
 });
 
 export const unpause = defineCommand({
@@ -20,5 +20,5 @@ export const unpause = defineCommand({
   positionals: [1, Number.POSITIVE_INFINITY],
   flags: {},
   run: async ({ positionals, library, ...surroundings }) =>
-    eachContainer(positionals, surroundings, (name) => library.unpauseContainer(name)),
+    eachAtOnce(positionals, surroundings, (name) => library.unpauseContainer(name)),
 });

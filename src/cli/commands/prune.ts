@@ -2,8 +2,8 @@
 
 import type { PruneOptions } from '../../upkeep/prune.ts';
 import { defineCommand } from '../command.ts';
+import { confirm } from '../confirm.ts';
 import { formatUsage } from '../lists/usage-table.ts';
-import { promptLine } from '../prompt.ts';
 import { formatSize } from '../units.ts';
 import { parseBytes } from '../values/build-run.ts';
 import { filterFlag, readUsageFilters } from '../values/usage.ts';
@@ -52,16 +52,8 @@ export const prune = defineCommand({
       ...(maxUsedBytes !== undefined && { maxUsedBytes }),
       ...(minFreeBytes !== undefined && { minFreeBytes }),
     };
-    const terminal = stdin();
-    if (!flags.force && terminal.isTTY) {
-      const answer = await promptLine(
-        `${flags.all ? WARNING_ALL : WARNING}. Are you sure you want to continue? [y/N] `,
-        terminal,
-        stdout,
-        false,
-      );
-      if (!/^y(es)?$/i.test(answer.trim())) return 0;
-    }
+    const question = `${flags.all ? WARNING_ALL : WARNING}. Are you sure you want to continue? [y/N] `;
+    if (!flags.force && !(await confirm(question, stdin(), stdout))) return 0;
     const { items, sizeBytes } = await library.prune(options);
     if (items.length > 0) stdout.write(`${formatUsage(items, { isWhole: flags.verbose, nowMs: Date.now() })}\n`);
     stdout.write(`Total reclaimed space: ${formatSize(sizeBytes)}\n`);

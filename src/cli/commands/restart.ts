@@ -1,7 +1,7 @@
 // `tbuild restart`: stops containers and starts them again; one that does not run is started.
 
 import { defineCommand } from '../command.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 import { stopFlags, stopOptions } from '../values/stop.ts';
 
 export const restart = defineCommand({
@@ -12,6 +12,6 @@ export const restart = defineCommand({
   flags: stopFlags,
   run: async ({ flags, positionals, library, ...surroundings }) => {
     const options = stopOptions(flags);
-    return eachContainer(positionals, surroundings, (name) => library.restartContainer(name, options));
+    return eachAtOnce(positionals, surroundings, (name) => library.restartContainer(name, options));
   },
 });

@@ -1,7 +1,7 @@
 // `tbuild stop`: asks the processes of containers to end, and kills those that do not.
 
 import { defineCommand } from '../command.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 import { stopFlags, stopOptions } from '../values/stop.ts';
 
 export const stop = defineCommand({
@@ -12,6 +12,6 @@ export const stop = defineCommand({
   flags: stopFlags,
   run: async ({ flags, positionals, library, ...surroundings }) => {
     const options = stopOptions(flags);
-    return eachContainer(positionals, surroundings, (name) => library.stopContainer(name, options));
+    return eachAtOnce(positionals, surroundings, (name) => library.stopContainer(name, options));
   },
 });

@@ -2,7 +2,7 @@
 
 import { defineCommand } from '../command.ts';
 import { containerFlags } from '../container-flags.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 import { parseRestart } from '../values/lifecycle.ts';
 import { parseContainerLimits } from '../values/limit.ts';
 
@@ -32,6 +32,6 @@ export const update = defineCommand({
       limits: parseContainerLimits(flags),
       ...(flags.restart !== undefined && { restart: parseRestart(flags.restart) }),
     };
-    return eachContainer(positionals, surroundings, (name) => library.updateContainer(name, change));
+    return eachAtOnce(positionals, surroundings, (name) => library.updateContainer(name, change));
   },
 });

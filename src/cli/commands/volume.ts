@@ -1,17 +1,18 @@
 // `tbuild volume`: docker's commands for volumes, with its columns and its words.
 
-import { exitCodeOf } from '../../base/error-object.ts';
 import { TbuildError } from '../../base/errors.ts';
 import { parseBool } from '../../base/parse-bool.ts';
-import { matcher } from '../../containers/filter.ts';
+import { hasLabel, matcher } from '../../containers/filter.ts';
 import type { Volume } from '../../containers/volumes/volume.ts';
 import { defineCommand } from '../command.ts';
 import { defineGroup } from '../command-group.ts';
+import { confirm } from '../confirm.ts';
+import { eachInTurn } from '../each.ts';
 import { formatHelp, formatRows, type Row, type RowFormat } from '../lists/row-format.ts';
-import { promptLine } from '../prompt.ts';
-import { reportError } from '../report-error.ts';
 import { formatSize } from '../units.ts';
+import { pairsOf } from '../values/env.ts';
 import { type Filters, filterFlag, parseFilters } from '../values/filter.ts';
+import { pruneFilterFlag, pruneTest } from '../values/prune.ts';
 import { inspectVolume } from './inspect.ts';
 
 const create = defineCommand({
@@ -51,16 +52,6 @@ const create = defineCommand({
     return 0;
   },
 });
-
-/** `name` alone has an empty value. */
-function pairsOf(texts: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    texts.map((text) => {
-      const at = text.indexOf('=');
-      return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
-    }),
-  );
-}
 
 const rowFormat: RowFormat = {
   table: '{{.Driver}}\t{{.Name}}',
@@ -120,11 +111,7 @@ function volumeTest(filters: Filters): (listed: Listed) => boolean {
     label:
       (value) =>
       ({ volume }) =>
-        hasLabel(volume, value),
-    'label!':
-      (value) =>
-      ({ volume }) =>
-        !hasLabel(volume, value),
+        hasLabel(volume.labels, value),
     name: (value) => {
       const matches = matcher([value]);
       return ({ volume }) => matches(volume.name);
@@ -132,15 +119,9 @@ function volumeTest(filters: Filters): (listed: Listed) => boolean {
   };
   const all = [...filters].map(([name, values]) => {
     const each = values.map((value) => tests[name]!(value));
-    return (listed: Listed) =>
-      name.startsWith('label') ? each.every((test) => test(listed)) : each.some((test) => test(listed));
+    return (listed: Listed) => (name === 'label' ? each.every((test) => test(listed)) : each.some((test) => test(listed)));
   });
   return (listed) => all.every((test) => test(listed));
-}
-
-function hasLabel({ labels }: Volume, text: string): boolean {
-  const at = text.indexOf('=');
-  return at < 0 ? Object.hasOwn(labels, text) : labels[text.slice(0, at)] === text.slice(at + 1);
 }
 
 function readBoolean(filter: string, text: string): boolean {
@@ -155,19 +136,11 @@ const rm = defineCommand({
   description: 'Remove one or more volumes. You cannot remove a volume that is in use by a container',
   positionals: [1, Number.POSITIVE_INFINITY],
   flags: { force: { short: 'f', help: 'Force the removal of one or more volumes' } },
-  run: async ({ flags, positionals, library, stdout, stderr, env, isDebug }) => {
-    let exitCode = 0;
-    for (const name of positionals) {
-      try {
-        await library.removeVolume(name, { force: flags.force });
-        stdout.write(`${name}\n`);
-      } catch (error) {
-        reportError(error, { stderr, env, isDebug });
-        exitCode ||= exitCodeOf(error);
-      }
-    }
-    return exitCode;
-  },
+  run: async ({ flags, positionals, library, stdout, ...surroundings }) =>
+    eachInTurn(positionals, surroundings, async (name) => {
+      await library.removeVolume(name, { force: flags.force });
+      stdout.write(`${name}\n`);
+    }),
 });
 
 const WARNING = 'WARNING! This will remove anonymous local volumes not used by at least one container.';
@@ -180,20 +153,16 @@ const prune = defineCommand({
   positionals: [0, 0],
   flags: {
     all: { short: 'a', help: 'Remove all unused volumes, not just anonymous ones' },
-    filter: { value: 'filter', repeated: true, help: 'Provide filter values (e.g. "label=<label>")' },
+    filter: { ...pruneFilterFlag, help: 'Provide filter values (e.g. "label=<label>")' },
     force: { short: 'f', help: 'Do not prompt for confirmation' },
   },
   run: async ({ flags, library, stdin, stdout }) => {
     const filters = new Map(parseFilters(flags.filter, ['all', 'label', 'label!']));
     const all = flags.all || (filters.get('all') ?? []).some((text) => readBoolean('all', text));
     filters.delete('all');
-    const isMeant = volumeTest(filters);
-    const terminal = stdin();
-    if (!flags.force && terminal.isTTY) {
-      const question = `${all ? WARNING_ALL : WARNING}\nAre you sure you want to continue? [y/N] `;
-      if (!/^y(es)?$/i.test((await promptLine(question, terminal, stdout, false)).trim())) return 0;
-    }
-    const { names, sizeBytes } = await library.pruneVolumes((volume) => isMeant({ volume, isUsed: false }), { all });
+    const question = `${all ? WARNING_ALL : WARNING}\nAre you sure you want to continue? [y/N] `;
+    if (!flags.force && !(await confirm(question, stdin(), stdout))) return 0;
+    const { names, sizeBytes } = await library.pruneVolumes(pruneTest(filters, Date.now()), { all });
     if (names.length > 0) stdout.write(`Deleted Volumes:\n${names.map((name) => `${name}\n`).join('')}\n`);
     stdout.write(`Total reclaimed space: ${formatSize(sizeBytes)}\n`);
     return 0;

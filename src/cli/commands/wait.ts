@@ -1,7 +1,7 @@
 // `tbuild wait`: until containers have ended; prints their exit codes.
 
 import { defineCommand } from '../command.ts';
-import { eachContainer } from '../each-container.ts';
+import { eachAtOnce } from '../each.ts';
 
 export const wait = defineCommand({
   name: 'wait',
@@ -10,5 +10,5 @@ export const wait = defineCommand({
   positionals: [1, Number.POSITIVE_INFINITY],
   flags: {},
   run: async ({ positionals, library, ...surroundings }) =>
-    eachContainer(positionals, surroundings, async (name) => String(await library.waitForContainer(name))),
+    eachAtOnce(positionals, surroundings, async (name) => String(await library.waitForContainer(name))),
 });

@@ -2,8 +2,7 @@
 
 import { TbuildError } from '../../base/errors.ts';
 import { parseBool } from '../../base/parse-bool.ts';
-import { matcher } from '../../containers/filter.ts';
-import { parseMoment } from '../../containers/moments.ts';
+import { hasLabel, matcher } from '../../containers/filter.ts';
 import { isPredefined, type Network } from '../../containers/networks/network.ts';
 import { formatTime } from '../units.ts';
 import type { Filters } from '../values/filter.ts';
@@ -50,20 +49,17 @@ export interface ListedNetwork {
 type Test = (listed: ListedNetwork) => boolean;
 
 export const networkFilters = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'];
-export const networkPruneFilters = ['label', 'label!', 'until'];
 
 /** Of a name's values any will do, of labels all must hold. Throws `usage/bad-value`. */
-export function networkTest(filters: Filters, nowMs: number): Test {
+export function networkTest(filters: Filters): Test {
   const all = [...filters].map(([name, values]): Test => {
-    const each = values.map((value) => tests[name]!(value, nowMs));
-    return name.startsWith('label')
-      ? (listed) => each.every((test) => test(listed))
-      : (listed) => each.some((test) => test(listed));
+    const each = values.map((value) => tests[name]!(value));
+    return name === 'label' ? (listed) => each.every((test) => test(listed)) : (listed) => each.some((test) => test(listed));
   });
   return (listed) => all.every((test) => test(listed));
 }
 
-const tests: Readonly<Record<string, (value: string, nowMs: number) => Test>> = {
+const tests: Readonly<Record<string, (value: string) => Test>> = {
   dangling: (value) => {
     const isWanted = parseBool(value);
     if (isWanted === undefined) throw new TbuildError('usage/bad-value', `invalid filter 'dangling=[${value}]'`);
@@ -81,11 +77,7 @@ const tests: Readonly<Record<string, (value: string, nowMs: number) => Test>> = 
   label:
     (value) =>
     ({ network }) =>
-      hasLabel(network, value),
-  'label!':
-    (value) =>
-    ({ network }) =>
-      !hasLabel(network, value),
+      hasLabel(network.labels, value),
   name: (value) => {
     const matches = matcher([value]);
     return ({ network }) => matches(network.name);
@@ -97,13 +89,4 @@ const tests: Readonly<Record<string, (value: string, nowMs: number) => Test>> = 
     }
     return ({ network }) => isPredefined(network) === (value === 'builtin');
   },
-  until: (value, nowMs) => {
-    const limitMs = Number(parseMoment('until', value, nowMs) / 1_000_000n);
-    return ({ network }) => network.created < limitMs;
-  },
 };
-
-function hasLabel({ labels }: Network, text: string): boolean {
-  const at = text.indexOf('=');
-  return at < 0 ? Object.hasOwn(labels, text) : labels[text.slice(0, at)] === text.slice(at + 1);
-}

@@ -1,5 +1,6 @@
 // `--filter` of what removes things that nobody uses (moby daemon/prune.go): before every `until`, with every `label`, and with none of `label!`. Pure.
 
+import { hasLabel } from '../../containers/filter.ts';
 import { parseMoment } from '../../containers/moments.ts';
 import type { Filters } from './filter.ts';
 
@@ -24,10 +25,4 @@ export function pruneTest(filters: Filters, nowMs: number): (thing: Thing) => bo
     untils.every((until) => created < until) &&
     wanted.every((text) => hasLabel(labels, text)) &&
     !unwanted.some((text) => hasLabel(labels, text));
-}
-
-function hasLabel(labels: Thing['labels'], text: string): boolean {
-  const at = text.indexOf('=');
-  const name = at < 0 ? text : text.slice(0, at);
-  return Object.hasOwn(labels, name) && (at < 0 || labels[name] === text.slice(at + 1));
 }

@@ -47,6 +47,8 @@ describe('ps --filter', () => {
     [{ label: ['app'] }, ['web-1']],
     [{ label: ['app=web', 'empty'] }, ['web-1']],
     [{ label: ['app=db'] }, []],
+    [{ label: ['app='] }, []],
+    [{ label: ['empty='] }, ['web-1']],
     [{ label: ['toString'] }, []],
     [{ exited: ['3'] }, ['job']],
     [{ exited: ['0'] }, []],
